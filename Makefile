@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0
+# The one entry point: `make help` lists every target. The kernel's build system reads Kbuild, not this file.
+# Everything is written under build/ and the cache folder (VMTP_CACHE, default ~/.cache/vmtp).
+
+KB := vmtp/kbuild
+OUT := build/out
+export KERNEL VMTP_CACHE
+# An empty KERNEL or VMTP_CACHE means the default, as an absent one.
+ifeq ($(strip $(KERNEL)),)
+unexport KERNEL
+endif
+ifeq ($(strip $(VMTP_CACHE)),)
+unexport VMTP_CACHE
+endif
+
+# CLIPPY=1 and V=1 are the kernel's; W=1 too.
+kernel-flags := $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(if $(V),V=$(V)) $(if $(W),W=$(W))
+# `make` uses all processors unless told otherwise with -j.
+jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
+	$(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$$tree" M="$(CURDIR)" MO="$(CURDIR)/build/module" $(kernel-flags)
+
+.PHONY: all module help root kernel-latest tree shell rust-analyzer load unload check-module clean distclean
+.DEFAULT_GOAL := all
+
+all: module ## vmtp.ko for the Debian kernel, in build/out/ (the default)
+
+module:
+	$(in-tree) modules
+	@mkdir -p $(OUT)
+	@cmp -s build/module/vmtp.ko $(OUT)/vmtp.ko || cp build/module/vmtp.ko $(OUT)/vmtp.ko
+	@$(KB)/in-root $(KB)/check-module $(OUT)/vmtp.ko
+
+root: ## the Debian 13 root with toolchain and kernel packages, in the cache (made by itself when needed)
+	@$(KB)/make-root
+
+tree: ## the build tree: kernel headers and Rust metadata, in the cache (made by itself when needed)
+	@$(KB)/make-tree
+
+kernel-latest: ## asks Debian's archive for a newer kernel and changes to it
+	@$(KB)/make-root --latest
+	@$(KB)/make-tree
+
+shell: ## a shell where the toolchain is (the Debian 13 root)
+	@$(KB)/make-root
+	@$(KB)/in-root "$${SHELL:-/bin/bash}" || true
+
+rust-analyzer: ## rust-project.json for editors, in build/module/
+	$(in-tree) rust-analyzer
+
+load: ## loads build/out/vmtp.ko into this machine's kernel (as root)
+	@$(KB)/load $(OUT)/vmtp.ko
+
+unload: ## removes vmtp from this machine's kernel (as root)
+	@$(KB)/load --unload
+
+clean: ## removes build/
+	rm -rf build
+
+distclean: clean ## removes build/ and everything that was fetched or built into the cache
+	@$(KB)/clean-cache
+
+help: ## this list
+	@echo 'usage: make [TARGET] [KERNEL=7.2.x] [VMTP_CACHE=FOLDER] [CLIPPY=1] [V=1]'
+	@echo
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | sort | \
+		while IFS="$$(printf '\t')" read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel C API that the module uses and that the kernel crate's bindings do not have.
+ * Read by bindgen (which items are taken: bindgen_parameters). No logic, no declarations of our own except
+ * those of helpers.c.
+ */
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/module.h>
+#include <linux/net.h>
+#include <linux/netdevice.h>
+#include <linux/skbuff.h>
+#include <linux/socket.h>
+#include <net/icmp.h>
+#include <net/inet_common.h>
+#include <net/inet_sock.h>
+#include <net/ip.h>
+#include <net/net_namespace.h>
+#include <net/netns/generic.h>
+#include <net/protocol.h>
+#include <net/route.h>
+#include <net/sock.h>
+
+#include "helpers.h"
