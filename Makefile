@@ -13,14 +13,14 @@ ifeq ($(strip $(VMTP_CACHE)),)
 unexport VMTP_CACHE
 endif
 
-# CLIPPY=1 and V=1 are the kernel's; W=1 too.
-kernel-flags := $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(if $(V),V=$(V)) $(if $(W),W=$(W))
+# CLIPPY=1 and V=1 are the kernel's; W=1 too. With clippy every warning is an error.
+kernel-flags := $(if $(CLIPPY),CLIPPY=$(CLIPPY) W=e$(W)) $(if $(V),V=$(V)) $(if $(CLIPPY),,$(if $(W),W=$(W)))
 # `make` uses all processors unless told otherwise with -j.
 jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
-	$(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$$tree" M="$(CURDIR)" MO="$(CURDIR)/build/module" $(kernel-flags)
+	CLIPPY_CONF_DIR="$$tree" $(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$$tree" M="$(CURDIR)" MO="$(CURDIR)/build/module" $(kernel-flags)
 
-.PHONY: all module help root kernel-latest tree shell rust-analyzer load unload check-module clean distclean
+.PHONY: all module help root kernel-latest tree shell load unload check-module clean distclean
 .DEFAULT_GOAL := all
 
 all: module ## vmtp.ko for the Debian kernel, in build/out/ (the default)
@@ -44,9 +44,6 @@ kernel-latest: ## asks Debian's archive for a newer kernel and changes to it
 shell: ## a shell where the toolchain is (the Debian 13 root)
 	@$(KB)/make-root
 	@$(KB)/in-root "$${SHELL:-/bin/bash}" || true
-
-rust-analyzer: ## rust-project.json for editors, in build/module/
-	$(in-tree) rust-analyzer
 
 load: ## loads build/out/vmtp.ko into this machine's kernel (as root)
 	@$(KB)/load $(OUT)/vmtp.ko

@@ -46,7 +46,8 @@ logged() {
 	kill "$_beat" 2>/dev/null || :
 	wait "$_beat" 2>/dev/null || :
 	if [ "$_rc" -ne 0 ]; then
-		tail -n 30 "$_log" >&2
+		# A step that knows what is wrong has said it in one line; else the end of the log is the best there is.
+		grep '^error: ' "$_log" >&2 || tail -n 30 "$_log" >&2
 		die "$_what: failed ($_rc); the whole log is $_log"
 	fi
 	printf '    done in %s s\n' "$(($(date +%s) - _begin))" >&2
