@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The packet checksum: two 16-bit ones-complement sums over alternate 32-octet clusters (2.5.2, 3.2).
+//! The packet checksum: two 16-bit ones-complement sums over alternate 32-octet clusters (2.5.2,
+//! 3.2).
 //!
-//! It sums whatever octets it is given from the start of the packet on; which octets those are (HCO or not) and where
-//! the result goes is the caller's part.
+//! It sums whatever octets it is given from the start of the packet on; which octets those are (HCO
+//! or not) and where the result goes is the caller's part.
 
 use super::octets::at;
 
@@ -11,11 +12,14 @@ use super::octets::at;
 const CLUSTER: usize = 32;
 /// Octets after which the two sums come around again.
 const STRIDE: usize = 2 * CLUSTER;
+/// Octets that one round of the inner loop sums.
+const STEP: usize = 4 * STRIDE;
 
-/// A checksum in the making. Octets are added in the order of the packet, in chunks of any length and alignment.
+/// A checksum in the making. Octets are added in the order of the packet, in chunks of any length
+/// and alignment.
 ///
-/// The sums are kept in native byte order: ones-complement addition of 16-bit words gives, octet by octet, the same
-/// result in either order, and so do wider additions with the carry added back.
+/// The sums are kept in native byte order: ones-complement addition of 16-bit words gives, octet by
+/// octet, the same result in either order, and so do wider additions with the carry added back.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checksum {
     /// Clusters 1, 3, 5 ..., not yet folded to 16 bits.
@@ -48,8 +52,9 @@ impl Checksum {
         }
     }
 
-    /// The checksum of a packet with this header and segment data; with HCO set the data is to be left out.
-    /// High half first sum, low half second sum: the big-endian word that ends the packet.
+    /// The checksum of a packet with this header and segment data; with HCO set the data is to be
+    /// left out. High half first sum, low half second sum: the big-endian word that ends the
+    /// packet.
     #[inline]
     pub fn of(header: &[u8; 64], data: &[u8]) -> u32 {
         let mut checksum = Checksum::new();
@@ -76,7 +81,8 @@ impl Checksum {
         }
     }
 
-    /// The two sums, 0 replaced by 0xFFFF, the first in the high half: the big-endian word that ends the packet.
+    /// The two sums, 0 replaced by 0xFFFF, the first in the high half: the big-endian word that
+    /// ends the packet.
     #[inline]
     pub fn finish(self) -> u32 {
         u32::from(fold(self.first)) << 16 | u32::from(fold(self.second))
@@ -97,22 +103,38 @@ impl Checksum {
     /// The first 64 octets of a packet.
     #[inline]
     fn add_stride(&mut self, octets: &[u8; STRIDE]) {
-        self.first = fold_carry(cluster::<0, STRIDE>(self.first, octets));
-        self.second = fold_carry(cluster::<CLUSTER, STRIDE>(self.second, octets));
+        self.first = fold_carry(cluster::<0, STRIDE>((self.first, false), octets));
+        self.second = fold_carry(cluster::<CLUSTER, STRIDE>((self.second, false), octets));
     }
 
     /// Whole strides from a stride's start on. Returns the octets after the last whole one.
     fn add_strides<'a>(&mut self, octets: &'a [u8]) -> &'a [u8] {
-        // Carries are counted beside each sum, so that a chain of additions with carry ends in one more instruction.
+        // Carries are counted beside each sum, so that a chain of additions with carry ends in one
+        // more instruction; long steps, so that these and the loop's own are few.
         let (mut first, mut first_carries) = (self.first, 0u64);
         let (mut second, mut second_carries) = (self.second, 0u64);
         let mut rest = octets;
-        while let Some((stride, tail)) = rest.split_first_chunk::<STRIDE>() {
-            let carry;
-            (first, carry) = cluster::<0, STRIDE>(first, stride);
+        while let Some((step, tail)) = rest.split_first_chunk::<STEP>() {
+            let sum = cluster::<0, STEP>((first, false), step);
+            let sum = cluster::<STRIDE, STEP>(sum, step);
+            let sum = cluster::<{ 2 * STRIDE }, STEP>(sum, step);
+            let (sum, carry) = cluster::<{ 3 * STRIDE }, STEP>(sum, step);
+            first = sum;
             first_carries = first_carries.wrapping_add(u64::from(carry));
-            let carry;
-            (second, carry) = cluster::<CLUSTER, STRIDE>(second, stride);
+            let sum = cluster::<CLUSTER, STEP>((second, false), step);
+            let sum = cluster::<{ CLUSTER + STRIDE }, STEP>(sum, step);
+            let sum = cluster::<{ CLUSTER + 2 * STRIDE }, STEP>(sum, step);
+            let (sum, carry) = cluster::<{ CLUSTER + 3 * STRIDE }, STEP>(sum, step);
+            second = sum;
+            second_carries = second_carries.wrapping_add(u64::from(carry));
+            rest = tail;
+        }
+        while let Some((stride, tail)) = rest.split_first_chunk::<STRIDE>() {
+            let (sum, carry) = cluster::<0, STRIDE>((first, false), stride);
+            first = sum;
+            first_carries = first_carries.wrapping_add(u64::from(carry));
+            let (sum, carry) = cluster::<CLUSTER, STRIDE>((second, false), stride);
+            second = sum;
             second_carries = second_carries.wrapping_add(u64::from(carry));
             rest = tail;
         }
@@ -168,11 +190,15 @@ fn fold_carry((sum, carry): (u64, bool)) -> u64 {
     sum | u64::from(again)
 }
 
-/// The cluster at `AT` added to `sum`, in the form that compiles to one chain of additions with carry.
+/// The cluster at `AT` added to a sum and its carry, in the form that compiles to one chain of
+/// additions with carry.
 #[inline(always)]
-fn cluster<const AT: usize, const LEN: usize>(sum: u64, octets: &[u8; LEN]) -> (u64, bool) {
+fn cluster<const AT: usize, const LEN: usize>(
+    (sum, carry): (u64, bool),
+    octets: &[u8; LEN],
+) -> (u64, bool) {
     let words = at::<AT, CLUSTER, LEN>(octets);
-    let (sum, carry) = sum.overflowing_add(u64::from_ne_bytes(at::<0, 8, CLUSTER>(&words)));
+    let (sum, carry) = add_with_carry(sum, u64::from_ne_bytes(at::<0, 8, CLUSTER>(&words)), carry);
     let (sum, carry) = add_with_carry(sum, u64::from_ne_bytes(at::<8, 8, CLUSTER>(&words)), carry);
     let (sum, carry) = add_with_carry(sum, u64::from_ne_bytes(at::<16, 8, CLUSTER>(&words)), carry);
     add_with_carry(sum, u64::from_ne_bytes(at::<24, 8, CLUSTER>(&words)), carry)
@@ -186,16 +212,14 @@ fn add_with_carry(a: u64, b: u64, carry: bool) -> (u64, bool) {
     (sum, first | second)
 }
 
-/// A 64-bit ones-complement sum as the 16 bits that are sent, in the packet's order; 0 becomes 0xFFFF (3.2).
+/// A 64-bit ones-complement sum as the 16 bits that are sent, in the packet's order; 0 becomes
+/// 0xFFFF (3.2).
 #[inline]
 fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xFFFF_FFFF).wrapping_add(sum >> 32);
-    let sum = (sum & 0xFFFF)
-        .wrapping_add(sum >> 16 & 0xFFFF)
-        .wrapping_add(sum >> 32);
-    let sum = (sum & 0xFFFF).wrapping_add(sum >> 16);
-    let sum = (sum & 0xFFFF).wrapping_add(sum >> 16);
-    match u16::from_be_bytes((sum as u16).to_ne_bytes()) {
+    // Either half added to the other, with the carry of one addition going into the other.
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    let sum = (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16;
+    match u16::from_be_bytes(sum.to_ne_bytes()) {
         0 => 0xFFFF,
         sum => sum,
     }

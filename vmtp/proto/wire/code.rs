@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The Code word: eight flags and a 24-bit Request or Response code (3.2), and the standard response codes (I).
+//! The Code word: eight flags and a 24-bit Request or Response code (3.2), and the standard
+//! response codes (I).
 //!
 //! The codes of the management procedures are in `manage`.
 
-/// The Code word of a packet (3.2): flags in the high 8 bits, the Request or Response code in the low 24.
+/// The Code word of a packet (3.2): flags in the high 8 bits, the Request or Response code in the
+/// low 24.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(transparent)]
 pub struct Code(u32);
@@ -20,7 +22,8 @@ impl Code {
     pub const SDA: u32 = 0x1000_0000;
     /// Reserved, sent as 0.
     pub const RES: u32 = 0x0800_0000;
-    /// CoResident Entity: the CoResidentEntity field is used by the protocol. Reserved in a Response.
+    /// CoResident Entity: the CoResidentEntity field is used by the protocol. Reserved in a
+    /// Response.
     pub const CRE: u32 = 0x0400_0000;
     /// Multiple Responses Desired. Reserved in a Response.
     pub const MRD: u32 = 0x0200_0000;
@@ -97,7 +100,8 @@ impl From<ResponseCode> for Code {
 
 macro_rules! response_codes {
     ($($(#[$meta:meta])* $variant:ident = $value:literal, $name:literal;)*) => {
-        /// The standard response codes (I). 25 to 63 are reserved, applications use 0x00800000 and above.
+        /// The standard response codes (I). 25 to 63 are reserved, applications use 0x00800000 and
+        /// above.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(u32)]
         pub enum ResponseCode {

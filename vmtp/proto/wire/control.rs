@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The control word: flags, RetransmitCount, ForwardCount, InterpacketGap or PGcount, Priority and the function code
-//! (3.2, 3.3, 3.4). It is also the `ctrl` parameter of NotifyVmtpClient (III).
+//! The control word: flags, RetransmitCount, ForwardCount, InterpacketGap or PGcount, Priority and
+//! the function code (3.2, 3.3, 3.4). It is also the `ctrl` parameter of NotifyVmtpClient (III).
 //!
 //! When which flag is set is decided by the state machines, not here.
 
@@ -36,6 +36,8 @@ impl Control {
     /// The function code: set in a Response, clear in a Request.
     pub const RESPONSE: u32 = 0x0000_0001;
 
+    /// The flags that are reserved in a Response (3.4).
+    pub const RESERVED_IN_RESPONSE: u32 = Self::MDG | Self::DRT;
     /// The nine control flags.
     pub const FLAGS: u32 = 0xFF80_0000;
     const RESERVED: u32 = 0x0000_000E;
@@ -93,7 +95,8 @@ impl Control {
         (self.0 >> 16 & 0xF) as u8
     }
 
-    /// The same with ForwardCount `count`; one above 15 is 15, so that it never looks like an original.
+    /// The same with ForwardCount `count`; one above 15 is 15, so that it never looks like an
+    /// original.
     #[inline]
     pub const fn with_forward_count(self, count: u8) -> Self {
         let count = if count > 15 { 15 } else { count as u32 };
@@ -142,12 +145,13 @@ impl Control {
         self.has(Self::RESPONSE)
     }
 
-    /// The control word of a Response to a Request with this one, also the `ctrl` that NotifyVmtpClient reports (III):
-    /// flags, RetransmitCount, ForwardCount and Priority are the Request's, MDG and DRT are reserved and so 0, PGcount
-    /// is `pg_count`. NRS is clear; it says that a receive sequence is given and is for the caller to set.
+    /// The control word of a Response to a Request with this one, also the `ctrl` that
+    /// NotifyVmtpClient reports (III): flags, RetransmitCount, ForwardCount and Priority are the
+    /// Request's, MDG and DRT are reserved and so 0, PGcount is `pg_count`. NRS is clear; it says
+    /// that a receive sequence is given and is for the caller to set.
     #[inline]
     pub const fn in_response(self, pg_count: u8) -> Self {
-        self.without(Self::NRS | Self::MDG | Self::DRT)
+        self.without(Self::NRS | Self::RESERVED_IN_RESPONSE)
             .with(Self::RESPONSE)
             .with_pg_count(pg_count)
     }
@@ -155,8 +159,9 @@ impl Control {
 
 /// The 4-bit Priority of a packet (3.2).
 ///
-/// The high two bits are the level, the low two gradations in it. The order of the levels is 11, 10, 00, 01; inside
-/// a level 00 is the highest. [`rank`](Priority::rank) is that order, the value is not.
+/// The high two bits are the level, the low two gradations in it. The order of the levels is 11,
+/// 10, 00, 01; inside a level 00 is the highest. [`rank`](Priority::rank) is that order, the value
+/// is not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(transparent)]
 pub struct Priority(u8);
@@ -190,8 +195,8 @@ impl Priority {
     /// Its place in the order of handling: 0 for the most urgent to 15 for the least.
     #[inline]
     pub const fn rank(self) -> u8 {
-        // Levels 11, 10, 00, 01 are to become 0, 1, 2, 3: with the high bit set the low one is inverted, else the high
-        // one is set.
+        // Levels 11, 10, 00, 01 are to become 0, 1, 2, 3: with the high bit set the low one is
+        // inverted, else the high one is set.
         let level = if self.0 & 0b1000 != 0 {
             (self.0 >> 2 & 0b01) ^ 0b01
         } else {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Entity identifiers: the 64 bits that name an entity or a group of entities (3.1), their structure in Domain 1 and
-//! their text form (IV.1).
+//! Entity identifiers: the 64 bits that name an entity or a group of entities (3.1), their
+//! structure in Domain 1 and their text form (IV.1).
 //!
 //! It does not know which entities exist or where they are.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// The identifier of an entity or of a group of entities (3.1). On the wire it is 8 octets, big-endian.
+/// The identifier of an entity or of a group of entities (3.1). On the wire it is 8 octets,
+/// big-endian.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(transparent)]
 pub struct Entity(u64);
@@ -38,9 +39,11 @@ impl Entity {
     pub const ZERO: Entity = Entity(0);
     /// VMTP_MANAGER_GROUP, `RG-1-224.0.1.0`: the managers of all hosts (IV.1).
     pub const MANAGER_GROUP: Entity = Entity(0x4000_0001_E000_0100);
-    /// VMTP_DEFAULT_BECLIENT, `BE-1-224.0.1.0`: the Client of a big-endian host that has no identifier yet (IV.1).
+    /// VMTP_DEFAULT_BECLIENT, `BE-1-224.0.1.0`: the Client of a big-endian host that has no
+    /// identifier yet (IV.1).
     pub const DEFAULT_BECLIENT: Entity = Entity(0x0000_0001_E000_0100);
-    /// VMTP_DEFAULT_LECLIENT, `LE-1-224.0.1.0`: the Client of a little-endian host that has no identifier yet (IV.1).
+    /// VMTP_DEFAULT_LECLIENT, `LE-1-224.0.1.0`: the Client of a little-endian host that has no
+    /// identifier yet (IV.1).
     pub const DEFAULT_LECLIENT: Entity = Entity(0x2000_0001_E000_0100);
 
     /// The identifier with these bits, the type flags being the four most significant.
@@ -67,7 +70,8 @@ impl Entity {
         self.0 & Self::GRP != 0
     }
 
-    /// Whether it is an alias for an entity outside of this domain (RAE). The protocol only passes it on.
+    /// Whether it is an alias for an entity outside of this domain (RAE). The protocol only passes
+    /// it on.
     #[inline]
     pub const fn is_alias(self) -> bool {
         self.0 & Self::RAE != 0
@@ -126,8 +130,8 @@ impl Entity {
         (self.0 as u32).to_be_bytes()
     }
 
-    /// The Domain 1 identifier with these parts (IV.1). None if the discriminator has more than 28 bits or the result
-    /// would be the all-zero identifier.
+    /// The Domain 1 identifier with these parts (IV.1). None if the discriminator has more than 28
+    /// bits or the result would be the all-zero identifier.
     pub const fn domain1(
         kind: EntityKind,
         alias: bool,
@@ -152,8 +156,9 @@ impl Entity {
         }
     }
 
-    /// Domain 1: the IPv4 host group that packets to this group go to. If the low 32 bits are a multicast address it
-    /// is that, else 232.X.X.X with the low 24 bits of the discriminator (IV.1). None if it is not a group.
+    /// Domain 1: the IPv4 host group that packets to this group go to. If the low 32 bits are a
+    /// multicast address it is that, else 232.X.X.X with the low 24 bits of the discriminator
+    /// (IV.1). None if it is not a group.
     #[inline]
     pub const fn host_group(self) -> Option<[u8; 4]> {
         if !self.is_group() {
@@ -226,32 +231,39 @@ impl fmt::Display for EntityParseError {
 
 impl core::error::Error for EntityParseError {}
 
-/// Reads exactly what [`Display`](fmt::Display) writes, the all-zero identifier and those with the reserved flag (`X`)
-/// included: whether an identifier may be used is asked with [`Entity::is_valid`].
+/// Reads exactly what [`Display`](fmt::Display) writes, the all-zero identifier and those with the
+/// reserved flag (`X`) included: whether an identifier may be used is asked with
+/// [`Entity::is_valid`].
 impl FromStr for Entity {
     type Err = EntityParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (flags, rest) = text.split_once('-').ok_or(EntityParseError::Form)?;
-        let (discriminator, address) = rest.split_once('-').ok_or(EntityParseError::Form)?;
-
-        let (flags, reserved) = match flags.strip_prefix('X') {
-            Some(flags) => (flags, Entity::RES),
-            None => (flags, 0),
+        // Not with str::split and str::parse: these bring a bounds check into the module.
+        let mut parts = text.as_bytes().split(|octet| *octet == b'-');
+        let (Some(flags), Some(discriminator), Some(address), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(EntityParseError::Form);
         };
-        let (flags, alias) = match flags.strip_suffix('A') {
-            Some(flags) => (flags, Entity::RAE),
-            None => (flags, 0),
+
+        let (flags, reserved) = match flags {
+            [b'X', flags @ ..] => (flags, Entity::RES),
+            flags => (flags, 0),
+        };
+        let (flags, alias) = match flags {
+            [flags @ .., b'A'] => (flags, Entity::RAE),
+            flags => (flags, 0),
         };
         let kind = match flags {
-            "BE" => 0,
-            "LE" => Entity::LEE,
-            "RG" => Entity::GRP,
-            "UG" => Entity::GRP | Entity::LEE,
+            b"BE" => 0,
+            b"LE" => Entity::LEE,
+            b"RG" => Entity::GRP,
+            b"UG" => Entity::GRP | Entity::LEE,
             _ => return Err(EntityParseError::Flags),
         };
-        let discriminator =
-            decimal(discriminator, Entity::DISCRIMINATOR).ok_or(EntityParseError::Discriminator)?;
+        let discriminator = decimal(discriminator)
+            .filter(|number| *number <= Entity::DISCRIMINATOR)
+            .ok_or(EntityParseError::Discriminator)?;
         let address = dotted_quad(address).ok_or(EntityParseError::Address)?;
         Ok(Entity(
             reserved
@@ -263,20 +275,24 @@ impl FromStr for Entity {
     }
 }
 
-/// A number of decimal digits only, without leading zeros, at most `max`.
-fn decimal(text: &str, max: u32) -> Option<u32> {
-    let digits = text.as_bytes();
-    if matches!(digits, [b'0', _, ..]) || !digits.iter().all(u8::is_ascii_digit) {
+/// A number of decimal digits only, without leading zeros.
+fn decimal(digits: &[u8]) -> Option<u32> {
+    if matches!(digits, [] | [b'0', _, ..]) {
         return None;
     }
-    text.parse().ok().filter(|number| *number <= max)
+    let mut number = 0u32;
+    for digit in digits {
+        let value = digit.checked_sub(b'0').filter(|value| *value <= 9)?;
+        number = number.checked_mul(10)?.checked_add(u32::from(value))?;
+    }
+    Some(number)
 }
 
-fn dotted_quad(text: &str) -> Option<[u8; 4]> {
-    let mut parts = text.split('.');
+fn dotted_quad(text: &[u8]) -> Option<[u8; 4]> {
+    let mut parts = text.split(|octet| *octet == b'.');
     let mut address = [0; 4];
     for octet in &mut address {
-        *octet = decimal(parts.next()?, 255).and_then(|number| u8::try_from(number).ok())?;
+        *octet = u8::try_from(decimal(parts.next()?)?).ok()?;
     }
     parts.next().is_none().then_some(address)
 }

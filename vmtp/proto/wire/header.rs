@@ -2,12 +2,14 @@
 
 //! The 64-octet header of every VMTP packet, Request and Response alike (3.2, 3.3, 3.4).
 //!
-//! Parsing accepts any 64 octets; whether they are allowed is told by [`Header::check`], in `validate`.
+//! Parsing accepts any 64 octets; whether they are allowed is told by [`Header::check`], in
+//! `validate`.
 
 use super::octets::{at, put};
 use super::{Code, Control, Entity, Mask, Mcb, PacketPlan, Transaction, GROUP_OCTETS};
 
-/// A packet header as values. Fields narrower than their type are cut to their width when it is emitted.
+/// A packet header as values. Fields narrower than their type are cut to their width when it is
+/// emitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Header {
     /// The client entity of the transaction.
@@ -71,7 +73,8 @@ impl Header {
         }
     }
 
-    /// Writes the header over all 64 octets.
+    /// Writes the header over all 64 octets. Bits that are reserved are sent as 0, whatever they
+    /// are here: RES in the Code and, in a Response, also CRE, MRD, PIC, MDG and DRT (3.2, 3.4).
     #[inline]
     pub fn emit(&self, octets: &mut [u8; 64]) {
         let flags = (if self.hco { Self::HCO } else { 0 })
@@ -81,13 +84,21 @@ impl Header {
             | (u32::from(self.domain) & 0x1FFF) << 16
             | flags
             | (u32::from(self.length) & Self::LENGTH);
+        let (control, code) = if self.is_response() {
+            (
+                self.control.without(Control::RESERVED_IN_RESPONSE),
+                self.code.without(Code::RESERVED_IN_RESPONSE),
+            )
+        } else {
+            (self.control, self.code.without(Code::RES))
+        };
         put::<0, 8, 64>(octets, self.client.bits().to_be_bytes());
         put::<8, 4, 64>(octets, word.to_be_bytes());
-        put::<12, 4, 64>(octets, self.control.bits().to_be_bytes());
+        put::<12, 4, 64>(octets, control.bits().to_be_bytes());
         put::<16, 4, 64>(octets, self.transaction.bits().to_be_bytes());
         put::<20, 4, 64>(octets, self.delivery.bits().to_be_bytes());
         put::<24, 8, 64>(octets, self.server.bits().to_be_bytes());
-        put::<32, 4, 64>(octets, self.code.bits().to_be_bytes());
+        put::<32, 4, 64>(octets, code.bits().to_be_bytes());
         put::<36, 20, 64>(octets, self.user);
         put::<56, 4, 64>(octets, self.message_delivery.to_be_bytes());
         put::<60, 4, 64>(octets, self.segment_size.to_be_bytes());
@@ -99,8 +110,8 @@ impl Header {
         self.control.is_response()
     }
 
-    /// The entity that sent the message, whose LEE tells its byte order: Client in a Request, Server in a Response
-    /// (2.15).
+    /// The entity that sent the message, whose LEE tells its byte order: Client in a Request,
+    /// Server in a Response (2.15).
     #[inline]
     pub const fn sender(&self) -> Entity {
         if self.is_response() {
@@ -168,8 +179,8 @@ impl Header {
         }
     }
 
-    /// Octets of the segment that are in this packet group: 16384 if the message continues in the next one (CMG), else
-    /// what the last group of the message has (2.14).
+    /// Octets of the segment that are in this packet group: 16384 if the message continues in the
+    /// next one (CMG), else what the last group of the message has (2.14).
     #[inline]
     pub const fn group_octets(&self) -> u32 {
         let segment = self.segment_octets();
@@ -195,9 +206,9 @@ impl Header {
         }
     }
 
-    /// Whether `other` can be of the same packet group: both have the same identification, function code, CMG and
-    /// message control block. Packet flags, the other control flags and counts, Length and PacketDelivery may differ
-    /// from packet to packet and between transmissions (2.13).
+    /// Whether `other` can be of the same packet group: both have the same identification, function
+    /// code, CMG and message control block. Packet flags, the other control flags and counts,
+    /// Length and PacketDelivery may differ from packet to packet and between transmissions (2.13).
     #[inline]
     pub fn is_same_group(&self, other: &Header) -> bool {
         let fixed = Control::CMG | Control::RESPONSE;

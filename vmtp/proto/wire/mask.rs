@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Block masks: which 512-octet blocks of a packet group are meant (2.13, 3.2: PacketDelivery and MsgDelivery).
+//! Block masks: which 512-octet blocks of a packet group are meant (2.13, 3.2: PacketDelivery and
+//! MsgDelivery).
 //!
-//! A mask knows neither the segment nor the group it is of; sizes are passed in. How blocks are cut into packets is in
-//! `packetize`.
+//! A mask knows neither the segment nor the group it is of; sizes are passed in. How blocks are cut
+//! into packets is in `packetize`.
 
 use super::{BLOCK_OCTETS, GROUP_BLOCKS, GROUP_OCTETS};
 
-/// A set of the 32 blocks of a packet group. Bit i, the least significant being 0, is block i (3.2).
+/// A set of the 32 blocks of a packet group. Bit i, the least significant being 0, is block i
+/// (3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(transparent)]
 pub struct Mask(u32);
@@ -78,7 +80,8 @@ impl Mask {
         Blocks(self.0)
     }
 
-    /// How many octets of a group of `group_octets` are there from its start without a gap (2.13, BAD_REPLY_SEGMENT).
+    /// How many octets of a group of `group_octets` are there from its start without a gap (2.13,
+    /// BAD_REPLY_SEGMENT).
     #[inline]
     pub const fn contiguous_octets(self, group_octets: u32) -> u32 {
         let octets = self.0.trailing_ones().wrapping_mul(BLOCK_OCTETS);
@@ -91,8 +94,8 @@ impl Mask {
         }
     }
 
-    /// How many octets its blocks have in a group of `group_octets`: the last block of the group may be short, blocks
-    /// beyond it have none.
+    /// How many octets its blocks have in a group of `group_octets`: the last block of the group
+    /// may be short, blocks beyond it have none.
     #[inline]
     pub const fn octets(self, group_octets: u32) -> u32 {
         let present = self.intersect(Mask::for_octets(group_octets));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The message control block without the Server: the 32 octets of the header from the Code on (2.4, 3.3, 3.4).
+//! The message control block without the Server: the 32 octets of the header from the Code on (2.4,
+//! 3.3, 3.4).
 //!
 //! How a program sees it at the socket, where words are in host byte order, is not here.
 
@@ -12,7 +13,8 @@ use super::{Code, Entity};
 pub struct Mcb {
     /// Flags and Request or Response code.
     pub code: Code,
-    /// Octets 36 to 55 of the packet: CoResidentEntity and UserData in a Request, UserData in a Response.
+    /// Octets 36 to 55 of the packet: CoResidentEntity and UserData in a Request, UserData in a
+    /// Response.
     pub user: [u8; 20],
     /// MsgDelivery if MDM is set, else user data.
     pub message_delivery: u32,
@@ -26,7 +28,8 @@ impl Mcb {
     /// Octets of parameters when SDA is set, and SegmentSize is not one.
     pub const PARAMETER_OCTETS_WITH_SEGMENT: usize = 24;
 
-    /// CoResidentEntity, the first 8 octets of `user`. It means something only in a Request with CRE.
+    /// CoResidentEntity, the first 8 octets of `user`. It means something only in a Request with
+    /// CRE.
     #[inline]
     pub fn coresident(&self) -> Entity {
         Entity::from_bits(u64::from_be_bytes(at::<0, 8, 20>(&self.user)))

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What VMTP packets look like: the header, its words, the checksum, how a segment is cut into packets, and the
-//! parameters of the management procedures (RFC 1045 chapter 3 and appendices I to V).
+//! What VMTP packets look like: the header, its words, the checksum, how a segment is cut into
+//! packets, and the parameters of the management procedures (RFC 1045 chapter 3 and appendices I to
+//! V).
 //!
-//! It is not the protocol: nothing here has state, a clock or an opinion on what to answer. Every function is total.
-//! None panics, allocates or loops on more than its input, whatever octets it is given: they come from the network
-//! and this code runs in the kernel. On the wire everything is big-endian; in these types everything is a value.
+//! It is not the protocol: nothing here has state, a clock or an opinion on what to answer. Every
+//! function is total. None panics, allocates or loops on more than its input, whatever octets it is
+//! given: they come from the network and this code runs in the kernel. On the wire everything is
+//! big-endian; in these types everything is a value.
 
 #![deny(
     clippy::arithmetic_side_effects,

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Reading and writing big-endian words in octets without a panic path: at constant offsets of a fixed array, and in
-//! order through a slice, which is also what the two XDR types that VMTP uses (unsigned int, unsigned hyper) need.
+//! Reading and writing big-endian words in octets without a panic path: at constant offsets of a
+//! fixed array, and in order through a slice, which is also what the two XDR types that VMTP uses
+//! (unsigned int, unsigned hyper) need.
 //!
 //! It knows no field of any packet.
 
-/// The `N` octets of `octets` at the constant offset `AT`. A range outside the array does not compile.
+/// The `N` octets of `octets` at the constant offset `AT`. A range outside the array does not
+/// compile.
 #[inline(always)]
 pub(super) fn at<const AT: usize, const N: usize, const LEN: usize>(octets: &[u8; LEN]) -> [u8; N] {
     const { assert!(AT <= LEN && N <= LEN - AT) };
@@ -16,7 +18,8 @@ pub(super) fn at<const AT: usize, const N: usize, const LEN: usize>(octets: &[u8
     }
 }
 
-/// Writes `value` into `octets` at the constant offset `AT`. A range outside the array does not compile.
+/// Writes `value` into `octets` at the constant offset `AT`. A range outside the array does not
+/// compile.
 #[inline(always)]
 pub(super) fn put<const AT: usize, const N: usize, const LEN: usize>(
     octets: &mut [u8; LEN],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How the blocks of a packet group are cut into packets, and where the octets of a packet lie in the group (2.13).
+//! How the blocks of a packet group are cut into packets, and where the octets of a packet lie in
+//! the group (2.13).
 //!
 //! It only plans: segment data is copied by whoever holds it, and the pace of sending is not here.
 
@@ -26,7 +27,8 @@ pub struct PacketPlan {
     pub last: bool,
 }
 
-/// The packets that carry some blocks of a packet group, in ascending order of blocks, as many blocks in each as fit.
+/// The packets that carry some blocks of a packet group, in ascending order of blocks, as many
+/// blocks in each as fit.
 #[derive(Clone, Debug)]
 pub struct Packets {
     rest: Mask,
@@ -36,11 +38,13 @@ pub struct Packets {
 }
 
 impl Packets {
-    /// Plans the packets with `blocks` of a group of `group_octets`; blocks beyond the group are left out.
+    /// Plans the packets with `blocks` of a group of `group_octets`; blocks beyond the group are
+    /// left out.
     ///
-    /// `data_limit` is the octets of padded segment data that one packet may carry: the MTU without IP header, 64
-    /// octets of header and 4 of checksum. Below one block each packet still carries one. Without any block there is
-    /// one packet, without data (4.9 note 3, and messages without a segment).
+    /// `data_limit` is the octets of padded segment data that one packet may carry: the MTU without
+    /// IP header, 64 octets of header and 4 of checksum. Below one block each packet still carries
+    /// one. Without any block there is one packet, without data (4.9 note 3, and messages without a
+    /// segment).
     #[inline]
     pub const fn new(blocks: Mask, group_octets: u32, data_limit: u32) -> Self {
         Packets {
@@ -60,7 +64,8 @@ impl Iterator for Packets {
         if self.done {
             return None;
         }
-        // One block goes whatever its size, as many whole ones as fit, and then perhaps the short last one.
+        // One block goes whatever its size, as many whole ones as fit, and then perhaps the short
+        // last one.
         let whole = self.data_limit / BLOCK_OCTETS;
         let mut rest = self.rest.without_lowest();
         for _ in 1..whole {
@@ -98,7 +103,8 @@ pub struct Extent {
     pub octets: u32,
 }
 
-/// Where the segment data of one packet lies in its packet group: one [`Extent`] for each row of adjacent blocks.
+/// Where the segment data of one packet lies in its packet group: one [`Extent`] for each row of
+/// adjacent blocks.
 #[derive(Clone, Debug)]
 pub struct Placement {
     rest: Mask,
@@ -107,7 +113,8 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// For a packet with this PacketDelivery in a group of `group_octets`; blocks beyond the group are left out.
+    /// For a packet with this PacketDelivery in a group of `group_octets`; blocks beyond the group
+    /// are left out.
     #[inline]
     pub const fn new(delivery: Mask, group_octets: u32) -> Self {
         Placement {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Transaction identifiers: 32-bit numbers that a Client counts up and that wrap around (2.5.1, 3.2).
+//! Transaction identifiers: 32-bit numbers that a Client counts up and that wrap around (2.5.1,
+//! 3.2).
 //!
-//! It is not the duplicate filter: what an older or newer Transaction means is the server's business.
+//! It is not the duplicate filter: what an older or newer Transaction means is the server's
+//! business.
 
-/// A transaction identifier (2.5.1). There is no order of all of them, only of two that are less than 2^31 apart; so it
-/// has no `Ord`, but [`since`](Transaction::since).
+/// A transaction identifier (2.5.1). There is no order of all of them, only of two that are less
+/// than 2^31 apart; so it has no `Ord`, but [`since`](Transaction::since).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(transparent)]
 pub struct Transaction(u32);

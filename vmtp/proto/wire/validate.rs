@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Which packets are no VMTP packets: everything that one packet alone can get wrong, and its name for the counters.
+//! Which packets are no VMTP packets: everything that one packet alone can get wrong, and its name
+//! for the counters.
 //!
-//! The checksum, the domain, the destination address and the other packets of the group are checked where they are
-//! known.
+//! The checksum, the domain, the destination address and the other packets of the group are checked
+//! where they are known.
 
 use super::{
     padded, Code, Control, Header, Mask, GROUP_OCTETS, MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
@@ -11,8 +12,9 @@ use super::{
 
 macro_rules! wire_errors {
     ($($(#[$meta:meta])* $variant:ident = $name:literal, $silent:literal;)*) => {
-        /// What is wrong with a packet. All are discarded; those that are not [`silent`](WireError::silent) are
-        /// notified as VMTP_ERROR if the packet came by unicast, its checksum verified and it is no Notify.
+        /// What is wrong with a packet. All are discarded; those that are not
+        /// [`silent`](WireError::silent) are notified as VMTP_ERROR if the packet came by unicast,
+        /// its checksum verified and it is no Notify.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum WireError {
             $($(#[$meta])* $variant,)*
@@ -46,7 +48,8 @@ wire_errors! {
     OddPayload = "odd_payload", true;
     /// Version is not 0.
     Version = "version", true;
-    /// An encrypted packet whose size is not 68 + 4 * Length octets, or whose Length is odd or above 4096.
+    /// An encrypted packet whose size is not 68 + 4 * Length octets, or whose Length is odd or
+    /// above 4096.
     EncryptedSize = "encrypted_size", true;
     /// Length is odd or above 4096.
     Length = "length", false;
@@ -79,9 +82,9 @@ wire_errors! {
 }
 
 impl Header {
-    /// Everything that can be checked in one packet, given the octets of its IP payload. If the packet is encrypted
-    /// (EPG) that is only what is never encrypted; [`check_message`](Self::check_message) is then for the decrypted
-    /// header.
+    /// Everything that can be checked in one packet, given the octets of its IP payload. If the
+    /// packet is encrypted (EPG) that is only what is never encrypted;
+    /// [`check_message`](Self::check_message) is then for the decrypted header.
     ///
     /// # Errors
     ///
@@ -95,8 +98,8 @@ impl Header {
         self.check_message()
     }
 
-    /// The size of the packet and the fields that are clear also in an encrypted one: Client, Version, Domain, packet
-    /// flags and Length (2.6).
+    /// The size of the packet and the fields that are clear also in an encrypted one: Client,
+    /// Version, Domain, packet flags and Length (2.6).
     ///
     /// # Errors
     ///
@@ -135,7 +138,8 @@ impl Header {
     /// The first of [`WireError`] that applies.
     #[inline]
     pub fn check_message(&self) -> Result<(), WireError> {
-        // 3.4: the Server of a Response is the entity that answers, also if the Request named a group.
+        // 3.4: the Server of a Response is the entity that answers, also if the Request named a
+        // group.
         if !self.server.is_valid() || (self.is_response() && self.server.is_group()) {
             return Err(WireError::Server);
         }

@@ -2,8 +2,9 @@
 
 //! The declaration of fixed sequences of words: parameters, results, and the records in segments.
 //!
-//! It says how a record is written and read, not which there are. An XDR unsigned int and a 32-bit word of the message
-//! control block are the same 4 octets, and an XDR unsigned hyper and an identifier the same 8.
+//! It says how a record is written and read, not which there are. An XDR unsigned int and a 32-bit
+//! word of the message control block are the same 4 octets, and an XDR unsigned hyper and an
+//! identifier the same 8.
 
 use crate::proto::wire::{Code, Control, Entity, Mask, Reader, Transaction, Writer};
 
@@ -21,7 +22,8 @@ pub trait Field: Sized {
 pub trait Record: Sized {
     /// Octets of all fields.
     const OCTETS: usize;
-    /// Appends all fields in order, big-endian. None if there is no room; what did fit is then written.
+    /// Appends all fields in order, big-endian. None if there is no room; what did fit is then
+    /// written.
     fn write(&self, to: &mut Writer<'_>) -> Option<()>;
     /// Takes all fields in order. None if there are not enough octets.
     fn read(from: &mut Reader<'_>) -> Option<Self>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The bit sets among the parameters of management procedures: group permissions (III.1), flags of QueryVMTPNode and of
-//! ModifyService (III).
+//! The bit sets among the parameters of management procedures: group permissions (III.1), flags of
+//! QueryVMTPNode and of ModifyService (III).
 //!
 //! Which permission allows what is decided by the manager.
 

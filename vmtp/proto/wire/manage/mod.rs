@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The management procedures (III): their codes, and their parameters and results as typed values in the words of the
-//! message control block (II).
+//! The management procedures (III): their codes, and their parameters and results as typed values
+//! in the words of the message control block (II).
 //!
-//! Each procedure's parameters fill the 28 octets after the Code in order; with SDA SegmentSize is none of them, so 24
-//! octets. Lists and records go whole into the segment, in XDR. What a manager does with them is in
-//! `crate::proto::manager`.
+//! Each procedure's parameters fill the 28 octets after the Code in order; with SDA SegmentSize is
+//! none of them, so 24 octets. Lists and records go whole into the segment, in XDR. What a manager
+//! does with them is in `crate::proto::manager`.
 
 mod field;
 mod flags;

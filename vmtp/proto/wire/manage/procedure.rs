@@ -28,8 +28,9 @@ macro_rules! procedures {
                 }
             }
 
-            /// The Code that a Request for it is sent with, before a segment adds SDA. That of AuthProbeEntity and
-            /// QueryEntity is printed as 0x0D...; 0x08 is the reserved flag, so they are sent with 0x05.
+            /// The Code that a Request for it is sent with, before a segment adds SDA. That of
+            /// AuthProbeEntity and QueryEntity is printed as 0x0D...; 0x08 is the reserved flag, so
+            /// they are sent with 0x05.
             #[inline]
             pub const fn code(self) -> Code {
                 Code::new(
@@ -100,15 +101,15 @@ impl Procedure {
         self as u32
     }
 
-    /// Whether `code` is in the range of VMTP management, 0xVV000100 to 0xVV0001FF with PIC, be there such a procedure
-    /// or not.
+    /// Whether `code` is in the range of VMTP management, 0xVV000100 to 0xVV0001FF with PIC, be
+    /// there such a procedure or not.
     #[inline]
     pub const fn is_management(code: Code) -> bool {
         code.has(Code::PIC) && code.interface() == Self::INTERFACE
     }
 
-    /// The procedure that a Request with this Code is for: PIC is set, and the low 24 bits are one. The other flags do
-    /// not matter.
+    /// The procedure that a Request with this Code is for: PIC is set, and the low 24 bits are one.
+    /// The other flags do not matter.
     #[inline]
     pub const fn of(code: Code) -> Option<Self> {
         if code.has(Code::PIC) {
@@ -118,7 +119,8 @@ impl Procedure {
         }
     }
 
-    /// Whether it is one of the Notify operations, which are never acknowledged, probed or answered.
+    /// Whether it is one of the Notify operations, which are never acknowledged, probed or
+    /// answered.
     #[inline]
     pub const fn is_notify(self) -> bool {
         matches!(
@@ -129,8 +131,8 @@ impl Procedure {
         )
     }
 
-    /// Whether it is executed on arrival, without a Client record or duplicate filter: Notify, Probe and Query
-    /// operations. The others are ordinary transactions.
+    /// Whether it is executed on arrival, without a Client record or duplicate filter: Notify,
+    /// Probe and Query operations. The others are ordinary transactions.
     #[inline]
     pub const fn is_immediate(self) -> bool {
         match self {

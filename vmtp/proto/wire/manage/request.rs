@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The parameters of the management procedures, in the words of the Request's message control block (III, II).
+//! The parameters of the management procedures, in the words of the Request's message control block
+//! (III, II).
 //!
-//! The first parameter is at octet 36 of the packet: it is also CoResidentEntity, which routes the Request where CRE is
-//! set. Whether a value makes sense is for the manager to say; only what cannot be read at all is refused here.
+//! The first parameter is at octet 36 of the packet: it is also CoResidentEntity, which routes the
+//! Request where CRE is set. Whether a value makes sense is for the manager to say; only what
+//! cannot be read at all is refused here.
 
 use super::field::records;
 use super::{GroupPermissions, Procedure, Record, ServiceFlags};
@@ -21,7 +23,8 @@ pub trait Parameters: Record {
         fill(Self::PROCEDURE.code(), self)
     }
 
-    /// The same with a segment of `octets` octets. If the parameters need the SegmentSize word that does not compile.
+    /// The same with a segment of `octets` octets. If the parameters need the SegmentSize word that
+    /// does not compile.
     #[inline]
     fn encode_with_segment(&self, octets: u32) -> Mcb {
         const { assert!(Self::OCTETS <= Mcb::PARAMETER_OCTETS_WITH_SEGMENT) };
@@ -30,8 +33,8 @@ pub trait Parameters: Record {
         mcb
     }
 
-    /// Reads the parameters. None if the Request is for another procedure, or its segment takes a word that the
-    /// parameters need.
+    /// Reads the parameters. None if the Request is for another procedure, or its segment takes a
+    /// word that the parameters need.
     #[inline]
     fn decode(mcb: &Mcb) -> Option<Self> {
         match Procedure::of(mcb.code) {
@@ -104,8 +107,8 @@ macro_rules! requests {
             ///
             /// # Errors
             ///
-            /// [`RequestError::UnknownProcedure`] and [`RequestError::Malformed`], both of which are VMTP_ERROR to the
-            /// sender if the Request may be answered at all.
+            /// [`RequestError::UnknownProcedure`] and [`RequestError::Malformed`], both of which
+            /// are VMTP_ERROR to the sender if the Request may be answered at all.
             #[inline]
             pub fn decode(mcb: &Mcb) -> Result<Self, RequestError> {
                 let Some(procedure) = Procedure::of(mcb.code) else {
@@ -138,7 +141,8 @@ records! {
         auth_domain: u32,
     }
 
-    /// As [`ProbeEntity`], with a challenge. Answered with [`AuthProbeEntityResults`](super::AuthProbeEntityResults).
+    /// As [`ProbeEntity`], with a challenge. Answered with
+    /// [`AuthProbeEntityResults`](super::AuthProbeEntityResults).
     AuthProbeEntity {
         /// CREntity.
         coresident: Entity,
@@ -150,8 +154,8 @@ records! {
         random_id: u32,
     }
 
-    /// Asks whether any of the 256 identifiers that differ from `entity` in the low 8 bits is in use (IV.4). Answered
-    /// with [`ProbeEntityBlockResults`](super::ProbeEntityBlockResults) if so.
+    /// Asks whether any of the 256 identifiers that differ from `entity` in the low 8 bits is in
+    /// use (IV.4). Answered with [`ProbeEntityBlockResults`](super::ProbeEntityBlockResults) if so.
     ProbeEntityBlock {
         /// Any identifier of the block.
         entity: Entity,
@@ -221,7 +225,8 @@ records! {
         coresident: Entity,
         /// entityGroupId: the group.
         group: Entity,
-        /// entityId: the new member; 0, for the signature that is not defined yet, when a manager forwards it (III.2).
+        /// entityId: the new member; 0, for the signature that is not defined yet, when a manager
+        /// forwards it (III.2).
         entity: Entity,
         /// perms: what the member may do.
         permissions: GroupPermissions,
@@ -233,7 +238,8 @@ records! {
         coresident: Entity,
         /// entityGroupId: the group.
         group: Entity,
-        /// entityId: the member; 0, for the signature that is not defined yet, when a manager forwards it (III.2).
+        /// entityId: the member; 0, for the signature that is not defined yet, when a manager
+        /// forwards it (III.2).
         entity: Entity,
     }
 
@@ -243,8 +249,9 @@ records! {
         entity: Entity,
     }
 
-    /// Changes how an entity takes its Requests. In the thread model the segment has `count` records,
-    /// [`ThreadRecord`](super::ThreadRecord). Answered with [`ModifyServiceResults`](super::ModifyServiceResults).
+    /// Changes how an entity takes its Requests. In the thread model the segment has `count`
+    /// records, [`ThreadRecord`](super::ThreadRecord). Answered with
+    /// [`ModifyServiceResults`](super::ModifyServiceResults).
     ModifyService {
         /// The entity.
         entity: Entity,
@@ -286,7 +293,8 @@ records! {
         code: Code,
     }
 
-    /// [`NotifyVmtpClient`] without routing by co-residence, for the host that forwarded the Request.
+    /// [`NotifyVmtpClient`] without routing by co-residence, for the host that forwarded the
+    /// Request.
     NotifyRemoteVmtpClient {
         /// The Client.
         client: Entity,

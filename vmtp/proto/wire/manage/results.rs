@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The results of the management procedures, in the words of the Response's message control block (III, II).
+//! The results of the management procedures, in the words of the Response's message control block
+//! (III, II).
 //!
-//! Records and lists in the Response's segment are in `segment` and `secure`. Any code but OK means that there are no
-//! results, and none can be read then.
+//! Records and lists in the Response's segment are in `segment` and `secure`. Any code but OK means
+//! that there are no results, and none can be read then.
 
 use super::field::records;
 use super::request::{fill, take};
@@ -28,7 +29,8 @@ pub trait Results: Record {
         fill(ResponseCode::Ok.code(), self)
     }
 
-    /// The same with a segment of `octets` octets. If the results need the SegmentSize word that does not compile.
+    /// The same with a segment of `octets` octets. If the results need the SegmentSize word that
+    /// does not compile.
     #[inline]
     fn encode_with_segment(&self, octets: u32) -> Mcb {
         const { assert!(Self::OCTETS <= Mcb::PARAMETER_OCTETS_WITH_SEGMENT) };
@@ -75,7 +77,8 @@ records! {
         effective_principal: u64,
     }
 
-    /// Of AuthProbeEntity; the segment is the encrypted [`EntityAuthenticator`](super::EntityAuthenticator).
+    /// Of AuthProbeEntity; the segment is the encrypted
+    /// [`EntityAuthenticator`](super::EntityAuthenticator).
     AuthProbeEntityResults {
         /// The encrypted [`ProbeAuthenticator`](super::ProbeAuthenticator).
         probe_authenticator: [u8; 20],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The two records of AuthProbeEntity in clear: ProbeAuthenticator and EntityAuthenticator (III, figure III-1), and
-//! EncryptType.
+//! The two records of AuthProbeEntity in clear: ProbeAuthenticator and EntityAuthenticator (III,
+//! figure III-1), and EncryptType.
 //!
 //! Nothing is encrypted or decrypted here, and no key is chosen.
 
@@ -34,7 +34,8 @@ impl Field for Key {
 }
 
 records! {
-    /// What binds an AuthProbeEntity Response to its Request, before encryption with the Key: 20 octets.
+    /// What binds an AuthProbeEntity Response to its Request, before encryption with the Key: 20
+    /// octets.
     ProbeAuthenticator {
         /// EntityId: the probed entity.
         entity: Entity,
@@ -87,8 +88,8 @@ impl ProbeAuthenticator {
 }
 
 impl EntityAuthenticator {
-    /// The packet checksum of KeyTimeLimit, Key, PrincipalId and EffectivePrincipalId, in this order. ProcessId and
-    /// AuthDomain are not covered.
+    /// The packet checksum of KeyTimeLimit, Key, PrincipalId and EffectivePrincipalId, in this
+    /// order. ProcessId and AuthDomain are not covered.
     pub fn computed_checksum(&self) -> u32 {
         let mut checksum = Checksum::new();
         checksum.add(&self.key_time_limit.to_be_bytes());
@@ -118,8 +119,8 @@ fn to_octets<R: Record, const N: usize>(record: &R) -> [u8; N] {
     octets
 }
 
-/// EncryptType: in the high 8 bits the exclusive or of the octets of the PrincipalId whose private key encrypts the
-/// authenticator, in the low 24 the method of encryption (III, V).
+/// EncryptType: in the high 8 bits the exclusive or of the octets of the PrincipalId whose private
+/// key encrypts the authenticator, in the low 24 the method of encryption (III, V).
 #[inline]
 pub const fn encrypt_type(principal: u64, method: u32) -> u32 {
     let [a, b, c, d, e, f, g, h] = principal.to_be_bytes();

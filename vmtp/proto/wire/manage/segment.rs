@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What management procedures carry in segments, in XDR (II, III): the domainlist of QueryVMTPNode, the record of
-//! QueryGroup, the threadlist of ModifyService and the descriptor of QueryEntity; and what a ProcessId or PrincipalId
-//! is in Domain 1.
+//! What management procedures carry in segments, in XDR (II, III): the domainlist of QueryVMTPNode,
+//! the record of QueryGroup, the threadlist of ModifyService and the descriptor of QueryEntity; and
+//! what a ProcessId or PrincipalId is in Domain 1.
 //!
 //! Lists are written into and read from slices of the caller's, one item at a time.
 
@@ -10,8 +10,8 @@ use super::field::records;
 use super::{Field, Record, ServiceFlags};
 use crate::proto::wire::{Entity, Reader, Transaction, Writer};
 
-/// A ProcessId in Domain 1, or a PrincipalId in authentication domain 1: the IPv4 address of the host in the high word,
-/// the process or user number in the low (V.1).
+/// A ProcessId in Domain 1, or a PrincipalId in authentication domain 1: the IPv4 address of the
+/// host in the high word, the process or user number in the low (V.1).
 #[inline]
 pub const fn domain1_identifier(address: [u8; 4], number: u32) -> u64 {
     (u32::from_be_bytes(address) as u64) << 32 | number as u64
@@ -25,8 +25,9 @@ pub const fn domain_list_octets(domains: u32, auth_domains: u32) -> u64 {
         .wrapping_mul(4)
 }
 
-/// Writes a domainlist: 4 octets for each entity domain, then 4 for each authentication domain. How many there are of
-/// each is in the message control block. Returns the octets written; None if there is no room.
+/// Writes a domainlist: 4 octets for each entity domain, then 4 for each authentication domain. How
+/// many there are of each is in the message control block. Returns the octets written; None if
+/// there is no room.
 pub fn write_domain_list(to: &mut [u8], domains: &[u32], auth_domains: &[u32]) -> Option<usize> {
     let mut to = Writer::new(to);
     for domain in domains.iter().chain(auth_domains) {
@@ -35,7 +36,8 @@ pub fn write_domain_list(to: &mut [u8], domains: &[u32], auth_domains: &[u32]) -
     Some(to.written())
 }
 
-/// The domainlist of a QueryVMTPNode Response: first the entity domains, then the authentication domains.
+/// The domainlist of a QueryVMTPNode Response: first the entity domains, then the authentication
+/// domains.
 #[derive(Clone, Debug)]
 pub struct DomainList<'a> {
     domains: Reader<'a>,
@@ -43,7 +45,8 @@ pub struct DomainList<'a> {
 }
 
 impl<'a> DomainList<'a> {
-    /// The list in `segment` with the counts from the message control block. None if the segment is too short.
+    /// The list in `segment` with the counts from the message control block. None if the segment is
+    /// too short.
     pub fn parse(segment: &'a [u8], domains: u32, auth_domains: u32) -> Option<Self> {
         let domains = usize::try_from(domain_list_octets(domains, 0)).ok()?;
         let auth_domains = usize::try_from(domain_list_octets(0, auth_domains)).ok()?;
@@ -136,7 +139,8 @@ impl<'a> GroupRecord<'a> {
 }
 
 records! {
-    /// One thread of the threadlist of ModifyService: 20 octets. The list has `count` of them and nothing before them.
+    /// One thread of the threadlist of ModifyService: 20 octets. The list has `count` of them and
+    /// nothing before them.
     ThreadRecord {
         /// The priority of the thread.
         priority: u32,
@@ -150,8 +154,8 @@ records! {
         segment_size: u32,
     }
 
-    /// What QueryEntity tells of an entity: 48 octets, cut to the size that the requester allows. The RFC leaves it
-    /// open; this is this project's.
+    /// What QueryEntity tells of an entity: 48 octets, cut to the size that the requester allows.
+    /// The RFC leaves it open; this is this project's.
     EntityDescriptor {
         /// The entity.
         entity: Entity,
