@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A server: receives Requests and replies to each. Any number of threads may share one.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::{
+    sys, Code, Entity, Error, Host, Mcb, Received, Reply, Request, Result, Socket, GROUP_SIZE,
+    MESSAGE_SIZE,
+};
+
+/// Receives Requests to one entity, and to the groups that it joined.
+#[derive(Debug)]
+pub struct Server {
+    socket: Socket,
+    request_limit: usize,
+}
+
+impl Server {
+    /// A server with this entity; [`Entity::ZERO`] asks for any, which [`entity`](Self::entity)
+    /// tells.
+    pub fn bind(entity: Entity) -> Result<Server> {
+        let socket = Socket::new()?;
+        socket.bind(entity)?;
+        Ok(Server::from(socket))
+    }
+
+    /// Its entity.
+    pub fn entity(&self) -> Result<Entity> {
+        self.socket.local().map(|(entity, _)| entity)
+    }
+
+    /// The socket, for its options and groups.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// How many octets of segment of a Request are received; 16,384 by default, and at most 4 MiB.
+    /// The rest of a longer one is discarded; see [`IncomingRequest::is_truncated`].
+    pub fn set_request_limit(&mut self, octets: usize) {
+        self.request_limit = octets.min(MESSAGE_SIZE);
+    }
+
+    /// Waits for the next Request.
+    pub fn recv(&self) -> Result<IncomingRequest<'_>> {
+        let mut segment = Vec::with_capacity(self.request_limit);
+        let received = self.socket.recvreq(None, self.pieces(), &mut segment)?;
+        self.complete(received, segment)
+    }
+
+    /// Waits for the next Request for this time at most. With no time at all it only looks.
+    pub fn recv_timeout(&self, time: Duration) -> Result<Option<IncomingRequest<'_>>> {
+        let mut segment = Vec::with_capacity(self.request_limit);
+        match self.socket.recvreq(Some(time), self.pieces(), &mut segment) {
+            Err(error) if error.would_block() => Ok(None),
+            Err(error) => Err(error),
+            Ok(received) => self.complete(received, segment).map(Some),
+        }
+    }
+
+    fn pieces(&self) -> bool {
+        self.request_limit > GROUP_SIZE
+    }
+
+    /// Collects the other pieces of a long Request.
+    fn complete(
+        &self,
+        mut received: Received,
+        mut segment: Vec<u8>,
+    ) -> Result<IncomingRequest<'_>> {
+        while self.pieces() && !received.is_complete() && segment.len() < self.request_limit {
+            let piece = self.socket.recvreq(None, true, &mut segment)?;
+            if piece.received == 0 {
+                break;
+            }
+            received.offset = piece.offset;
+            received.received = piece.received;
+        }
+        Ok(IncomingRequest {
+            server: self,
+            mcb: received.mcb,
+            host: received.host,
+            segment,
+            open: true,
+        })
+    }
+}
+
+impl From<Socket> for Server {
+    fn from(socket: Socket) -> Server {
+        Server {
+            socket,
+            request_limit: GROUP_SIZE,
+        }
+    }
+}
+
+impl AsFd for Server {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A received Request, to be replied to, forwarded, or dropped: then its Client is told at once
+/// that nobody answers.
+#[derive(Debug)]
+#[must_use]
+pub struct IncomingRequest<'s> {
+    server: &'s Server,
+    mcb: Mcb,
+    host: Host,
+    segment: Vec<u8>,
+    /// Whether the Client still waits for something from here.
+    open: bool,
+}
+
+impl<'s> IncomingRequest<'s> {
+    /// What is asked for.
+    pub fn code(&self) -> Code {
+        self.mcb.code()
+    }
+
+    /// Who asks.
+    pub fn client(&self) -> Entity {
+        self.mcb.client()
+    }
+
+    /// Where the Request came from.
+    pub fn host(&self) -> Host {
+        self.host
+    }
+
+    /// Everything in the message control block.
+    pub fn mcb(&self) -> &Mcb {
+        &self.mcb
+    }
+
+    /// The 12 octets of the UserData field: the last 12 of user data, as three words.
+    pub fn user_words(&self) -> [u32; 3] {
+        let [_, _, a, b, c] = self.mcb.user_words();
+        [a, b, c]
+    }
+
+    /// The segment.
+    pub fn segment(&self) -> &[u8] {
+        &self.segment
+    }
+
+    /// Takes the segment out, to keep it or to reply with it.
+    pub fn take_segment(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.segment)
+    }
+
+    /// Whether the segment was longer than the server's limit.
+    pub fn is_truncated(&self) -> bool {
+        self.mcb.delivered().is_none() && self.segment.len() < self.mcb.segment_len()
+    }
+
+    /// Whether it is a datagram, which nobody waits for a reply to.
+    pub fn is_datagram(&self) -> bool {
+        self.mcb.has(sys::VMTP_DGM)
+    }
+
+    /// Sends the Response.
+    pub fn reply(mut self, reply: &Reply<'_>) -> Result<()> {
+        self.server.socket.sendreply(&self.mcb, reply)?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// Sends the Response and waits for the next Request, in one system call. If that fails, the
+    /// error has the Request back unless the Response has gone.
+    pub fn reply_and_recv(
+        mut self,
+        reply: &Reply<'_>,
+    ) -> std::result::Result<IncomingRequest<'s>, ReplyRecvError<'s>> {
+        let server = self.server;
+        if self.is_datagram() {
+            self.open = false;
+            return server.recv().map_err(|error| ReplyRecvError {
+                request: None,
+                error,
+            });
+        }
+        let mut segment = Vec::with_capacity(server.request_limit);
+        match server
+            .socket
+            .replyrecv(&self.mcb, reply, None, server.pieces(), &mut segment)
+        {
+            Ok(received) => {
+                self.open = false;
+                server
+                    .complete(received, segment)
+                    .map_err(|error| ReplyRecvError {
+                        request: None,
+                        error,
+                    })
+            }
+            Err((error, true)) => {
+                self.open = false;
+                Err(ReplyRecvError {
+                    request: None,
+                    error,
+                })
+            }
+            Err((error, false)) => Err(ReplyRecvError {
+                request: Some(Box::new(self)),
+                error,
+            }),
+        }
+    }
+
+    /// Passes it on to another server as though its Client had sent it there (2.8), with its code
+    /// and user data as they are and this segment.
+    pub fn forward(mut self, to: Entity, segment: &[u8]) -> Result<()> {
+        let [first, second, a, b, c] = self.mcb.user_words();
+        let mut request = Request::new(self.mcb.code_word() & !sys::VMTP_SDA)
+            .segment(segment)
+            .user_words([a, b, c]);
+        request = match self.mcb.coresident() {
+            Some(entity) => request.coresident(entity),
+            None => request.first_words([first, second]),
+        };
+        request = request.last_words(self.mcb.msg_delivery(), self.mcb.segment_size());
+        if let Some(mask) = self.mcb.delivered() {
+            request = request.partial(mask);
+        }
+        self.server.socket.forward(&self.mcb, to, &request)?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+/// Nobody has answered and nobody will: the Client need not wait.
+impl Drop for IncomingRequest<'_> {
+    fn drop(&mut self) {
+        if self.open && !self.is_datagram() {
+            // Nothing is lost if this fails: the Client's own timeouts remain.
+            let _ = self.server.socket.sendreply(&self.mcb, &Reply::abandon());
+        }
+    }
+}
+
+/// Why [`IncomingRequest::reply_and_recv`] failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ReplyRecvError<'s> {
+    /// The Request, if the Response to it has not gone; else it is answered, and the next is
+    /// [`Server::recv`]'s.
+    pub request: Option<Box<IncomingRequest<'s>>>,
+    /// What happened.
+    #[source]
+    pub error: Error,
+}
+
+impl From<ReplyRecvError<'_>> for Error {
+    fn from(error: ReplyRecvError<'_>) -> Error {
+        error.error
+    }
+}
