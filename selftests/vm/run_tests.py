@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Runs the kselftests in guests: `make test-vm`, and with --debug `make test-debug`.
+
+Two guests take test programs from one list. A guest in which something goes wrong is thrown away and a new one takes
+its place, so that every test begins in a sound kernel. At the end of each guest its kernel must have reported
+nothing and vmtp must be removable; the debug kernel is also searched for leaks.
+
+usage: run_tests.py [--debug] [--guests N] [--verbose] [TEST...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from pathlib import Path
+
+from guest import Guest, GuestFailure, indented
+from initramfs import Archive
+from ktap import Report
+from machine import (
+    Accelerator,
+    Kernel,
+    agent_overlay,
+    choose_accelerator,
+    debug_kernel,
+    stock_kernel,
+    write_initramfs,
+)
+
+TOP = Path(__file__).resolve().parents[2]
+INSTALLED = TOP / "build/selftests/install"
+DEFAULT_TIMEOUT = 45  # as in tools/testing/selftests/kselftest/runner.sh
+LEAK_AGE_SECONDS = 6  # kmemleak reports what is older than 5 s
+
+# The guest's shell: before each test the module is there, also after a test that removed it.
+LOAD = "grep -q '^vmtp ' /proc/modules || modprobe vmtp"
+# A socket of a program that has just ended may take a moment to go.
+UNLOAD = "for i in 1 2 3 4 5 6 7 8 9 10; do rmmod vmtp 2>/tmp/rmmod && exit 0; sleep 0.5; done; cat /tmp/rmmod; lsmod; exit 1"
+
+
+class Run:
+    """The list of tests, what has come of them, and the lock for the person's terminal."""
+
+    def __init__(self, tests: list[str], timeout: float, verbose: bool) -> None:
+        self.tests = tests
+        self.timeout = timeout
+        self.verbose = verbose
+        self.passed = 0
+        self.failed = 0
+        self._waiting = list(reversed(tests))
+        self._lock = threading.Lock()
+        self._begin = time.monotonic()
+
+    def next(self) -> str | None:
+        with self._lock:
+            return self._waiting.pop() if self._waiting else None
+
+    def anything_left(self) -> bool:
+        with self._lock:
+            return bool(self._waiting)
+
+    def tell(self, text: str) -> None:
+        with self._lock:
+            print(f"{time.monotonic() - self._begin:6.1f} s  {text}", flush=True)
+
+    def add(self, test: str, report: Report, output: list[str], seconds: float, problem: str = "") -> None:
+        with self._lock:
+            self.passed += report.passed
+            self.failed += len(report.failures)
+        verdict = f"FAILED: {len(report.failures)}" if report.failures else "ok"
+        text = f"{test}: {report.passed} passed, {verdict} ({seconds:.1f} s)"
+        if report.failures:
+            text += "".join(f"\n          ✗ {failure}" for failure in report.failures)
+            text += f"\n{indented(chr(10).join(output[-80:]))}"
+        if problem:
+            text += f"\n{problem}"
+        self.tell(text)
+
+    def fail(self, text: str) -> None:
+        with self._lock:
+            self.failed += 1
+        self.tell(f"✗ {text}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--debug", action="store_true", help="the debug kernel")
+    parser.add_argument("--guests", type=int, default=2)
+    parser.add_argument("--verbose", action="store_true", help="show the output of all tests as it comes")
+    parser.add_argument("--count", type=Path, help="file that gets `PASSED FAILED`")
+    parser.add_argument("tests", nargs="*", help="names of tests; all if none is given")
+    options = parser.parse_args()
+
+    kernel = debug_kernel() if options.debug else stock_kernel()
+    accelerator = choose_accelerator()
+    tests = select(options.tests)
+    folder = TOP / "build/vm" / ("debug" if options.debug else "stock")
+    folder.mkdir(parents=True, exist_ok=True)
+    initramfs = folder / "initramfs.cpio"
+    write_initramfs(initramfs, kernel, overlay())
+
+    timeout = settings_timeout() * accelerator.patience * (4 if kernel.debug else 1)
+    run = Run(tests, timeout, options.verbose)
+    guests = max(1, min(options.guests, len(tests)))
+    run.tell(f"{len(tests)} test programs, {guests} guests, Linux {kernel.release}, {accelerator.value}")
+    workers = [
+        threading.Thread(
+            target=work, args=(run, f"guest{number}", kernel, accelerator, initramfs, folder), daemon=True
+        )
+        for number in range(1, guests + 1)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        while worker.is_alive():  # a join without a limit would not see Ctrl-C
+            worker.join(1)
+    run.tell(f"kselftests on Linux {kernel.release}: {run.passed} passed, {run.failed} failed")
+    if options.count:
+        options.count.write_text(f"{run.passed} {run.failed}\n")
+    return 1 if run.failed else 0
+
+
+def select(names: list[str]) -> list[str]:
+    listed = (INSTALLED / "kselftest-list.txt").read_text().split()
+    everything = [name.removeprefix("vmtp:") for name in listed]
+    if not names:
+        return everything
+    unknown = set(names) - set(everything)
+    if unknown:
+        sys.exit(f"error: no such test: {' '.join(sorted(unknown))} (there are: {' '.join(everything)})")
+    return names
+
+
+def settings_timeout() -> int:
+    settings = INSTALLED / "vmtp/settings"
+    for line in settings.read_text().splitlines() if settings.exists() else []:
+        name, _, value = line.partition("=")
+        if name == "timeout":
+            return int(value)
+    return DEFAULT_TIMEOUT
+
+
+def overlay() -> Archive:
+    archive = agent_overlay()
+    archive.tree("kselftests", INSTALLED)
+    return archive
+
+
+def work(run: Run, name: str, kernel: Kernel, accelerator: Accelerator, initramfs: Path, folder: Path) -> None:
+    incarnation = 0
+    while run.anything_left():
+        incarnation += 1
+        try:
+            with Guest(f"{name}.{incarnation}", kernel, accelerator, initramfs, folder) as guest:
+                guest.wait_until_up()
+                run.tell(f"{guest.name} is up")
+                serve(run, guest)
+        except GuestLost:
+            pass
+        except GuestFailure as failure:
+            run.fail(str(failure))
+            if incarnation == len(run.tests) + 3:
+                run.fail(f"{name} has failed {incarnation} times: no more tests in it")
+                return
+        except Exception as error:  # noqa: BLE001 - a bug of the harness is a failure too, never a silent end
+            run.fail(f"{name}: {type(error).__name__}: {error}")
+            return
+
+
+def serve(run: Run, guest: Guest) -> None:
+    """Runs tests in a guest until there are none, or until the guest can no longer be trusted."""
+    if guest.kernel.debug:
+        guest.run("echo 0 >/sys/kernel/debug/failslab/verbose; echo 0 >/sys/kernel/debug/fail_page_alloc/verbose", 60)
+        guest.run("echo scan >/sys/kernel/debug/kmemleak; echo clear >/sys/kernel/debug/kmemleak", 300)
+    guest.expect("dmesg -c >/dev/null")
+    while test := run.next():
+        run_test(run, guest, test)
+    finish(guest)
+    guest.power_off()
+
+
+def run_test(run: Run, guest: Guest, test: str) -> None:
+    """Raises GuestFailure, after the test has been counted as failed, if the guest is no longer sound."""
+    report, output = Report(), list[str]()
+    begin = time.monotonic()
+
+    def on_line(line: str) -> None:
+        output.append(line)
+        report.line(line)
+        if run.verbose:
+            run.tell(f"{test}: {line}")
+
+    try:
+        loaded = guest.run(LOAD, 60)
+        if loaded.status:
+            report.failures.append("vmtp.ko does not load")
+            output.extend(loaded.lines)
+        report.end(guest.run(f"cd /kselftests/vmtp && exec ./{test}", run.timeout, on_line).status)
+        guest.check_kernel()
+    except GuestFailure as failure:
+        report.failures.append("the guest failed, see below")
+        run.add(test, report, output, time.monotonic() - begin, f"{failure}\n  a new guest takes over")
+        raise GuestLost from None
+    run.add(test, report, output, time.monotonic() - begin)
+
+
+class GuestLost(Exception):
+    """The guest is gone, and that has been reported and counted already."""
+
+
+def finish(guest: Guest) -> None:
+    """What must hold when all tests in a guest are over."""
+    guest.expect(LOAD)
+    removed = guest.run(UNLOAD, 120)
+    if removed.status:
+        raise GuestFailure(f"{guest.name}: after the tests, vmtp cannot be removed:\n{indented(removed.text)}")
+    if guest.kernel.debug:
+        # Two scans: the first finds what the second must still find after the objects have aged.
+        leaks = guest.expect(
+            f"echo scan >/sys/kernel/debug/kmemleak; sleep {LEAK_AGE_SECONDS};"
+            " echo scan >/sys/kernel/debug/kmemleak; cat /sys/kernel/debug/kmemleak",
+            600,
+        )
+        if leaks.strip():
+            raise GuestFailure(f"{guest.name}: kmemleak reports:\n{indented(leaks)}")
+    guest.check_kernel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
