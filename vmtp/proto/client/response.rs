@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! HandleResponse of RFC 1045, 4.7.1: a Response packet arrives.
+
+use super::{Call, Client, Delivery, Drop, Event, Keep, Reply, ReplyState, State, Step};
+use crate::proto::context::Context;
+use crate::proto::incoming::Taken;
+use crate::proto::path::GroupFate;
+use crate::proto::peer::Peer;
+use crate::proto::time::Time;
+use crate::proto::wire::{
+    Code, Control, Header, Mask, NotifyVmtpServer, ResponseCode, Transaction,
+};
+
+/// What the host knows of the Client of a Response for which it has no call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stray {
+    /// The Client is an entity of this host, but the Transaction is none of its outstanding ones.
+    Known,
+    /// The Client moved to another host.
+    Migrated,
+    /// The Client is not an entity of this host.
+    Unknown,
+}
+
+/// The answer to a Response packet that belongs to no call (4.7.1, 4.8.1). Multicast ones get none.
+pub fn stray(
+    header: &Header,
+    client: Stray,
+    multicast: bool,
+    streaming: bool,
+) -> Option<NotifyVmtpServer> {
+    if multicast {
+        return None;
+    }
+    let code = match client {
+        Stray::Migrated => ResponseCode::EntityMigrated,
+        Stray::Unknown => ResponseCode::NonexistentEntity,
+        Stray::Known if header.control.has(Control::NSR) && !streaming => {
+            ResponseCode::StreamingNotSupported
+        }
+        Stray::Known => ResponseCode::BadTransactionId,
+    };
+    Some(notify(header, header.transaction, Mask::EMPTY, code))
+}
+
+fn notify(
+    header: &Header,
+    transaction: Transaction,
+    delivery: Mask,
+    code: ResponseCode,
+) -> NotifyVmtpServer {
+    NotifyVmtpServer {
+        server: header.server,
+        client: header.client,
+        transaction,
+        delivery,
+        code: code.code(),
+    }
+}
+
+impl Call {
+    /// A Response packet for this call arrived from `peer`. `reply` is that of its Server, or an
+    /// empty one. `waiting` tells whether the user waits for a Response at this moment.
+    ///
+    /// The host has checked the packet and found the call by [`Call::expects`].
+    pub fn response(
+        &mut self,
+        client: &mut Client,
+        reply: &mut Reply,
+        header: &Header,
+        peer: Peer,
+        waiting: bool,
+        cx: &Context,
+    ) -> Step {
+        let control = header.control;
+        let accepts = match self.state {
+            State::AwaitingResponse | State::ReceivingResponse => true,
+            State::Processing { collecting } => collecting,
+            // An answer to a Request of this number that was sent elsewhere, or before a restart.
+            State::Locating => true,
+            State::Held => false,
+        };
+        if reply.state == ReplyState::Delivered || !accepts {
+            // 4.7.1: stop the server from repeating what is no longer of interest.
+            let again = control.has(Control::APG) || control.has(Control::NER);
+            return Step {
+                notify: again.then(|| {
+                    notify(
+                        header,
+                        header.transaction,
+                        Mask::EMPTY,
+                        ResponseCode::ResponseDiscarded,
+                    )
+                }),
+                ..Step::dropped(Drop::Duplicate)
+            };
+        }
+        if control.has(Control::NSR) || control.has(Control::NER) || control.has(Control::CMG) {
+            if !cx.policy.streaming {
+                client.finished(self, false);
+                return Step {
+                    notify: Some(notify(
+                        header,
+                        header.transaction,
+                        Mask::EMPTY,
+                        ResponseCode::StreamingNotSupported,
+                    )),
+                    event: Event::Finished(ResponseCode::StreamedResponse),
+                    ..Step::dropped(Drop::Streaming)
+                };
+            }
+            if !self.flags.streamed
+                && !self.outgoing.control().has(Control::STI)
+                && self.outgoing.groups() == 1
+            {
+                return Step {
+                    notify: Some(notify(
+                        header,
+                        header.transaction,
+                        Mask::EMPTY,
+                        ResponseCode::VmtpError,
+                    )),
+                    ..Step::dropped(Drop::Protocol)
+                };
+            }
+        }
+        // The Transaction of the Response's first group is the call's own.
+        let first_group = header.transaction == self.transaction();
+        let covers_from = if first_group {
+            header.transaction.minus(u32::from(control.pg_count()))
+        } else {
+            self.first_transaction()
+        };
+        if self.flags.streamed && covers_from.since(client.expected) > 0 {
+            // 2.11, 4.7.1: Responses are taken in sequence.
+            return Step {
+                notify: Some(notify(
+                    header,
+                    client.expected.minus(1),
+                    Mask::EMPTY,
+                    ResponseCode::RetryAll,
+                )),
+                ..Step::dropped(Drop::OutOfSequence)
+            };
+        }
+        if header.code.has(Code::CMD) && !waiting && reply.state == ReplyState::Empty {
+            // 2.8: conditional delivery.
+            return Step {
+                notify: Some(notify(
+                    header,
+                    header.transaction,
+                    Mask::EMPTY,
+                    ResponseCode::ResponseDiscarded,
+                )),
+                ..Step::dropped(Drop::Unwanted)
+            };
+        }
+        let mut step = Step::NOTHING;
+        step.round_trip = self.response_round_trip(control, cx);
+        step.keep = Keep::Keep;
+        if reply.state == ReplyState::Empty {
+            reply.start(header, self.transaction());
+        }
+        reply.peer = peer;
+        let interpacket = reply.incoming.since_last_packet(cx.now);
+        let mut taken = reply.incoming.take(header, cx.now);
+        if taken == Taken::Conflict {
+            // A Response that was made anew, or a protocol error: what came before is void.
+            reply.start(header, self.transaction());
+            step.keep = Keep::Restart;
+            taken = reply.incoming.take(header, cx.now);
+        }
+        let Taken::New { group_complete } = taken else {
+            let reason = match taken {
+                Taken::Ahead => Drop::Ahead,
+                Taken::Conflict => Drop::Conflict,
+                _ if header.delivery.is_empty() => Drop::NoData,
+                _ => Drop::Duplicate,
+            };
+            step.keep = Keep::Drop(reason);
+            self.enter_receiving();
+            self.answer_header_only(reply, header, &mut step);
+            reply.deadline = cx.now.plus(cx.timing.packet_gap);
+            return step;
+        };
+        if !group_complete {
+            step.interpacket = interpacket;
+            self.enter_receiving();
+            reply.deadline = cx.now.plus(cx.timing.packet_gap);
+            return step;
+        }
+        step.received = Some(if self.flags.lossy {
+            GroupFate::Lossy
+        } else {
+            GroupFate::Clean
+        });
+        if !reply.incoming.is_complete() {
+            // 4.7.1: a complete group with CMG waits for its continuation.
+            if control.has(Control::APG) {
+                step.notify = Some(notify(
+                    header,
+                    reply.incoming.current().minus(1),
+                    Mask::ALL,
+                    ResponseCode::Ok,
+                ));
+            }
+            self.enter_receiving();
+            reply.deadline = cx
+                .now
+                .plus(cx.timing.round_trip.at_least(cx.timing.packet_gap));
+            return step;
+        }
+        if control.has(Control::APG) {
+            step.notify = Some(notify(
+                header,
+                header.transaction,
+                reply.incoming.held(),
+                ResponseCode::Ok,
+            ));
+        }
+        reply.state = ReplyState::Delivered;
+        reply.deadline = Time::NEVER;
+        step.event = Event::Response(Delivery {
+            code: None,
+            segment_octets: reply.incoming.segment_octets(),
+            message_delivery: header.code.has(Code::MDM).then(|| reply.incoming.held()),
+            covers_from,
+        });
+        self.answered(client);
+        step
+    }
+
+    /// The transaction has a Response: the Request is not sent again, and a group's further
+    /// Responses are taken if the user wants them.
+    pub(super) fn answered(&mut self, client: &mut Client) {
+        let collecting = self.flags.multicast && self.outgoing.mcb().code.has(Code::MRD);
+        if matches!(self.state, State::Processing { .. }) {
+            return;
+        }
+        if self.outgoing.first() != client.expected {
+            // A Response with PGcount: the calls before are complete with it.
+            client.expected = self.outgoing.first();
+        }
+        client.finished(self, collecting);
+    }
+
+    fn enter_receiving(&mut self) {
+        match self.state {
+            State::AwaitingResponse | State::Locating => {
+                self.state = State::ReceivingResponse;
+                // The reply's timer takes over; the user's limit still holds.
+                self.deadline = self.limit;
+            }
+            State::ReceivingResponse | State::Processing { .. } | State::Held => {}
+        }
+    }
+
+    /// A Response without its data asks what is missing: that is answered at once.
+    fn answer_header_only(&mut self, reply: &Reply, header: &Header, step: &mut Step) {
+        let asks = header.delivery.is_empty() && header.segment_octets() != 0;
+        if !asks && !header.control.has(Control::APG) {
+            return;
+        }
+        let Some(group) = reply.incoming.group_of(header.transaction) else {
+            return;
+        };
+        let complete = reply.incoming.complete_groups();
+        step.notify = Some(if group > complete {
+            notify(
+                header,
+                reply.incoming.current().minus(1),
+                Mask::EMPTY,
+                ResponseCode::RetryAll,
+            )
+        } else if group < complete {
+            notify(
+                header,
+                reply.incoming.current().minus(1),
+                Mask::ALL,
+                ResponseCode::Ok,
+            )
+        } else if header.code.has(Code::DGM) {
+            // 5.8: an idempotent Response is not sent in parts; the Request's timer repeats it.
+            return;
+        } else {
+            self.flags.lossy = true;
+            notify(
+                header,
+                header.transaction,
+                reply.incoming.held(),
+                ResponseCode::Retry,
+            )
+        });
+    }
+
+    fn response_round_trip(
+        &self,
+        control: Control,
+        cx: &Context,
+    ) -> Option<crate::proto::time::Span> {
+        // Once the server said that it works, a Response tells how long the work took. A long
+        // Response is measured by its first packet only.
+        let first =
+            self.state == State::AwaitingResponse && !self.flags.accepted && !self.flags.multicast;
+        if !first {
+            return None;
+        }
+        self.outgoing.round_trip(control.retransmit_count(), cx.now)
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Runs of transactions (RFC 1045, 2.11): what happens to the calls of one Client together.
+
+use super::{Call, Client, Event, State, Step};
+use crate::proto::context::Context;
+use crate::proto::wire::{Control, ResponseCode, Transaction};
+
+impl Client {
+    /// A Response with PGcount answered `call` too, which gets none of its own (2.11). Call it for
+    /// every open call between the delivery's `covers_from` and the answered call, oldest first.
+    pub fn covered(&mut self, call: &mut Call) {
+        self.finished(call, false);
+    }
+
+    /// The run failed at a later call: this one fails with it (4.9).
+    pub fn failed(&mut self, call: &mut Call, code: ResponseCode) -> Step {
+        if matches!(call.state, State::Processing { .. }) {
+            return Step::NOTHING;
+        }
+        self.finished(call, false);
+        Step {
+            event: Event::Finished(code),
+            ..Step::NOTHING
+        }
+    }
+
+    /// Whether a held call of the run may go out now. `no_streaming` as the path tells.
+    pub fn may_send(&self, call: &Call, outstanding: u16, no_streaming: bool) -> bool {
+        let limit = if no_streaming { 1 } else { self.limit };
+        call.state == State::Held && outstanding < limit
+    }
+}
+
+impl Call {
+    /// Sends a held call, after [`Client::may_send`].
+    pub fn release(&mut self, client: &mut Client, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        if self.state != State::Held {
+            return step;
+        }
+        if cx.timing.no_streaming {
+            self.stand_alone();
+        }
+        if self.peer.is_known() {
+            self.begin(client, cx, &mut step);
+        } else {
+            self.locate(&mut step);
+        }
+        step
+    }
+
+    /// The server has everything of the run up to `after` and nothing later (RETRY_ALL,
+    /// NO_RUN_RECORD): a call behind that is sent again. `first` starts the run anew with it.
+    pub fn resend(
+        &mut self,
+        client: &mut Client,
+        after: Transaction,
+        first: bool,
+        cx: &Context,
+    ) -> Step {
+        let mut step = Step::NOTHING;
+        let unsent = match self.state {
+            State::AwaitingResponse => false,
+            State::Held | State::Locating | State::ReceivingResponse | State::Processing { .. } => {
+                true
+            }
+        };
+        if unsent || self.transaction().since(after) <= 0 {
+            return step;
+        }
+        if first {
+            let control = self.outgoing.control().without(Control::NSR);
+            self.outgoing.set_control(control);
+        }
+        let ends = client.ends(self);
+        let group = self.outgoing.group_of(after);
+        step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx.now);
+        self.wait(cx, self.response_time(cx));
+        step
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! LocalClientTimeout of RFC 1045, 4.9.
+
+use super::{Call, Client, Delivery, Event, Found, Reply, ReplyState, State, Step};
+use crate::proto::context::Context;
+use crate::proto::path::GroupFate;
+use crate::proto::time::Time;
+use crate::proto::timers;
+use crate::proto::wire::{NotifyVmtpServer, ResponseCode};
+
+/// Silent transmissions after which the Server is looked for elsewhere, while waiting goes on.
+const LOCATE_AFTER: u8 = 3;
+
+impl Call {
+    /// The call's deadline has passed. With [`Event::Finished`] in a run, all calls before this one
+    /// have failed with the same code (4.9).
+    pub fn timeout(&mut self, client: &mut Client, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        if !self.deadline.has_come(cx.now) {
+            return step;
+        }
+        if self.limit.has_come(cx.now) {
+            return self.give_up(client, ResponseCode::UserTimeout);
+        }
+        match self.state {
+            State::AwaitingResponse => {
+                if self.outgoing.transmissions() > cx.policy.retries {
+                    return self.give_up(client, ResponseCode::RetransTimeout);
+                }
+                let ends = client.ends(self);
+                step.burst = if self.flags.resend_all {
+                    self.flags.resend_all = false;
+                    Some(self.outgoing.repeat_all(&ends, true, cx.now))
+                } else {
+                    Some(self.outgoing.repeat(&ends, true, cx.now))
+                };
+                self.wait(cx, self.retry_wait(cx));
+                let silent = self.outgoing.transmissions() == LOCATE_AFTER.saturating_add(1);
+                let guessed = self.flags.found == Found::Guessed && !self.flags.multicast;
+                if silent && guessed && !self.flags.accepted && !self.flags.locating {
+                    self.flags.locating = true;
+                    step.event = Event::Locate;
+                }
+            }
+            // Only the user's limit is armed in these.
+            State::Held | State::Locating | State::ReceivingResponse => {
+                self.deadline = self.limit;
+            }
+            State::Processing { .. } => self.deadline = Time::NEVER,
+        }
+        step
+    }
+
+    fn give_up(&mut self, client: &mut Client, code: ResponseCode) -> Step {
+        client.finished(self, false);
+        Step {
+            event: Event::Finished(code),
+            ..Step::NOTHING
+        }
+    }
+
+    /// The reply's deadline has passed: packets of its group are missing.
+    pub fn reply_timeout(&mut self, client: &mut Client, reply: &mut Reply, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        if reply.state != ReplyState::Receiving || !reply.deadline.has_come(cx.now) {
+            return step;
+        }
+        reply.deadline = Time::NEVER;
+        step.received = Some(GroupFate::Lossy);
+        self.flags.lossy = true;
+        let idempotent = reply.idempotent;
+        let exhausted = if idempotent {
+            self.outgoing.transmissions() > cx.policy.retries
+        } else {
+            reply.incoming.retries() >= cx.policy.retries
+        };
+        if reply.no_retransmission || exhausted {
+            return self.deliver_incomplete(client, reply, step);
+        }
+        if idempotent && self.state == State::ReceivingResponse {
+            // 4.9 note 1: the Request is sent again, and the server makes the Response anew.
+            let ends = client.ends(self);
+            step.burst = Some(self.outgoing.repeat(&ends, true, cx.now));
+            reply.deadline = cx.now.plus(self.retry_wait(cx));
+            return step;
+        }
+        reply.incoming.retry();
+        step.notify = Some(NotifyVmtpServer {
+            server: reply.server,
+            client: client.entity,
+            transaction: reply.incoming.current(),
+            delivery: reply.incoming.held(),
+            code: ResponseCode::Retry.code(),
+        });
+        let wait = timers::wait(
+            reply.incoming.retries(),
+            cx.timing.round_trip.at_least(cx.timing.packet_gap),
+            cx.timing.round_trip.at_least(cx.timing.packet_gap),
+            cx.random,
+        );
+        reply.deadline = cx.now.plus(wait);
+        step
+    }
+
+    fn deliver_incomplete(
+        &mut self,
+        client: &mut Client,
+        reply: &mut Reply,
+        mut step: Step,
+    ) -> Step {
+        reply.state = ReplyState::Delivered;
+        let held = reply.incoming.held();
+        let masked = reply.masked && reply.incoming.groups() == 1;
+        let octets = if masked {
+            reply.incoming.segment_octets()
+        } else {
+            reply.incoming.contiguous_octets()
+        };
+        step.event = Event::Response(Delivery {
+            code: (!masked).then_some(ResponseCode::BadReplySegment),
+            segment_octets: octets,
+            message_delivery: masked.then_some(held),
+            covers_from: self.first_transaction(),
+        });
+        self.answered(client);
+        step
+    }
+}

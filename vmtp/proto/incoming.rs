@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The receiving side of one message, Request or Response: which groups and blocks have come
+//! (RFC 1045, 2.13, 2.14). The octets themselves stay with the host.
+
+use super::time::{Span, Time};
+use super::wire::{Code, Control, Header, Mask, Transaction};
+
+/// Groups of one message assembled at once: one that is being completed and those after it.
+pub const WINDOW: u16 = 4;
+
+/// One group that is being assembled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Slot {
+    held: Mask,
+    /// Digest of the MCB in its first packet, which all others must equal (2.13).
+    digest: u32,
+}
+
+/// A message being received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Incoming {
+    first: Transaction,
+    segment_octets: u32,
+    /// MsgDelivery, if MDM says it means something: the blocks the sender meant to send.
+    chosen: Mask,
+    groups: u16,
+    /// Groups from the start that are complete.
+    complete: u16,
+    slots: [Slot; WINDOW as usize],
+    /// Requests for retransmission since the last new block.
+    retries: u8,
+    last_packet: Time,
+}
+
+/// What a packet meant for the message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// It brought new blocks.
+    New {
+        /// Its group is complete now.
+        group_complete: bool,
+    },
+    /// All its blocks were there already, or it had none.
+    Repeated,
+    /// It belongs to a group too far ahead of the first incomplete one.
+    Ahead,
+    /// It contradicts an earlier packet of the group: a protocol error (2.13).
+    Conflict,
+}
+
+impl Incoming {
+    /// No message.
+    pub const NONE: Incoming = Incoming {
+        first: Transaction::from_bits(0),
+        segment_octets: 0,
+        chosen: Mask::EMPTY,
+        groups: 0,
+        complete: 0,
+        slots: [Slot {
+            held: Mask::EMPTY,
+            digest: 0,
+        }; WINDOW as usize],
+        retries: 0,
+        last_packet: Time::from_nanos(0),
+    };
+
+    /// A message of which `header` is the first packet that came, from its first group.
+    pub fn new(header: &Header) -> Incoming {
+        let chosen = if header.code.has(Code::MDM) && header.message_groups() <= 1 {
+            Mask::from_bits(header.message_delivery)
+        } else {
+            Mask::ALL
+        };
+        Incoming {
+            first: header.transaction,
+            segment_octets: header.segment_octets(),
+            chosen,
+            groups: u16::try_from(header.message_groups())
+                .unwrap_or(u16::MAX)
+                .max(1),
+            ..Incoming::NONE
+        }
+    }
+
+    /// The same if `header` may be from another group than the first, whose Transaction is `first`.
+    pub fn starting_at(header: &Header, first: Transaction) -> Incoming {
+        Incoming {
+            first,
+            ..Incoming::new(header)
+        }
+    }
+
+    /// Whether there is a message at all.
+    pub const fn is_some(&self) -> bool {
+        self.groups != 0
+    }
+
+    /// The Transaction of the first group.
+    pub const fn first(&self) -> Transaction {
+        self.first
+    }
+
+    /// The Transaction of the last group.
+    pub fn last(&self) -> Transaction {
+        self.first.plus(u32::from(self.groups).saturating_sub(1))
+    }
+
+    /// The Transaction of the first incomplete group.
+    pub fn current(&self) -> Transaction {
+        self.first.plus(u32::from(self.complete))
+    }
+
+    /// Packet groups of the message.
+    pub const fn groups(&self) -> u16 {
+        self.groups
+    }
+
+    /// Groups from the start that are complete.
+    pub const fn complete_groups(&self) -> u16 {
+        self.complete
+    }
+
+    /// Octets of the whole segment.
+    pub const fn segment_octets(&self) -> u32 {
+        self.segment_octets
+    }
+
+    /// Whether all of it has come.
+    pub const fn is_complete(&self) -> bool {
+        self.complete >= self.groups
+    }
+
+    /// Which group `transaction` is, if it is one of this message.
+    pub fn group_of(&self, transaction: Transaction) -> Option<u16> {
+        let group = u16::try_from(transaction.since(self.first)).ok()?;
+        (group < self.groups).then_some(group)
+    }
+
+    /// The blocks held of the first incomplete group, or of the last if none is incomplete.
+    pub fn held(&self) -> Mask {
+        if self.is_complete() {
+            return self.blocks(self.groups.saturating_sub(1));
+        }
+        self.slots.first().map_or(Mask::EMPTY, |slot| slot.held)
+    }
+
+    /// Octets that have come without a gap from the start (2.13).
+    pub fn contiguous_octets(&self) -> u32 {
+        let before = u32::from(self.complete).saturating_mul(super::wire::GROUP_OCTETS);
+        if self.is_complete() {
+            return self.segment_octets;
+        }
+        let group_octets = self
+            .segment_octets
+            .saturating_sub(before)
+            .min(super::wire::GROUP_OCTETS);
+        before
+            .saturating_add(self.held().contiguous_octets(group_octets))
+            .min(self.segment_octets)
+    }
+
+    /// Requests for retransmission since the last new block.
+    pub const fn retries(&self) -> u8 {
+        self.retries
+    }
+
+    /// Counts one request for retransmission.
+    pub fn retry(&mut self) {
+        self.retries = self.retries.saturating_add(1);
+    }
+
+    fn blocks(&self, group: u16) -> Mask {
+        let start = u32::from(group).saturating_mul(super::wire::GROUP_OCTETS);
+        let octets = self
+            .segment_octets
+            .saturating_sub(start)
+            .min(super::wire::GROUP_OCTETS);
+        Mask::for_octets(octets).intersect(self.chosen)
+    }
+
+    /// Takes in a packet whose Transaction is one of the message's.
+    pub fn take(&mut self, header: &Header, now: Time) -> Taken {
+        let Some(group) = self.group_of(header.transaction) else {
+            return Taken::Conflict;
+        };
+        if header.segment_octets() != self.segment_octets {
+            return Taken::Conflict;
+        }
+        if group < self.complete {
+            return Taken::Repeated;
+        }
+        let blocks = self.blocks(group);
+        let ahead = usize::from(group.saturating_sub(self.complete));
+        let Some(slot) = self.slots.get_mut(ahead) else {
+            return Taken::Ahead;
+        };
+        // A packet that is its whole group needs no digest: there is nothing to contradict.
+        if header.delivery != blocks || !slot.held.is_empty() {
+            let digest = digest(header);
+            if slot.digest == 0 {
+                slot.digest = digest;
+            } else if slot.digest != digest {
+                return Taken::Conflict;
+            }
+        }
+        let held = slot.held.union(header.delivery.intersect(blocks));
+        let new = held != slot.held;
+        slot.held = held;
+        if held != blocks
+            || (blocks.is_empty() && header.segment_octets() != 0 && !self.chosen.is_empty())
+        {
+            if new {
+                self.retries = 0;
+                self.last_packet = now;
+                return Taken::New {
+                    group_complete: false,
+                };
+            }
+            return Taken::Repeated;
+        }
+        self.retries = 0;
+        self.last_packet = now;
+        self.shift();
+        Taken::New {
+            group_complete: true,
+        }
+    }
+
+    /// Moves past every complete group at the front.
+    fn shift(&mut self) {
+        while self.complete < self.groups {
+            let blocks = self.blocks(self.complete);
+            let [front, a, b, c] = self.slots;
+            // A group without blocks is complete once its packet came; only the first message
+            // group can be such, and `take` brought us here for it.
+            if front.held != blocks || (blocks.is_empty() && self.complete != 0) {
+                return;
+            }
+            self.slots = [a, b, c, Slot::default()];
+            self.complete = self.complete.saturating_add(1);
+        }
+    }
+
+    /// The time since the last packet that brought something new, for the interpacket estimate.
+    pub fn since_last_packet(&self, now: Time) -> Option<Span> {
+        (self.last_packet.nanos() != 0).then(|| now.since(self.last_packet))
+    }
+
+    /// The message is given up as it is: it counts as complete.
+    pub fn accept_incomplete(&mut self) {
+        self.complete = self.groups;
+    }
+}
+
+/// A digest of all that must be equal in every packet of a group: never 0.
+fn digest(header: &Header) -> u32 {
+    const PRIME: u64 = 0x9E37_79B9_7F4A_7C15;
+    let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3] =
+        header.user;
+    let whole_group = Control::NRT | Control::MDG | Control::CMG | Control::STI | Control::RESPONSE;
+    let flags = header.control.bits() & whole_group;
+    let words = [
+        header.server.bits(),
+        u64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
+        u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
+        (u64::from(u32::from_be_bytes([c0, c1, c2, c3])) << 32) | u64::from(header.code.bits()),
+        (u64::from(header.message_delivery) << 32) | u64::from(header.segment_size),
+        (u64::from(flags) << 32) | u64::from(header.control.forward_count()),
+    ];
+    let mut sum: u64 = PRIME;
+    for word in words {
+        sum = (sum ^ word).wrapping_mul(PRIME).rotate_left(29);
+    }
+    let folded = (sum ^ (sum >> 32)) as u32;
+    folded | 1
+}

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The server side of the protocol (RFC 1045, chapter 5).
+//!
+//! [`Remote`] is the record of one remote Client with one local server entity: the duplicate filter,
+//! the Request being received, the one being processed, and the Response. A Request to a group with
+//! several members here has a record for each (5.7 note 2).
+//!
+//! Here are the record and what the server's user does; Request packets are in `request`, the
+//! client's Notify operations in `notify`, the timer in `timeout`, forwarding in `forward`.
+
+mod forward;
+mod notify;
+mod request;
+mod respond;
+mod timeout;
+
+pub use self::forward::{Forward, ForwardError};
+pub use self::request::{refuse, Refusal, Service, Source};
+pub use self::respond::{Respond, RespondError, Retained};
+
+pub use super::client::{Drop, Keep};
+
+use super::burst::Burst;
+use super::context::Context;
+use super::incoming::Incoming;
+use super::outgoing::{Ends, Outgoing};
+use super::path::GroupFate;
+use super::peer::Peer;
+use super::time::{Span, Time};
+use super::wire::{
+    Code, Control, Entity, Header, Mask, NotifyVmtpClient, Priority, ResponseCode, Transaction,
+};
+
+/// The states of section 5.2 as far as they are about the current Request. ReceivingRequest is told
+/// by [`Remote::is_receiving`], since the next Request of a run is received while the one before is
+/// processed; waiting for a Probe by [`Remote::is_probing`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// No Request: the record filters duplicates of older ones.
+    AwaitingRequest,
+    /// A Request is with the server.
+    Processing,
+    /// The Response was sent and is kept.
+    Responded,
+    /// The Response is gone; duplicates are still filtered.
+    ResponseDiscarded,
+    /// Another server was asked to answer.
+    Forwarded,
+}
+
+/// The record of a remote Client (the RFC's CSR in the server end).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Remote {
+    client: Entity,
+    server: Entity,
+    /// While Forwarded: the server that is to answer.
+    forward_server: Entity,
+    /// Where the Request came from: the Client's host, or the forwarder's.
+    peer: Peer,
+    incoming: Incoming,
+    /// The Response; while Forwarded, the forwarded Request.
+    outgoing: Outgoing,
+    /// When the state ends: TS2, TS4, TS5 or TS3.
+    deadline: Time,
+    /// When the group being received ends: TS1 or TS3.
+    receive_deadline: Time,
+    /// The Transaction of the current Request's last group.
+    transaction: Transaction,
+    /// The last group received whole and in sequence.
+    last: Transaction,
+    /// Control word of the last Request packet, for Notify operations and the Response.
+    control: Control,
+    /// Octets of VMTP packets of the current transaction received from the Client.
+    received: u32,
+    /// Packet groups of the current Request.
+    groups: u16,
+    /// Complete Requests of the run waiting behind the current one.
+    queued: u16,
+    /// Identifiers skipped by STI that the next Response of the run accounts for with PGcount.
+    skipped: u8,
+    domain: u16,
+    forward_count: u8,
+    priority: Priority,
+    state: State,
+    flags: Flags,
+}
+
+/// Facts about a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Flags {
+    /// The Client's manager confirmed the Client.
+    probed: bool,
+    /// A Probe of the Client is under way.
+    probing: bool,
+    /// The current Request came by multicast.
+    multicast: bool,
+    /// The Request being received came by multicast.
+    incoming_multicast: bool,
+    /// The last group had STI.
+    skip: bool,
+    /// The current Request is a datagram: it has no Response.
+    datagram: bool,
+    /// The Response is idempotent: it is not kept.
+    idempotent: bool,
+    /// The Response waits for the Probe, or for its delay (DRT).
+    response_held: bool,
+    /// The current Request belongs to a run.
+    streamed: bool,
+    /// The current Request does not end its run.
+    not_end: bool,
+    /// The current Request does not start its run.
+    not_start: bool,
+    /// The forwarded Request was acknowledged.
+    forward_accepted: bool,
+    /// Some group needed a retransmission.
+    lossy: bool,
+}
+
+/// Whom a step's packets are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum To {
+    /// The record's peer, where the Request came from.
+    Peer,
+    /// The Client, whose host must be found: the Request was forwarded to us.
+    Client,
+    /// The server to which the Request was forwarded.
+    ForwardServer,
+}
+
+/// A Request that is complete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// The Transaction that a Response names: of the last group.
+    pub transaction: Transaction,
+    /// Its packet groups.
+    pub groups: u16,
+    /// Octets of the segment to deliver.
+    pub segment_octets: u32,
+    /// Takes the place of MsgDelivery.
+    pub message_delivery: Option<Mask>,
+    /// It has to wait until the one in progress is answered: hand it to [`Remote::begin`] when
+    /// [`Event::Next`] tells.
+    pub queued: bool,
+    /// Control word of its last packet.
+    pub control: Control,
+    /// It is a datagram: nobody waits for a Response.
+    pub datagram: bool,
+    /// It came by multicast.
+    pub multicast: bool,
+    /// Octets received for it.
+    pub received: u32,
+}
+
+/// What happened, as the host sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Nothing.
+    None,
+    /// A Request is complete.
+    Request(Arrival),
+    /// Probe the Client at the record's peer, then call [`Remote::probed`].
+    Probe,
+    /// The next Request of the run may be given to [`Remote::begin`].
+    Next,
+    /// The Request in progress is an orphan, or was aborted by its Client: a reply will be refused.
+    Ended,
+    /// The record may be removed.
+    Expired,
+}
+
+/// What the host must do, in the order of the members.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The Request in progress was aborted by a new one: a reply to it will be refused, and
+    /// Requests of the run that wait behind it are void.
+    pub aborted: bool,
+    /// The Response before is to be kept for the run: its segment stays with this.
+    pub retain: Option<Retained>,
+    /// The segment of the Response (or forwarded Request), and all retained Responses if `aborted`
+    /// is set, are not needed any more.
+    pub release: bool,
+    /// What becomes of the packet.
+    pub keep: Keep,
+    /// Packets to send.
+    pub burst: Option<Burst>,
+    /// Whom `burst` is for.
+    pub to: To,
+    /// A Notify to send to the record's peer.
+    pub notify: Option<NotifyVmtpClient>,
+    /// It is to go as NotifyRemoteVmtpClient: the peer forwarded the Request.
+    pub notify_remote: bool,
+    /// A measured round trip for the path to the peer.
+    pub round_trip: Option<Span>,
+    /// A measured time between two packets of a group.
+    pub interpacket: Option<Span>,
+    /// What became of a group we sent.
+    pub sent: Option<GroupFate>,
+    /// What became of a group we received.
+    pub received: Option<GroupFate>,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Step {
+    /// Nothing to do.
+    pub const NOTHING: Step = Step {
+        aborted: false,
+        retain: None,
+        release: false,
+        keep: Keep::Drop(Drop::Duplicate),
+        burst: None,
+        to: To::Peer,
+        notify: None,
+        notify_remote: false,
+        round_trip: None,
+        interpacket: None,
+        sent: None,
+        received: None,
+        event: Event::None,
+    };
+}
+
+impl Remote {
+    /// A record for the Client of a Request that has none; hand the Request to
+    /// [`Remote::request`] next. Its Transaction is taken as new (5.8.1).
+    pub fn new(header: &Header, server: Entity, peer: Peer) -> Remote {
+        Remote {
+            client: header.client,
+            server,
+            forward_server: Entity::ZERO,
+            peer,
+            incoming: Incoming::NONE,
+            outgoing: Outgoing::new(
+                super::wire::Mcb::default(),
+                Control::default(),
+                false,
+                Transaction::from_bits(0),
+            ),
+            deadline: Time::NEVER,
+            receive_deadline: Time::NEVER,
+            transaction: header.transaction.minus(1),
+            last: header.transaction.minus(1),
+            control: header.control,
+            received: 0,
+            groups: 0,
+            queued: 0,
+            skipped: 0,
+            domain: header.domain,
+            forward_count: 0,
+            priority: Priority::NORMAL,
+            state: State::AwaitingRequest,
+            flags: Flags::default(),
+        }
+    }
+
+    /// The remote Client.
+    pub const fn client(&self) -> Entity {
+        self.client
+    }
+
+    /// The local server entity.
+    pub const fn server(&self) -> Entity {
+        self.server
+    }
+
+    /// The host the last Request came from.
+    pub const fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// The state of the current Request.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The current Request's Transaction.
+    pub const fn transaction(&self) -> Transaction {
+        self.transaction
+    }
+
+    /// How often the current Request was forwarded.
+    pub const fn forward_count(&self) -> u8 {
+        self.forward_count
+    }
+
+    /// Whether a Request is being received (the RFC's ReceivingRequest).
+    pub const fn is_receiving(&self) -> bool {
+        self.incoming.is_some() && !self.incoming.is_complete()
+    }
+
+    /// Whether a Probe of the Client is under way (figure 5-1, AwaitingResponse to Probe).
+    pub const fn is_probing(&self) -> bool {
+        self.flags.probing
+    }
+
+    /// Whether the Client's manager has confirmed the Client.
+    pub const fn is_probed(&self) -> bool {
+        self.flags.probed
+    }
+
+    /// Whether the record may be dropped early under memory pressure, if the Client's next Request
+    /// is then probed: nothing of it is in progress.
+    pub const fn is_idle(&self) -> bool {
+        !self.incoming.is_some()
+            && !self.flags.probing
+            && matches!(
+                self.state,
+                State::AwaitingRequest | State::ResponseDiscarded
+            )
+    }
+
+    /// When [`Remote::timeout`] wants to be called.
+    pub const fn deadline(&self) -> Time {
+        self.deadline.earlier(self.receive_deadline)
+    }
+
+    /// The server to which the current Request was forwarded.
+    pub const fn forward_server(&self) -> Entity {
+        self.forward_server
+    }
+
+    fn ends(&self) -> Ends {
+        let server = match self.state {
+            State::Forwarded => self.forward_server,
+            State::AwaitingRequest
+            | State::Processing
+            | State::Responded
+            | State::ResponseDiscarded => self.server,
+        };
+        Ends {
+            client: self.client,
+            server,
+            domain: self.domain,
+        }
+    }
+
+    /// Whether `transaction` is a group of the current Request.
+    fn is_current(&self, transaction: Transaction) -> bool {
+        let distance = self.transaction.since(transaction);
+        self.groups != 0 && distance >= 0 && distance < i32::from(self.groups)
+    }
+
+    /// A Notify to the Client (or forwarder) about `transaction`.
+    fn notification(
+        &self,
+        transaction: Transaction,
+        delivery: Mask,
+        code: ResponseCode,
+    ) -> NotifyVmtpClient {
+        NotifyVmtpClient {
+            client: self.client,
+            control: self.control.in_response(0),
+            receive_sequence: 0,
+            transaction,
+            delivery,
+            code: code.code(),
+        }
+    }
+
+    fn notify(
+        &self,
+        step: &mut Step,
+        transaction: Transaction,
+        delivery: Mask,
+        code: ResponseCode,
+    ) {
+        step.notify = Some(self.notification(transaction, delivery, code));
+        step.notify_remote = self.control.forward_count() != 0;
+    }
+
+    /// The Client's manager answered the Probe, or did not. `current` is its current Transaction if
+    /// the Client exists.
+    ///
+    /// A Request older than that is a late duplicate: it is not executed.
+    pub fn probed(&mut self, current: Option<Transaction>, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        if !self.flags.probing {
+            return step;
+        }
+        self.flags.probing = false;
+        let Some(current) = current else {
+            return self.distrust(cx, step);
+        };
+        self.flags.probed = true;
+        if self.flags.response_held && self.state == State::Responded {
+            return self.send_held(cx, step);
+        }
+        if self.incoming.is_some() {
+            if self.incoming.last().is_older_than(current) {
+                self.last = current.minus(1);
+                self.transaction = self.last;
+                return self.distrust(cx, step);
+            }
+            if self.incoming.is_complete() {
+                self.deliver(cx, &mut step);
+            }
+        }
+        step
+    }
+
+    /// What was received of a Client that is not there, or of an old transaction, is void.
+    fn distrust(&mut self, cx: &Context, mut step: Step) -> Step {
+        if self.incoming.is_some() {
+            self.incoming = Incoming::NONE;
+            self.receive_deadline = Time::NEVER;
+            step.keep = Keep::Restart;
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+        }
+        if self.flags.response_held {
+            self.discard_response(cx, &mut step);
+        }
+        step
+    }
+
+    /// The Response is not kept any longer; the record goes on filtering duplicates for TS4.
+    fn discard_response(&mut self, cx: &Context, step: &mut Step) {
+        self.state = State::ResponseDiscarded;
+        self.flags.response_held = false;
+        self.deadline = cx.now.plus(cx.policy.record_lifetime);
+        step.release = true;
+    }
+
+    /// Another Request of the same Client, outside a run, came for another server of this host:
+    /// what the Client had here is over (2.3, 5.3).
+    pub fn superseded(&mut self, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        self.abandon_all(&mut step);
+        if self.state != State::AwaitingRequest {
+            self.discard_response(cx, &mut step);
+        }
+        step
+    }
+
+    /// Drops whatever is in progress.
+    fn abandon_all(&mut self, step: &mut Step) {
+        step.aborted = self.state == State::Processing || self.queued != 0;
+        step.release = true;
+        self.incoming = Incoming::NONE;
+        self.receive_deadline = Time::NEVER;
+        self.queued = 0;
+        self.skipped = 0;
+        self.flags.response_held = false;
+        self.flags.probing = false;
+    }
+
+    /// Whether this server may take a group Response of the Transaction (2.7): it holds the Request
+    /// and has not answered it.
+    pub fn accepts_group_response(&self, header: &Header) -> bool {
+        self.state == State::Processing
+            && self.flags.multicast
+            && self.transaction == header.transaction
+    }
+
+    /// The code of the current Response, for people.
+    pub const fn response_code(&self) -> Code {
+        self.outgoing.mcb().code
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! NotifyVmtpServer of RFC 1045, 5.8: the client's manager tells what became of a Response.
+
+use super::{Drop, Keep, Remote, State, Step};
+use crate::proto::context::Context;
+use crate::proto::path::GroupFate;
+use crate::proto::peer::Peer;
+use crate::proto::wire::{Mask, NotifyVmtpServer, ResponseCode};
+
+impl Remote {
+    /// Whether a NotifyVmtpServer is about the current Response. Late ones for the groups before its
+    /// first name the Request's other groups.
+    pub fn is_notified_by(&self, notify: &NotifyVmtpServer) -> bool {
+        let about_response = self.outgoing.group_of(notify.transaction).is_some()
+            || self.is_current(notify.transaction);
+        let retry_all = notify.code.bits() == ResponseCode::RetryAll.bits()
+            && self.transaction.since(notify.transaction) == i32::from(self.groups);
+        self.client == notify.client && (about_response || retry_all)
+    }
+
+    /// NotifyVmtpServer about the current Response arrived.
+    pub fn notified(&mut self, notify: &NotifyVmtpServer, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        let code = ResponseCode::from_bits(notify.code.bits());
+        if self.state == State::ResponseDiscarded {
+            // 5.3: what is asked for is gone.
+            let asks = matches!(code, Some(ResponseCode::Retry | ResponseCode::RetryAll));
+            if asks && !self.flags.multicast && !self.flags.datagram {
+                self.notify(
+                    &mut step,
+                    self.transaction,
+                    Mask::ALL,
+                    ResponseCode::ResponseDiscarded,
+                );
+            }
+            return step;
+        }
+        if self.state != State::Responded || self.flags.response_held {
+            step.keep = Keep::Drop(Drop::Unwanted);
+            return step;
+        }
+        let group = self.outgoing.group_of(notify.transaction);
+        let ends = self.ends();
+        match code {
+            Some(ResponseCode::Retry) if self.flags.idempotent => {
+                // 5.8: nothing is kept that could be sent again.
+                step.keep = Keep::Drop(Drop::Protocol);
+            }
+            Some(ResponseCode::Retry) => {
+                let Some(group) = group else {
+                    return step;
+                };
+                step.sent = Some(GroupFate::Lossy);
+                let limit = self.outgoing.transmissions() > cx.policy.retries;
+                let missing = self.outgoing.missing(&ends, group, notify.delivery, cx.now);
+                if limit && !missing.progress {
+                    self.discard_response(cx, &mut step);
+                    return step;
+                }
+                step.burst = missing.burst;
+                if step.burst.is_none() {
+                    step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
+                }
+                step.to = self.response_to();
+                self.deadline = cx
+                    .now
+                    .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+            }
+            Some(ResponseCode::RetryAll) if !self.flags.idempotent => {
+                step.sent = Some(GroupFate::Lossy);
+                let limit = self.outgoing.transmissions() > cx.policy.retries.saturating_mul(2);
+                if limit {
+                    self.discard_response(cx, &mut step);
+                    return step;
+                }
+                step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx.now);
+                step.to = self.response_to();
+                self.deadline = cx
+                    .now
+                    .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+            }
+            Some(ResponseCode::Busy) if !self.flags.idempotent => {
+                // Everything again after TS3, with a fresh count.
+                self.outgoing.restart();
+                self.outgoing.heard();
+                self.deadline = cx.now.plus(cx.timing.round_trip);
+            }
+            Some(ResponseCode::EntityMigrated) => {
+                self.outgoing.restart();
+                step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
+                step.to = super::To::Client;
+                self.deadline = cx
+                    .now
+                    .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+            }
+            Some(ResponseCode::Ok) => {
+                if let Some(group) = group {
+                    let news = self.outgoing.acknowledge(group);
+                    if news {
+                        step.sent = Some(GroupFate::Clean);
+                    }
+                    if self.outgoing.transmissions() <= 1 && self.outgoing.groups() == 1 && news {
+                        // Only a Response sent once tells its round trip.
+                        step.round_trip = Some(cx.now.since(self.outgoing.last_sent()));
+                    }
+                    self.outgoing.heard();
+                    if !self.outgoing.is_acknowledged() {
+                        step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
+                        step.to = self.response_to();
+                        self.deadline = cx
+                            .now
+                            .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+                        return step;
+                    }
+                }
+                self.acknowledged(cx, &mut step);
+            }
+            // Any error: the Client is not interested any more.
+            _ => self.acknowledged(cx, &mut step),
+        }
+        step
+    }
+
+    /// The Client has the Response or does not want it: the data may go. A Response without data
+    /// stays: its MCB is all there is, and a late duplicate of the Request may still ask for it.
+    fn acknowledged(&mut self, cx: &Context, step: &mut Step) {
+        if self.forward_count != 0 {
+            // The forwarder waits to hear that its part is done.
+            self.notify(
+                step,
+                self.transaction,
+                Mask::ALL,
+                ResponseCode::ResponseDiscarded,
+            );
+        }
+        if self.outgoing.segment_octets() != 0 || self.flags.idempotent {
+            self.discard_response(cx, step);
+        } else {
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+        }
+    }
+
+    /// The Client moved to another host: later Responses go there.
+    pub fn moved(&mut self, peer: Peer) {
+        self.peer = peer;
+    }
+}

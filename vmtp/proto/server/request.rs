@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! HandleRequest of RFC 1045, 5.7: a Request packet arrives.
+
+use super::{Arrival, Drop, Event, Keep, Remote, Retained, State, Step, To};
+use crate::proto::context::Context;
+use crate::proto::incoming::{Incoming, Taken};
+use crate::proto::path::GroupFate;
+use crate::proto::peer::Peer;
+use crate::proto::time::Time;
+use crate::proto::wire::{
+    Code, Control, Header, Mask, NotifyVmtpClient, ResponseCode, OVERHEAD_OCTETS,
+};
+
+/// Where a Request packet came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The sending host.
+    pub peer: Peer,
+    /// It was sent to a multicast address.
+    pub multicast: bool,
+}
+
+/// What the server entity can do for a Request at this moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// A caller waits for a Request (CMD).
+    pub waiting: bool,
+    /// Another Request fits its queue.
+    pub room: bool,
+    /// A Client without a record must be probed before its Request is executed.
+    pub probe: bool,
+}
+
+/// Why a Request gets no record at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The Server is no entity of this host.
+    NonexistentEntity,
+    /// The Server has moved to another host.
+    EntityMigrated,
+    /// It belongs to a run of which there is no record.
+    NoRunRecord,
+    /// There is no room for another record.
+    Busy,
+    /// The Server does not take messages from this Client.
+    NoPermission,
+    /// The Server wants encrypted Requests.
+    SecurityRequired,
+    /// The Request is encrypted, and this host cannot decrypt.
+    SecurityNotSupported,
+    /// The Request breaks the protocol.
+    VmtpError,
+}
+
+/// The answer to a Request that gets no record. Multicast ones get none (2.13), and neither do Notify
+/// operations; that is for the caller to know.
+pub fn refuse(header: &Header, refusal: Refusal, source: &Source) -> Option<NotifyVmtpClient> {
+    if source.multicast {
+        return None;
+    }
+    let code = match refusal {
+        Refusal::NonexistentEntity => ResponseCode::NonexistentEntity,
+        Refusal::EntityMigrated => ResponseCode::EntityMigrated,
+        Refusal::NoRunRecord => ResponseCode::NoRunRecord,
+        Refusal::Busy => ResponseCode::Busy,
+        Refusal::NoPermission => ResponseCode::NoPermission,
+        Refusal::SecurityRequired => ResponseCode::SecurityRequired,
+        Refusal::SecurityNotSupported => ResponseCode::SecurityNotSupported,
+        Refusal::VmtpError => ResponseCode::VmtpError,
+    };
+    Some(NotifyVmtpClient {
+        client: header.client,
+        control: header.control.in_response(0),
+        receive_sequence: 0,
+        transaction: header.transaction,
+        delivery: header.delivery,
+        code: code.code(),
+    })
+}
+
+impl Remote {
+    /// Whether a Request for which there is no record may start one: a member of a run cannot,
+    /// unless it does without its predecessors (2.11).
+    pub fn may_start(header: &Header) -> bool {
+        !header.control.has(Control::NSR) || header.control.has(Control::NRT)
+    }
+
+    /// A Request packet of this Client for this server arrived. The host has checked it.
+    pub fn request(
+        &mut self,
+        header: &Header,
+        source: &Source,
+        service: &Service,
+        cx: &Context,
+    ) -> Step {
+        let mut step = Step::NOTHING;
+        let transaction = header.transaction;
+        let forward_count = header.control.forward_count();
+        if self.incoming.is_some() && self.incoming.group_of(transaction).is_some() {
+            let receiving = self.control.forward_count();
+            if forward_count < receiving {
+                step.keep = Keep::Drop(Drop::Old);
+                return step;
+            }
+            if forward_count == receiving {
+                self.hear(header, source, cx);
+                self.collect(header, service, cx, &mut step);
+                return step;
+            }
+            self.abandon_all(&mut step);
+            self.begin_receiving(header, source, service, cx, &mut step);
+            return step;
+        }
+        if self.is_current(transaction) && self.state != State::AwaitingRequest {
+            if forward_count < self.forward_count {
+                step.keep = Keep::Drop(Drop::Old);
+                return step;
+            }
+            if forward_count == self.forward_count {
+                self.hear(header, source, cx);
+                self.repeated(header, source, service, cx, &mut step);
+                return step;
+            }
+            // 5.7: forwarded anew.
+            self.abandon_all(&mut step);
+            self.last = transaction.minus(1);
+            self.begin_receiving(header, source, service, cx, &mut step);
+            return step;
+        }
+        if transaction.since(self.last) <= 0 {
+            step.keep = Keep::Drop(Drop::Old);
+            let of_run = self.last.since(transaction) < i32::from(u8::MAX)
+                && header.control.has(Control::NSR);
+            if of_run && header.control.has(Control::APG) && !source.multicast {
+                // A later member of the run waits its turn here: tell the Client that we have it.
+                self.control = header.control;
+                self.notify(&mut step, self.last, Mask::ALL, ResponseCode::Ok);
+            }
+            return step;
+        }
+        self.new_request(header, source, service, cx, &mut step);
+        step
+    }
+
+    fn hear(&mut self, header: &Header, source: &Source, cx: &Context) {
+        self.peer = source.peer;
+        self.control = header.control;
+        let octets = u32::from(header.length)
+            .wrapping_mul(4)
+            .wrapping_add(OVERHEAD_OCTETS);
+        self.received = self.received.saturating_add(octets);
+        if self.state == State::Processing && self.deadline != Time::NEVER {
+            // TS2: the Client is alive.
+            self.deadline = cx.now.plus(cx.timing.orphan());
+        }
+    }
+
+    /// A Request newer than all that is known of the Client (newTransaction in 5.7).
+    fn new_request(
+        &mut self,
+        header: &Header,
+        source: &Source,
+        service: &Service,
+        cx: &Context,
+        step: &mut Step,
+    ) {
+        let control = header.control;
+        let runs = control.has(Control::NSR) || control.has(Control::NER);
+        if runs && !cx.policy.streaming {
+            self.refuse(
+                header,
+                source,
+                ResponseCode::StreamingNotSupported,
+                Drop::Streaming,
+                step,
+            );
+            return;
+        }
+        if !control.has(Control::NSR) {
+            // 5.3: whatever was in progress is aborted.
+            self.abandon_all(step);
+            self.last = header.transaction.minus(1);
+            self.begin_receiving(header, source, service, cx, step);
+            return;
+        }
+        let skipped = control.has(Control::NRT);
+        if self.incoming.is_some() && !self.incoming.is_complete() && !skipped {
+            // 5.7: the previous group is asked for; this one comes again after it.
+            let held = self.incoming.held();
+            let transaction = self.incoming.current();
+            self.control = header.control;
+            step.keep = Keep::Drop(Drop::OutOfSequence);
+            if !source.multicast {
+                self.notify(step, transaction, held, ResponseCode::Retry);
+            }
+            return;
+        }
+        let expected = self.last.plus(if self.flags.skip { 256 } else { 1 });
+        if header.transaction != expected && !skipped {
+            // A later group of the message that `expected` begins is a gap as well.
+            self.control = header.control;
+            step.keep = Keep::Drop(Drop::OutOfSequence);
+            if !source.multicast {
+                self.notify(step, self.last, Mask::EMPTY, ResponseCode::RetryAll);
+            }
+            return;
+        }
+        if self.queued >= cx.policy.run_queue {
+            self.control = header.control;
+            step.keep = Keep::Drop(Drop::NoRoom);
+            if !source.multicast {
+                self.notify(step, self.last, Mask::EMPTY, ResponseCode::MsgtransOverflow);
+            }
+            return;
+        }
+        self.begin_receiving(header, source, service, cx, step);
+    }
+
+    fn refuse(
+        &mut self,
+        header: &Header,
+        source: &Source,
+        code: ResponseCode,
+        reason: Drop,
+        step: &mut Step,
+    ) {
+        self.control = header.control;
+        step.keep = Keep::Drop(reason);
+        if !source.multicast {
+            self.notify(step, header.transaction, header.delivery, code);
+        }
+    }
+
+    /// The first packet of a Request that was not refused.
+    fn begin_receiving(
+        &mut self,
+        header: &Header,
+        source: &Source,
+        service: &Service,
+        cx: &Context,
+        step: &mut Step,
+    ) {
+        self.peer = source.peer;
+        if header.code.has(Code::CMD) && !service.waiting {
+            self.refuse(
+                header,
+                source,
+                ResponseCode::NotAwaitingMsg,
+                Drop::Unwanted,
+                step,
+            );
+            self.settle(cx);
+            return;
+        }
+        if !service.room {
+            self.refuse(header, source, ResponseCode::Busy, Drop::NoRoom, step);
+            self.settle(cx);
+            return;
+        }
+        if self.queued == 0 && self.state != State::Processing {
+            self.received = 0;
+        }
+        // A packet of a later group of a long message may be the first to come.
+        self.incoming = Incoming::new(header);
+        self.flags.incoming_multicast = source.multicast;
+        self.hear(header, source, cx);
+        if service.probe && !self.flags.probed {
+            self.flags.probing = true;
+            step.event = Event::Probe;
+        }
+        self.collect(header, service, cx, step);
+    }
+
+    /// Nothing is in progress: the record lives on for TS4.
+    fn settle(&mut self, cx: &Context) {
+        if self.state == State::AwaitingRequest && !self.incoming.is_some() {
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+        }
+    }
+
+    /// A packet of the Request being received.
+    fn collect(&mut self, header: &Header, service: &Service, cx: &Context, step: &mut Step) {
+        let interpacket = self.incoming.since_last_packet(cx.now);
+        let first_time = interpacket.is_none();
+        match self.incoming.take(header, cx.now) {
+            Taken::New { group_complete } => {
+                // A packet that starts a message anew takes the place of what was kept before.
+                step.keep = if first_time {
+                    Keep::Restart
+                } else {
+                    Keep::Keep
+                };
+                step.interpacket = interpacket;
+                if group_complete {
+                    self.group_complete(header, service, cx, step);
+                } else {
+                    self.receive_deadline = cx.now.plus(cx.timing.packet_gap);
+                }
+            }
+            taken @ (Taken::Repeated | Taken::Ahead) => {
+                step.keep = Keep::Drop(match taken {
+                    Taken::Ahead => Drop::Ahead,
+                    _ if header.delivery.is_empty() => Drop::NoData,
+                    _ => Drop::Duplicate,
+                });
+                if self.receive_deadline == Time::NEVER && !self.incoming.is_complete() {
+                    self.receive_deadline = cx.now.plus(cx.timing.packet_gap);
+                }
+                self.answer_repeated(header, cx, step);
+            }
+            Taken::Conflict => {
+                // 2.13: the whole group is discarded.
+                self.incoming = Incoming::NONE;
+                self.receive_deadline = Time::NEVER;
+                self.settle(cx);
+                self.flags.probing = false;
+                step.event = Event::None;
+                let multicast = self.flags.incoming_multicast;
+                step.keep = Keep::Drop(Drop::Conflict);
+                if !multicast {
+                    self.notify(
+                        step,
+                        header.transaction,
+                        Mask::EMPTY,
+                        ResponseCode::VmtpError,
+                    );
+                }
+            }
+        }
+    }
+
+    /// A packet without news of the Request being received: a header-only one is answered at once.
+    fn answer_repeated(&mut self, header: &Header, cx: &Context, step: &mut Step) {
+        let asks = header.delivery.is_empty() && header.segment_octets() != 0;
+        if !asks && !header.control.has(Control::APG) {
+            return;
+        }
+        let Some(group) = self.incoming.group_of(header.transaction) else {
+            return;
+        };
+        let complete = self.incoming.complete_groups();
+        let before = self.incoming.current().minus(1);
+        let silent = header.code.has(Code::DGM) || header.control.has(Control::NRT);
+        if group < complete || self.incoming.is_complete() {
+            self.notify(step, before, Mask::ALL, ResponseCode::Ok);
+        } else if silent {
+            // 2.8, 2.11: what is missing of these is never asked for.
+        } else if group > complete {
+            self.notify(step, before, Mask::EMPTY, ResponseCode::RetryAll);
+        } else {
+            self.flags.lossy = true;
+            self.notify(
+                step,
+                header.transaction,
+                self.incoming.held(),
+                ResponseCode::Retry,
+            );
+            self.receive_deadline = cx
+                .now
+                .plus(cx.timing.round_trip.at_least(cx.timing.packet_gap));
+        }
+    }
+
+    fn group_complete(
+        &mut self,
+        header: &Header,
+        service: &Service,
+        cx: &Context,
+        step: &mut Step,
+    ) {
+        step.received = Some(if self.flags.lossy {
+            GroupFate::Lossy
+        } else {
+            GroupFate::Clean
+        });
+        self.flags.lossy = false;
+        let through = self.incoming.current().minus(1);
+        self.last = through;
+        let wants = header.control.has(Control::APG);
+        if wants {
+            let earlier =
+                u8::try_from(self.incoming.complete_groups().saturating_sub(1)).unwrap_or(u8::MAX);
+            self.notify(step, through, Mask::ALL, ResponseCode::Ok);
+            if let Some(notify) = &mut step.notify {
+                notify.control = self.control.in_response(earlier);
+                notify.delivery = if self.incoming.is_complete() {
+                    self.incoming.held()
+                } else {
+                    Mask::ALL
+                };
+            }
+        }
+        if !self.incoming.is_complete() {
+            // 5.7: a complete group with CMG waits for its continuation.
+            self.receive_deadline = cx
+                .now
+                .plus(cx.timing.round_trip.at_least(cx.timing.packet_gap));
+            return;
+        }
+        self.receive_deadline = Time::NEVER;
+        if !service.room {
+            // The queue filled while this came. It is not remembered, so that it can come again.
+            self.last = self.incoming.first().minus(1);
+            self.incoming = Incoming::NONE;
+            self.settle(cx);
+            let code = if self.queued != 0 {
+                ResponseCode::MsgtransOverflow
+            } else {
+                ResponseCode::Busy
+            };
+            step.keep = Keep::Drop(Drop::NoRoom);
+            step.event = Event::None;
+            step.notify = None;
+            if !self.flags.incoming_multicast {
+                let about = if self.queued != 0 {
+                    self.last
+                } else {
+                    header.transaction
+                };
+                self.notify(step, about, Mask::EMPTY, code);
+            }
+            return;
+        }
+        if self.flags.probing {
+            // Figure 5-1: processing waits for the Response to the Probe.
+            return;
+        }
+        self.deliver(cx, step);
+    }
+
+    /// The complete Request goes to the server, or behind the one in progress.
+    pub(super) fn deliver(&mut self, cx: &Context, step: &mut Step) {
+        let masked = self.incoming.held();
+        let arrival = Arrival {
+            transaction: self.incoming.last(),
+            groups: self.incoming.groups(),
+            segment_octets: self.incoming.segment_octets(),
+            message_delivery: Some(masked),
+            queued: self.state == State::Processing,
+            control: self.control,
+            datagram: false,
+            multicast: self.flags.incoming_multicast,
+            received: self.received,
+        };
+        self.deliver_as(arrival, cx, step);
+    }
+
+    /// The same with an arrival that tells of an incomplete Request.
+    pub(super) fn deliver_as(&mut self, arrival: Arrival, cx: &Context, step: &mut Step) {
+        self.last = arrival.transaction;
+        self.flags.skip = arrival.control.has(Control::STI);
+        self.incoming = Incoming::NONE;
+        self.receive_deadline = Time::NEVER;
+        if arrival.queued {
+            self.queued = self.queued.saturating_add(1);
+        } else {
+            self.accept(&arrival, cx, step);
+        }
+        step.event = Event::Request(arrival);
+    }
+
+    /// A queued Request of the run, oldest first, goes to the server after [`Event::Next`].
+    /// `datagram` as its Code tells.
+    pub fn begin(&mut self, arrival: &Arrival, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        self.queued = self.queued.saturating_sub(1);
+        self.accept(arrival, cx, &mut step);
+        step
+    }
+
+    fn accept(&mut self, arrival: &Arrival, cx: &Context, step: &mut Step) {
+        let streamed = arrival.control.has(Control::NSR) || arrival.control.has(Control::NER);
+        if arrival.control.has(Control::NSR) && self.state == State::Responded {
+            let kept = self.flags.streamed && !self.flags.idempotent;
+            step.retain = kept.then(|| Retained::new(self.transaction, self.groups, self.outgoing));
+        }
+        self.state = State::Processing;
+        self.transaction = arrival.transaction;
+        self.groups = arrival.groups;
+        self.forward_count = arrival.control.forward_count();
+        self.priority = arrival.control.priority();
+        self.flags.multicast = arrival.multicast;
+        self.flags.streamed = streamed;
+        self.flags.not_end = arrival.control.has(Control::NER);
+        self.flags.idempotent = false;
+        self.flags.forward_accepted = false;
+        self.received = arrival.received;
+        // TS2 is for Requests whose Client goes on asking: not for groups, datagrams, forwards.
+        self.deadline = if arrival.multicast || self.forward_count != 0 {
+            Time::NEVER
+        } else {
+            cx.now.plus(cx.timing.orphan())
+        };
+    }
+
+    /// The Request just delivered or begun is a datagram: it gets no Response, and the record only
+    /// filters duplicates (5.7). The server still handles it before the next of the run.
+    pub fn is_datagram(&mut self, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        if self.state == State::Processing {
+            self.flags.datagram = true;
+            self.state = State::ResponseDiscarded;
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+            if self.queued != 0 {
+                step.event = Event::Next;
+            }
+        }
+        step
+    }
+
+    /// A packet of the current Request again.
+    fn repeated(
+        &mut self,
+        header: &Header,
+        source: &Source,
+        service: &Service,
+        cx: &Context,
+        step: &mut Step,
+    ) {
+        // One answer for each transmission: to its first packet.
+        let first = header.delivery.is_empty()
+            || header.delivery.has(0)
+            || header.control.has(Control::APG);
+        step.keep = Keep::Drop(Drop::Duplicate);
+        match self.state {
+            State::Processing => {
+                if first && !source.multicast {
+                    self.notify(step, header.transaction, Mask::ALL, ResponseCode::Ok);
+                }
+            }
+            State::Responded if self.flags.response_held => {}
+            State::Responded if self.flags.idempotent => {
+                // 2.5.4: the server makes the Response anew.
+                self.state = State::AwaitingRequest;
+                self.last = self.transaction.minus(u32::from(self.groups));
+                self.begin_receiving(header, source, service, cx, step);
+            }
+            State::Responded => {
+                if first {
+                    self.repeat_response(header.control, cx, step);
+                }
+            }
+            State::ResponseDiscarded => {
+                if first && !source.multicast {
+                    let code = if self.flags.datagram {
+                        ResponseCode::Ok
+                    } else {
+                        ResponseCode::ResponseDiscarded
+                    };
+                    if !self.flags.datagram || header.control.has(Control::APG) {
+                        self.notify(step, header.transaction, Mask::ALL, code);
+                    }
+                }
+            }
+            State::Forwarded => {
+                if header.control.has(Control::APG) && !source.multicast {
+                    self.notify(step, header.transaction, Mask::ALL, ResponseCode::Ok);
+                }
+                if !self.flags.forward_accepted && first {
+                    let ends = self.ends();
+                    step.burst = Some(self.outgoing.repeat(&ends, true, cx.now));
+                    step.to = To::ForwardServer;
+                }
+            }
+            State::AwaitingRequest => {}
+        }
+    }
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Respond of RFC 1045, 5.6.2, and the Responses of a run that are kept until the Client has them.
+
+use super::{Event, Remote, State, Step, To};
+use crate::proto::burst::Burst;
+use crate::proto::context::Context;
+use crate::proto::outgoing::{groups_of, Outgoing};
+use crate::proto::time::{Span, Time};
+use crate::proto::timers;
+use crate::proto::wire::{
+    Code, Control, Mask, Mcb, Priority, ResponseCode, Transaction, GROUP_OCTETS,
+    MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
+};
+
+/// Octets sent for each octet received to a Client that was never probed, at most.
+const AMPLIFICATION: u32 = 3;
+
+/// What the server's user answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Respond {
+    /// The message control block; its Code may have CMD, DGM (idempotent), MDM and SDA.
+    pub mcb: Mcb,
+    /// Flags the user asked for: any of APG, NRT.
+    pub flags: u32,
+    /// Checksum over the header only.
+    pub hco: bool,
+    /// Instead of the Request's priority.
+    pub priority: Option<Priority>,
+    /// Earlier Requests of the run that this Response answers too.
+    pub earlier: u8,
+}
+
+/// Why a Response is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RespondError {
+    /// There is no such Request: it was answered, aborted, or is a datagram.
+    NoRequest,
+    /// More than 4 megaoctets, more than one group without STI, or MDM with more than one.
+    TooLarge,
+}
+
+/// A Response of a run that the Client has not acknowledged, while a later Request is processed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retained {
+    transaction: Transaction,
+    groups: u16,
+    outgoing: Outgoing,
+}
+
+impl Retained {
+    pub(super) fn new(transaction: Transaction, groups: u16, outgoing: Outgoing) -> Retained {
+        Retained {
+            transaction,
+            groups,
+            outgoing,
+        }
+    }
+
+    /// The Transaction of the Request it answers.
+    pub const fn transaction(&self) -> Transaction {
+        self.transaction
+    }
+
+    /// Whether `transaction` is a group of the Request, or of the Response.
+    pub fn is_about(&self, transaction: Transaction) -> bool {
+        let distance = self.transaction.since(transaction);
+        (distance >= 0 && distance < i32::from(self.groups))
+            || self.outgoing.group_of(transaction).is_some()
+    }
+
+    /// The Client lacks `delivery`'s complement of the group with this Transaction (RETRY), or all
+    /// of the Response after it (RETRY_ALL, a repeated Request): the packets that send it again.
+    pub fn resend(
+        &mut self,
+        remote: &Remote,
+        transaction: Transaction,
+        delivery: Mask,
+        cx: &Context,
+    ) -> Option<Burst> {
+        let ends = remote.ends();
+        match self.outgoing.group_of(transaction) {
+            Some(group) if !delivery.is_empty() => {
+                self.outgoing.missing(&ends, group, delivery, cx.now).burst
+            }
+            _ => self.outgoing.resume(&ends, None, cx.timing.window, cx.now),
+        }
+    }
+}
+
+impl Remote {
+    /// The server answers the Request with this Transaction.
+    ///
+    /// # Errors
+    ///
+    /// See [`RespondError`]; the Request stays with the server.
+    pub fn respond(
+        &mut self,
+        transaction: Transaction,
+        respond: &Respond,
+        cx: &Context,
+    ) -> Result<Step, RespondError> {
+        if self.state != State::Processing || transaction != self.transaction {
+            return Err(RespondError::NoRequest);
+        }
+        let octets = respond.mcb.segment_octets();
+        let skip = self.control.has(Control::STI) && cx.policy.streaming;
+        if octets > MESSAGE_OCTETS_MAX
+            || (octets > GROUP_OCTETS && (!skip || respond.mcb.code.has(Code::MDM)))
+        {
+            return Err(RespondError::TooLarge);
+        }
+        let mut step = Step::NOTHING;
+        if respond.mcb.code.bits() == ResponseCode::ResponseDiscarded.bits() {
+            // 5.6.2: nothing is sent.
+            self.discard_response(cx, &mut step);
+            self.go_on(&mut step);
+            return Ok(step);
+        }
+        self.outgoing = Outgoing::new(
+            respond.mcb,
+            self.response_control(respond, skip),
+            respond.hco,
+            self.transaction,
+        );
+        self.skipped = 0;
+        if skip {
+            // The identifiers of the 256 that this Response does not use (2.11).
+            let used = self.outgoing.groups();
+            self.skipped = u8::try_from(256u16.saturating_sub(used)).unwrap_or(u8::MAX);
+        }
+        self.state = State::Responded;
+        self.flags.idempotent = respond.mcb.code.has(Code::DGM);
+        let allowed = self.received.saturating_mul(AMPLIFICATION);
+        if !self.flags.probed && response_octets(octets) > allowed {
+            // Never an amplifier: the Client has to be there.
+            self.flags.response_held = true;
+            self.flags.probing = true;
+            self.deadline = Time::NEVER;
+            step.event = Event::Probe;
+            return Ok(step);
+        }
+        if self.flags.multicast && self.control.has(Control::DRT) {
+            // 3.2: a short random delay.
+            self.flags.response_held = true;
+            let delay = timers::RESPONSE_DELAY.fraction(cx.random.wrapping_shr(16), 16);
+            self.deadline = cx.now.plus(delay);
+            return Ok(step);
+        }
+        self.send_response(cx, &mut step);
+        self.go_on(&mut step);
+        Ok(step)
+    }
+
+    /// The server gives the Request up, or goes: its Client is told at once.
+    ///
+    /// # Errors
+    ///
+    /// [`RespondError::NoRequest`].
+    pub fn abandon(
+        &mut self,
+        transaction: Transaction,
+        cx: &Context,
+    ) -> Result<Step, RespondError> {
+        if self.state != State::Processing || transaction != self.transaction {
+            return Err(RespondError::NoRequest);
+        }
+        let mut step = Step::NOTHING;
+        if !self.flags.multicast {
+            self.notify(
+                &mut step,
+                transaction,
+                Mask::ALL,
+                ResponseCode::NonexistentEntity,
+            );
+        }
+        self.discard_response(cx, &mut step);
+        self.go_on(&mut step);
+        Ok(step)
+    }
+
+    fn response_control(&self, respond: &Respond, skip: bool) -> Control {
+        let mut bits = respond.flags & (Control::APG | Control::NRT) | Control::RESPONSE;
+        if self.flags.streamed {
+            if self.control.has(Control::NSR) && self.flags.not_start {
+                bits |= Control::NSR;
+            }
+            if self.flags.not_end {
+                bits |= Control::NER;
+            }
+        }
+        if skip && groups_of(respond.mcb.segment_octets()) > 1 {
+            bits |= Control::STI;
+        }
+        let before = u32::from(self.groups)
+            .saturating_sub(1)
+            .saturating_add(u32::from(respond.earlier))
+            .saturating_add(if self.flags.not_start {
+                u32::from(self.skipped)
+            } else {
+                0
+            });
+        Control::default()
+            .with(bits)
+            .with_retransmit_count(self.control.retransmit_count())
+            .with_forward_count(self.forward_count)
+            .with_priority(respond.priority.unwrap_or(self.priority))
+            .with_pg_count(u8::try_from(before).unwrap_or(u8::MAX))
+    }
+
+    /// The Response leaves; what is kept of it depends on what it is (5.6.2).
+    pub(super) fn send_response(&mut self, cx: &Context, step: &mut Step) {
+        let ends = self.ends();
+        let window = cx.timing.window;
+        step.burst = self.outgoing.advance(&ends, window, cx.now);
+        step.to = self.response_to();
+        self.flags.response_held = false;
+        if self.flags.idempotent {
+            step.release = true;
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+        } else {
+            let wait = self.response_wait(cx);
+            self.deadline = cx.now.plus(wait);
+        }
+    }
+
+    /// TS5 with a segment, TS4 without (5.6.2, 5.7).
+    fn response_wait(&self, cx: &Context) -> Span {
+        match self.outgoing.segment_octets() {
+            0 => cx.policy.record_lifetime,
+            octets => cx.timing.acknowledgment(octets),
+        }
+    }
+
+    /// A forwarded Request is answered to the Client, not to the forwarder.
+    pub(super) fn response_to(&self) -> To {
+        if self.forward_count != 0 {
+            To::Client
+        } else {
+            To::Peer
+        }
+    }
+
+    /// The held Response goes out after the Probe or the delay.
+    pub(super) fn send_held(&mut self, cx: &Context, mut step: Step) -> Step {
+        self.send_response(cx, &mut step);
+        self.go_on(&mut step);
+        step
+    }
+
+    /// The next Request of the run may go to the server.
+    pub(super) fn go_on(&self, step: &mut Step) {
+        if self.queued != 0 && step.event == Event::None {
+            step.event = Event::Next;
+        }
+    }
+
+    /// The Response goes out again because the Request came again (5.7).
+    pub(super) fn repeat_response(&mut self, request: Control, cx: &Context, step: &mut Step) {
+        let ends = self.ends();
+        let control = self
+            .outgoing
+            .control()
+            .with_retransmit_count(request.retransmit_count());
+        self.outgoing.set_control(control);
+        step.burst = Some(self.outgoing.repeat(&ends, false, cx.now));
+        step.to = self.response_to();
+        let wait = self.response_wait(cx);
+        self.deadline = cx.now.plus(wait);
+    }
+}
+
+/// Octets of VMTP packets for a segment, with one block a packet.
+fn response_octets(segment: u32) -> u32 {
+    let packets = segment.div_ceil(1024).max(1);
+    segment.saturating_add(packets.saturating_mul(OVERHEAD_OCTETS))
+}

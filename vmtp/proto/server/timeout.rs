@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! RemoteClientTimeout of RFC 1045, 5.9.
+
+use super::{Arrival, Event, Keep, Remote, State, Step, To};
+use crate::proto::context::Context;
+use crate::proto::incoming::Incoming;
+use crate::proto::path::GroupFate;
+use crate::proto::time::{Span, Time};
+use crate::proto::timers;
+use crate::proto::wire::{Control, Mask, ResponseCode};
+
+impl Remote {
+    /// The record's deadline has passed. `code` is the Code word of the Request being received, of
+    /// which the host holds packets.
+    pub fn timeout(&mut self, masked: bool, datagram: bool, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        if self.receive_deadline.has_come(cx.now) {
+            self.receive_timeout(masked, datagram, cx, &mut step);
+            return step;
+        }
+        if !self.deadline.has_come(cx.now) {
+            return step;
+        }
+        match self.state {
+            State::Responded if self.flags.response_held => {
+                // DRT: the delay is over.
+                return self.send_held(cx, step);
+            }
+            State::Responded if self.flags.idempotent || self.outgoing.segment_octets() == 0 => {
+                self.expire(&mut step)
+            }
+            State::Responded => {
+                if self.outgoing.transmissions() > cx.policy.retries {
+                    self.discard_response(cx, &mut step);
+                    return step;
+                }
+                let ends = self.ends();
+                // BUSY had everything forgotten: then all of it goes again.
+                step.burst = match self.outgoing.advance(&ends, cx.timing.window, cx.now) {
+                    Some(burst) => Some(burst),
+                    None => Some(self.outgoing.repeat(&ends, true, cx.now)),
+                };
+                step.to = self.response_to();
+                self.deadline = cx.now.plus(self.retry_wait(cx));
+            }
+            State::Processing => {
+                // TS2: nobody has asked for the Response for a long time.
+                self.discard_response(cx, &mut step);
+                step.event = Event::Ended;
+            }
+            State::Forwarded => self.forward_timeout(cx, &mut step),
+            State::ResponseDiscarded | State::AwaitingRequest => self.expire(&mut step),
+        }
+        step
+    }
+
+    fn expire(&mut self, step: &mut Step) {
+        self.deadline = Time::NEVER;
+        if self.incoming.is_some() || self.queued != 0 {
+            return;
+        }
+        self.state = State::AwaitingRequest;
+        step.release = true;
+        step.event = Event::Expired;
+    }
+
+    pub(super) fn retry_wait(&self, cx: &Context) -> Span {
+        let first = cx.timing.acknowledgment(self.outgoing.segment_octets());
+        timers::wait(
+            self.outgoing.transmissions(),
+            first,
+            cx.timing.round_trip,
+            cx.random,
+        )
+    }
+
+    /// The rest of a packet group has not come.
+    fn receive_timeout(&mut self, masked: bool, datagram: bool, cx: &Context, step: &mut Step) {
+        self.receive_deadline = Time::NEVER;
+        if !self.is_receiving() {
+            return;
+        }
+        step.received = Some(GroupFate::Lossy);
+        self.flags.lossy = true;
+        let no_retransmission = datagram || self.control.has(Control::NRT);
+        let exhausted = self.incoming.retries() >= cx.policy.retries;
+        if !no_retransmission && !exhausted {
+            self.incoming.retry();
+            let transaction = self.incoming.current();
+            let held = self.incoming.held();
+            self.notify(step, transaction, held, ResponseCode::Retry);
+            let between = cx.timing.round_trip.at_least(cx.timing.packet_gap);
+            let wait = timers::wait(self.incoming.retries(), between, between, cx.random);
+            self.receive_deadline = cx.now.plus(wait);
+            return;
+        }
+        if masked && self.incoming.groups() == 1 {
+            // 5.9: delivered with what came.
+            let arrival = Arrival {
+                transaction: self.incoming.last(),
+                groups: self.incoming.groups(),
+                segment_octets: self.incoming.segment_octets(),
+                message_delivery: Some(self.incoming.held()),
+                queued: self.state == State::Processing,
+                control: self.control,
+                datagram,
+                multicast: self.flags.incoming_multicast,
+                received: self.received,
+            };
+            if self.flags.probing {
+                self.incoming.accept_incomplete();
+                return;
+            }
+            self.deliver_as(arrival, cx, step);
+            return;
+        }
+        let transaction = self.incoming.current();
+        let held = self.incoming.held();
+        self.last = self.incoming.first().minus(1);
+        self.incoming = Incoming::NONE;
+        self.flags.probing = false;
+        step.keep = Keep::Restart;
+        if self.state == State::AwaitingRequest {
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+        }
+        if !no_retransmission && !self.flags.incoming_multicast {
+            self.notify(step, transaction, held, ResponseCode::TooManyRetries);
+        }
+    }
+
+    fn forward_timeout(&mut self, cx: &Context, step: &mut Step) {
+        if self.flags.forward_accepted {
+            self.discard_response(cx, step);
+            return;
+        }
+        if self.outgoing.transmissions() > cx.policy.retries {
+            // 5.3: the new server stays silent.
+            if !self.flags.multicast {
+                self.notify(
+                    step,
+                    self.transaction,
+                    Mask::ALL,
+                    ResponseCode::RetransTimeout,
+                );
+            }
+            self.discard_response(cx, step);
+            self.go_on(step);
+            return;
+        }
+        let ends = self.ends();
+        step.burst = Some(self.outgoing.repeat(&ends, true, cx.now));
+        step.to = To::ForwardServer;
+        self.deadline = cx.now.plus(self.retry_wait(cx));
+    }
+}
