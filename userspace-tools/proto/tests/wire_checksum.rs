@@ -126,6 +126,24 @@ fn sizes_around_every_step_agree_with_the_slow_encoder() {
     }
 }
 
+/// Words at which a 64-bit addition carries, just not, or only because of the carry before it.
+#[test]
+fn every_carry_between_words_of_any_width_counts() {
+    let edges = [0, 1, u64::MAX - 1, u64::MAX, 1 << 63, u64::MAX << 32];
+    let word = |choice: usize, at: u32| edges[choice / 6usize.pow(at) % 6].to_ne_bytes();
+    for choice in 0..6usize.pow(4) {
+        let cluster: Vec<u8> = (0..4).flat_map(|at| word(choice, at)).collect();
+        // Both sums, in the first 64 octets, and at the end of a long step.
+        let stride = [&cluster[..], &cluster[..]].concat();
+        let packet = [&[0x7F; 256], &stride[..], &[0; 128], &stride[..]].concat();
+        for octets in [&stride, &packet] {
+            assert_eq!(sum(octets).to_be_bytes(), checksum(octets), "{cluster:x?}");
+        }
+        let header = stride.try_into().unwrap();
+        assert_eq!(Checksum::of(&header, &[]).to_be_bytes(), checksum(&header));
+    }
+}
+
 proptest! {
     #[test]
     fn chunks_of_any_length_and_alignment_give_the_same(

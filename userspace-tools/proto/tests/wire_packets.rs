@@ -63,8 +63,18 @@ fn short_last_block_joins_a_full_packet_if_it_fits() {
             last: true
         }]
     );
+    // Room for exactly that, and for 8 octets less.
+    let packets = |limit| Packets::new(Mask::from_bits(0b111), 1_024 + 384, limit).count();
+    assert_eq!((packets(1_408), packets(1_400)), (1, 2));
     // The padding counts: 385 octets are 392.
-    assert_eq!(plan(0b111, 1_024 + 385, 1_500).len(), 1 + 1);
+    assert_eq!(
+        Packets::new(Mask::from_bits(0b111), 1_024 + 385, 1_409).count(),
+        2
+    );
+    assert_eq!(
+        Packets::new(Mask::from_bits(0b111), 1_024 + 385, 1_416).count(),
+        1
+    );
 }
 
 /// Shows: D-6-a

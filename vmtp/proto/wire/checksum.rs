@@ -109,37 +109,27 @@ impl Checksum {
 
     /// Whole strides from a stride's start on. Returns the octets after the last whole one.
     fn add_strides<'a>(&mut self, octets: &'a [u8]) -> &'a [u8] {
-        // Carries are counted beside each sum, so that a chain of additions with carry ends in one
-        // more instruction; long steps, so that these and the loop's own are few.
-        let (mut first, mut first_carries) = (self.first, 0u64);
-        let (mut second, mut second_carries) = (self.second, 0u64);
+        let (mut first, mut second) = (self.first, self.second);
         let mut rest = octets;
+        // Long steps, because adding the carry back and the loop itself are dear beside a chain.
         while let Some((step, tail)) = rest.split_first_chunk::<STEP>() {
             let sum = cluster::<0, STEP>((first, false), step);
             let sum = cluster::<STRIDE, STEP>(sum, step);
             let sum = cluster::<{ 2 * STRIDE }, STEP>(sum, step);
-            let (sum, carry) = cluster::<{ 3 * STRIDE }, STEP>(sum, step);
-            first = sum;
-            first_carries = first_carries.wrapping_add(u64::from(carry));
+            first = fold_carry(cluster::<{ 3 * STRIDE }, STEP>(sum, step));
             let sum = cluster::<CLUSTER, STEP>((second, false), step);
             let sum = cluster::<{ CLUSTER + STRIDE }, STEP>(sum, step);
             let sum = cluster::<{ CLUSTER + 2 * STRIDE }, STEP>(sum, step);
-            let (sum, carry) = cluster::<{ CLUSTER + 3 * STRIDE }, STEP>(sum, step);
-            second = sum;
-            second_carries = second_carries.wrapping_add(u64::from(carry));
+            second = fold_carry(cluster::<{ CLUSTER + 3 * STRIDE }, STEP>(sum, step));
             rest = tail;
         }
         while let Some((stride, tail)) = rest.split_first_chunk::<STRIDE>() {
-            let (sum, carry) = cluster::<0, STRIDE>((first, false), stride);
-            first = sum;
-            first_carries = first_carries.wrapping_add(u64::from(carry));
-            let (sum, carry) = cluster::<CLUSTER, STRIDE>((second, false), stride);
-            second = sum;
-            second_carries = second_carries.wrapping_add(u64::from(carry));
+            first = fold_carry(cluster::<0, STRIDE>((first, false), stride));
+            second = fold_carry(cluster::<CLUSTER, STRIDE>((second, false), stride));
             rest = tail;
         }
-        self.first = add_around(first, first_carries);
-        self.second = add_around(second, second_carries);
+        self.first = first;
+        self.second = second;
         rest
     }
 
@@ -182,12 +172,11 @@ fn add_around(a: u64, b: u64) -> u64 {
     fold_carry(a.overflowing_add(b))
 }
 
-/// Adds a carry back to the sum it came out of.
+/// Adds a carry back to the sum it came out of. That never carries again: a chain which began
+/// without a carry does not come out at 2^64 - 1 with one.
 #[inline(always)]
 fn fold_carry((sum, carry): (u64, bool)) -> u64 {
-    let (sum, again) = sum.overflowing_add(u64::from(carry));
-    // Only 2^64 - 1 with a carry gives another one, and then `sum` is 0.
-    sum | u64::from(again)
+    sum.wrapping_add(u64::from(carry))
 }
 
 /// The cluster at `AT` added to a sum and its carry, in the form that compiles to one chain of

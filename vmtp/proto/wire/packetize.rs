@@ -64,19 +64,16 @@ impl Iterator for Packets {
         if self.done {
             return None;
         }
-        // One block goes whatever its size, as many whole ones as fit, and then perhaps the short
-        // last one.
-        let whole = self.data_limit / BLOCK_OCTETS;
-        let mut rest = self.rest.without_lowest();
-        for _ in 1..whole {
-            if rest.is_empty() {
-                break;
+        let rest = if padded(self.rest.octets(self.group_octets)) <= self.data_limit {
+            Mask::EMPTY
+        } else {
+            // One block goes whatever its size, then as many whole ones as fit.
+            let mut rest = self.rest.without_lowest();
+            for _ in 1..self.data_limit / BLOCK_OCTETS {
+                rest = rest.without_lowest();
             }
-            rest = rest.without_lowest();
-        }
-        if rest.blocks() == 1 && padded(self.rest.octets(self.group_octets)) <= self.data_limit {
-            rest = Mask::EMPTY;
-        }
+            rest
+        };
         let delivery = self.rest.minus(rest);
         let octets = delivery.octets(self.group_octets);
         self.rest = rest;
