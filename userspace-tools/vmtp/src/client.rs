@@ -121,17 +121,17 @@ impl Client {
             received.offset = piece.offset;
             received.received = piece.received;
         }
-        if segment.len() < size && received.mcb.delivered().is_none() {
-            return Err(Error::TooLong {
-                size,
-                limit: self.response_limit,
-            });
-        }
         received.offset = 0;
         received.received = segment.len();
+        let missing = received.received < size && received.mcb.delivered().is_none();
         let response = Response { received, segment };
         if response.code().is_failure() {
             Err(Error::Failed(Box::new(response)))
+        } else if missing {
+            Err(Error::TooLong {
+                size,
+                limit: self.response_limit,
+            })
         } else {
             Ok(response)
         }

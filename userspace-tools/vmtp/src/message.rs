@@ -348,6 +348,12 @@ impl Mcb {
     }
 }
 
+impl From<vmtp_mcb> for Mcb {
+    fn from(mcb: vmtp_mcb) -> Mcb {
+        Mcb(mcb)
+    }
+}
+
 /// What a receiving call tells beside the segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
@@ -389,6 +395,11 @@ pub struct Response {
 }
 
 impl Response {
+    /// A Response made by hand, for the tests of programs that get Responses.
+    pub fn new(received: Received, segment: Vec<u8>) -> Response {
+        Response { received, segment }
+    }
+
     /// How the transaction went.
     pub fn code(&self) -> Code {
         self.received.mcb.code()

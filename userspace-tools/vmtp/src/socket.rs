@@ -250,6 +250,12 @@ impl From<Socket> for OwnedFd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probe(sys::vmtp_probe);
 
+impl From<vmtp_probe> for Probe {
+    fn from(probe: vmtp_probe) -> Probe {
+        Probe(probe)
+    }
+}
+
 impl Probe {
     /// Whether there was an answer, and what. The rest means something only if it is [`Code::OK`].
     pub fn code(&self) -> Code {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! `vmtp`: ping, echo, call, probe and show for VMTP (RFC 1045) on Linux.
+//!
+//! Here: arguments in, exit status out. One file a subcommand does the work with the crate `vmtp`.
+//! Exit status: 0 if all went well, 1 if a transaction did not, 2 if it could not be tried.
+
+mod args;
+mod call;
+mod echo;
+mod output;
+mod ping;
+mod probe;
+mod show;
+mod signal;
+mod statistics;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    let result = match arguments.command {
+        Command::Ping(ping) => ping::run(ping, json),
+        Command::Echo(echo) => echo::run(echo, json),
+        Command::Call(call) => call::run(call, json),
+        Command::Probe(probe) => probe::run(probe, json),
+        Command::Show(show) => show::run(show, &arguments.proc_root, json),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            output::error(&error, json);
+            ExitCode::from(2)
+        }
+    }
+}
