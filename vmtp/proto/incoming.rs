@@ -137,6 +137,13 @@ impl Incoming {
         (group < self.groups).then_some(group)
     }
 
+    /// Octets from the start of the segment to the group with `transaction`; 0 if it is none of
+    /// the message.
+    pub fn group_offset(&self, transaction: Transaction) -> u32 {
+        let group = self.group_of(transaction).unwrap_or(0);
+        u32::from(group).saturating_mul(super::wire::GROUP_OCTETS)
+    }
+
     /// The blocks held of the first incomplete group, or of the last if none is incomplete.
     pub fn held(&self) -> Mask {
         if self.is_complete() {

@@ -262,6 +262,9 @@ pub struct Delivery {
 pub struct Step {
     /// What becomes of the packet. [`Keep::Drop`] where no packet led here.
     pub keep: Keep,
+    /// Octets from the start of the message's segment to the start of the packet's group, if it is
+    /// kept.
+    pub group_offset: u32,
     /// Packets to send to the call's peer.
     pub burst: Option<Burst>,
     /// A Notify to send to the reply's peer.
@@ -282,6 +285,7 @@ impl Step {
     /// Nothing to do.
     pub const NOTHING: Step = Step {
         keep: Keep::Drop(Drop::Duplicate),
+        group_offset: 0,
         burst: None,
         notify: None,
         round_trip: None,

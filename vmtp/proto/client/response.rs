@@ -163,6 +163,7 @@ impl Call {
             reply.start(header, self.transaction());
         }
         reply.peer = peer;
+        step.group_offset = reply.incoming.group_offset(header.transaction);
         let interpacket = reply.incoming.since_last_packet(cx.now);
         let mut taken = reply.incoming.take(header, cx.now);
         if taken == Taken::Conflict {

@@ -65,7 +65,7 @@ impl Remote {
         }
         // 5.6.3: the first transmission of a segment asks for acknowledgment, so that it can go.
         let ask = if octets != 0 { Control::APG } else { 0 };
-        let large = self.control.bits() & Control::STI;
+        let large = self.request.bits() & Control::STI;
         let control = Control::default()
             .with(forward.flags & Control::NRT | ask | large)
             .with_forward_count(self.forward_count.saturating_add(1))

@@ -69,8 +69,12 @@ pub struct Remote {
     transaction: Transaction,
     /// The last group received whole and in sequence.
     last: Transaction,
-    /// Control word of the last Request packet, for Notify operations and the Response.
+    /// Control word of the last Request packet, for Notify operations.
     control: Control,
+    /// Control word of the Request being received: NSR of its first group, all else of its last.
+    incoming_control: Control,
+    /// The same of the current Request, for its Response.
+    request: Control,
     /// Octets of VMTP packets of the current transaction received from the Client.
     received: u32,
     /// Packet groups of the current Request.
@@ -97,6 +101,10 @@ struct Flags {
     multicast: bool,
     /// The Request being received came by multicast.
     incoming_multicast: bool,
+    /// The Request being received is a datagram.
+    incoming_datagram: bool,
+    /// The Request being received has MDM.
+    incoming_masked: bool,
     /// The last group had STI.
     skip: bool,
     /// The current Request is a datagram: it has no Response.
@@ -107,10 +115,6 @@ struct Flags {
     response_held: bool,
     /// The current Request belongs to a run.
     streamed: bool,
-    /// The current Request does not end its run.
-    not_end: bool,
-    /// The current Request does not start its run.
-    not_start: bool,
     /// The forwarded Request was acknowledged.
     forward_accepted: bool,
     /// Some group needed a retransmission.
@@ -142,7 +146,7 @@ pub struct Arrival {
     /// It has to wait until the one in progress is answered: hand it to [`Remote::begin`] when
     /// [`Event::Next`] tells.
     pub queued: bool,
-    /// Control word of its last packet.
+    /// Its control word: NSR of its first group, all else of the last packet.
     pub control: Control,
     /// It is a datagram: nobody waits for a Response.
     pub datagram: bool,
@@ -175,13 +179,17 @@ pub struct Step {
     /// The Request in progress was aborted by a new one: a reply to it will be refused, and
     /// Requests of the run that wait behind it are void.
     pub aborted: bool,
+    /// All Responses retained for the run may go (2.5.3, 2.11).
+    pub release_retained: bool,
     /// The Response before is to be kept for the run: its segment stays with this.
     pub retain: Option<Retained>,
-    /// The segment of the Response (or forwarded Request), and all retained Responses if `aborted`
-    /// is set, are not needed any more.
+    /// The segment of the Response (or forwarded Request) is not needed any more.
     pub release: bool,
     /// What becomes of the packet.
     pub keep: Keep,
+    /// Octets from the start of the message's segment to the start of the packet's group, if it is
+    /// kept.
+    pub group_offset: u32,
     /// Packets to send.
     pub burst: Option<Burst>,
     /// Whom `burst` is for.
@@ -206,9 +214,11 @@ impl Step {
     /// Nothing to do.
     pub const NOTHING: Step = Step {
         aborted: false,
+        release_retained: false,
         retain: None,
         release: false,
         keep: Keep::Drop(Drop::Duplicate),
+        group_offset: 0,
         burst: None,
         to: To::Peer,
         notify: None,
@@ -242,6 +252,8 @@ impl Remote {
             transaction: header.transaction.minus(1),
             last: header.transaction.minus(1),
             control: header.control,
+            incoming_control: header.control,
+            request: header.control,
             received: 0,
             groups: 0,
             queued: 0,
@@ -436,6 +448,7 @@ impl Remote {
     fn abandon_all(&mut self, step: &mut Step) {
         step.aborted = self.state == State::Processing || self.queued != 0;
         step.release = true;
+        step.release_retained = true;
         self.incoming = Incoming::NONE;
         self.receive_deadline = Time::NEVER;
         self.queued = 0;

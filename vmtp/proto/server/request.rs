@@ -98,7 +98,7 @@ impl Remote {
         let transaction = header.transaction;
         let forward_count = header.control.forward_count();
         if self.incoming.is_some() && self.incoming.group_of(transaction).is_some() {
-            let receiving = self.control.forward_count();
+            let receiving = self.incoming_control.forward_count();
             if forward_count < receiving {
                 step.keep = Keep::Drop(Drop::Old);
                 return step;
@@ -131,7 +131,7 @@ impl Remote {
         if transaction.since(self.last) <= 0 {
             step.keep = Keep::Drop(Drop::Old);
             let of_run = self.last.since(transaction) < i32::from(u8::MAX)
-                && header.control.has(Control::NSR);
+                && header.control.has(Control::NSR | Control::NER);
             if of_run && header.control.has(Control::APG) && !source.multicast {
                 // A later member of the run waits its turn here: tell the Client that we have it.
                 self.control = header.control;
@@ -263,7 +263,10 @@ impl Remote {
         }
         // A packet of a later group of a long message may be the first to come.
         self.incoming = Incoming::new(header);
+        self.incoming_control = header.control;
         self.flags.incoming_multicast = source.multicast;
+        self.flags.incoming_datagram = header.code.has(Code::DGM);
+        self.flags.incoming_masked = header.code.has(Code::MDM);
         self.hear(header, source, cx);
         if service.probe && !self.flags.probed {
             self.flags.probing = true;
@@ -283,6 +286,11 @@ impl Remote {
     fn collect(&mut self, header: &Header, service: &Service, cx: &Context, step: &mut Step) {
         let interpacket = self.incoming.since_last_packet(cx.now);
         let first_time = interpacket.is_none();
+        step.group_offset = self.incoming.group_offset(header.transaction);
+        if !header.control.has(Control::CMG) {
+            let place = self.incoming_control.bits() & Control::NSR;
+            self.incoming_control = header.control.without(Control::NSR).with(place);
+        }
         match self.incoming.take(header, cx.now) {
             Taken::New { group_complete } => {
                 // A packet that starts a message anew takes the place of what was kept before.
@@ -431,23 +439,17 @@ impl Remote {
 
     /// The complete Request goes to the server, or behind the one in progress.
     pub(super) fn deliver(&mut self, cx: &Context, step: &mut Step) {
-        let masked = self.incoming.held();
         let arrival = Arrival {
             transaction: self.incoming.last(),
             groups: self.incoming.groups(),
             segment_octets: self.incoming.segment_octets(),
-            message_delivery: Some(masked),
+            message_delivery: self.flags.incoming_masked.then(|| self.incoming.held()),
             queued: self.state == State::Processing,
-            control: self.control,
-            datagram: false,
+            control: self.incoming_control,
+            datagram: self.flags.incoming_datagram,
             multicast: self.flags.incoming_multicast,
             received: self.received,
         };
-        self.deliver_as(arrival, cx, step);
-    }
-
-    /// The same with an arrival that tells of an incomplete Request.
-    pub(super) fn deliver_as(&mut self, arrival: Arrival, cx: &Context, step: &mut Step) {
         self.last = arrival.transaction;
         self.flags.skip = arrival.control.has(Control::STI);
         self.incoming = Incoming::NONE;
@@ -461,7 +463,6 @@ impl Remote {
     }
 
     /// A queued Request of the run, oldest first, goes to the server after [`Event::Next`].
-    /// `datagram` as its Code tells.
     pub fn begin(&mut self, arrival: &Arrival, cx: &Context) -> Step {
         let mut step = Step::NOTHING;
         self.queued = self.queued.saturating_sub(1);
@@ -476,13 +477,14 @@ impl Remote {
             step.retain = kept.then(|| Retained::new(self.transaction, self.groups, self.outgoing));
         }
         self.state = State::Processing;
+        self.request = arrival.control;
+        self.flags.datagram = false;
         self.transaction = arrival.transaction;
         self.groups = arrival.groups;
         self.forward_count = arrival.control.forward_count();
         self.priority = arrival.control.priority();
         self.flags.multicast = arrival.multicast;
         self.flags.streamed = streamed;
-        self.flags.not_end = arrival.control.has(Control::NER);
         self.flags.idempotent = false;
         self.flags.forward_accepted = false;
         self.received = arrival.received;
@@ -525,6 +527,10 @@ impl Remote {
         step.keep = Keep::Drop(Drop::Duplicate);
         match self.state {
             State::Processing => {
+                // The Response echoes the count of the last transmission.
+                self.request = self
+                    .request
+                    .with_retransmit_count(header.control.retransmit_count());
                 if first && !source.multicast {
                     self.notify(step, header.transaction, Mask::ALL, ResponseCode::Ok);
                 }

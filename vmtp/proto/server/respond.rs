@@ -104,7 +104,7 @@ impl Remote {
             return Err(RespondError::NoRequest);
         }
         let octets = respond.mcb.segment_octets();
-        let skip = self.control.has(Control::STI) && cx.policy.streaming;
+        let skip = self.request.has(Control::STI) && cx.policy.streaming;
         if octets > MESSAGE_OCTETS_MAX
             || (octets > GROUP_OCTETS && (!skip || respond.mcb.code.has(Code::MDM)))
         {
@@ -140,7 +140,7 @@ impl Remote {
             step.event = Event::Probe;
             return Ok(step);
         }
-        if self.flags.multicast && self.control.has(Control::DRT) {
+        if self.flags.multicast && self.request.has(Control::DRT) {
             // 3.2: a short random delay.
             self.flags.response_held = true;
             let delay = timers::RESPONSE_DELAY.fraction(cx.random.wrapping_shr(16), 16);
@@ -182,12 +182,7 @@ impl Remote {
     fn response_control(&self, respond: &Respond, skip: bool) -> Control {
         let mut bits = respond.flags & (Control::APG | Control::NRT) | Control::RESPONSE;
         if self.flags.streamed {
-            if self.control.has(Control::NSR) && self.flags.not_start {
-                bits |= Control::NSR;
-            }
-            if self.flags.not_end {
-                bits |= Control::NER;
-            }
+            bits |= self.request.bits() & (Control::NSR | Control::NER);
         }
         if skip && groups_of(respond.mcb.segment_octets()) > 1 {
             bits |= Control::STI;
@@ -195,14 +190,14 @@ impl Remote {
         let before = u32::from(self.groups)
             .saturating_sub(1)
             .saturating_add(u32::from(respond.earlier))
-            .saturating_add(if self.flags.not_start {
+            .saturating_add(if self.request.has(Control::NSR) {
                 u32::from(self.skipped)
             } else {
                 0
             });
         Control::default()
             .with(bits)
-            .with_retransmit_count(self.control.retransmit_count())
+            .with_retransmit_count(self.request.retransmit_count())
             .with_forward_count(self.forward_count)
             .with_priority(respond.priority.unwrap_or(self.priority))
             .with_pg_count(u8::try_from(before).unwrap_or(u8::MAX))

@@ -2,7 +2,7 @@
 
 //! RemoteClientTimeout of RFC 1045, 5.9.
 
-use super::{Arrival, Event, Keep, Remote, State, Step, To};
+use super::{Event, Keep, Remote, State, Step, To};
 use crate::proto::context::Context;
 use crate::proto::incoming::Incoming;
 use crate::proto::path::GroupFate;
@@ -11,12 +11,11 @@ use crate::proto::timers;
 use crate::proto::wire::{Control, Mask, ResponseCode};
 
 impl Remote {
-    /// The record's deadline has passed. `code` is the Code word of the Request being received, of
-    /// which the host holds packets.
-    pub fn timeout(&mut self, masked: bool, datagram: bool, cx: &Context) -> Step {
+    /// The record's deadline has passed.
+    pub fn timeout(&mut self, cx: &Context) -> Step {
         let mut step = Step::NOTHING;
         if self.receive_deadline.has_come(cx.now) {
-            self.receive_timeout(masked, datagram, cx, &mut step);
+            self.receive_timeout(cx, &mut step);
             return step;
         }
         if !self.deadline.has_come(cx.now) {
@@ -76,14 +75,15 @@ impl Remote {
     }
 
     /// The rest of a packet group has not come.
-    fn receive_timeout(&mut self, masked: bool, datagram: bool, cx: &Context, step: &mut Step) {
+    fn receive_timeout(&mut self, cx: &Context, step: &mut Step) {
         self.receive_deadline = Time::NEVER;
         if !self.is_receiving() {
             return;
         }
         step.received = Some(GroupFate::Lossy);
         self.flags.lossy = true;
-        let no_retransmission = datagram || self.control.has(Control::NRT);
+        let no_retransmission =
+            self.flags.incoming_datagram || self.incoming_control.has(Control::NRT);
         let exhausted = self.incoming.retries() >= cx.policy.retries;
         if !no_retransmission && !exhausted {
             self.incoming.retry();
@@ -95,24 +95,12 @@ impl Remote {
             self.receive_deadline = cx.now.plus(wait);
             return;
         }
-        if masked && self.incoming.groups() == 1 {
+        if self.flags.incoming_masked && self.incoming.groups() == 1 {
             // 5.9: delivered with what came.
-            let arrival = Arrival {
-                transaction: self.incoming.last(),
-                groups: self.incoming.groups(),
-                segment_octets: self.incoming.segment_octets(),
-                message_delivery: Some(self.incoming.held()),
-                queued: self.state == State::Processing,
-                control: self.control,
-                datagram,
-                multicast: self.flags.incoming_multicast,
-                received: self.received,
-            };
-            if self.flags.probing {
-                self.incoming.accept_incomplete();
-                return;
+            self.incoming.accept_incomplete();
+            if !self.flags.probing {
+                self.deliver(cx, step);
             }
-            self.deliver_as(arrival, cx, step);
             return;
         }
         let transaction = self.incoming.current();
