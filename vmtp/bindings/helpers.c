@@ -1,10 +1,817 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Callable forms of what the kernel's headers have only as inline functions or macros. One line each: no logic.
+ * Callable forms of what the kernel's headers have only as inline functions, macros or per-CPU data. No logic: each
+ * one says the same thing as the header's name that it carries.
  */
 #include "bindings.h"
 
-void vmtp_kfree_skb(struct sk_buff *skb)
+/* ---- sk_buff ---- */
+
+struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags)
 {
-	kfree_skb(skb);
+	return alloc_skb(size, flags);
+}
+
+void vmtp_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)
+{
+	kfree_skb_reason(skb, reason);
+}
+
+bool vmtp_helper_pskb_may_pull(struct sk_buff *skb, unsigned int length)
+{
+	return pskb_may_pull(skb, length);
+}
+
+unsigned int vmtp_helper_skb_headlen(const struct sk_buff *skb)
+{
+	return skb_headlen(skb);
+}
+
+int vmtp_helper_skb_tailroom(const struct sk_buff *skb)
+{
+	return skb_tailroom(skb);
+}
+
+bool vmtp_helper_skb_cloned(const struct sk_buff *skb)
+{
+	return skb_cloned(skb);
+}
+
+int vmtp_helper_copy_from_sockptr(void *to, sockptr_t from, size_t offset, size_t length)
+{
+	return copy_from_sockptr_offset(to, from, offset, length);
+}
+
+void vmtp_helper_skb_reserve(struct sk_buff *skb, int length)
+{
+	skb_reserve(skb, length);
+}
+
+struct iphdr *vmtp_helper_ip_hdr(const struct sk_buff *skb)
+{
+	return ip_hdr(skb);
+}
+
+struct iphdr *vmtp_helper_push_ip_hdr(struct sk_buff *skb)
+{
+	skb_push(skb, sizeof(struct iphdr));
+	skb_reset_network_header(skb);
+	return ip_hdr(skb);
+}
+
+void vmtp_helper_skb_reset_transport_header(struct sk_buff *skb)
+{
+	skb_reset_transport_header(skb);
+}
+
+void vmtp_helper_ip_clear_cb(struct sk_buff *skb)
+{
+	memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
+}
+
+int vmtp_helper_inet_iif(const struct sk_buff *skb)
+{
+	return inet_iif(skb);
+}
+
+unsigned int vmtp_helper_skb_rt_flags(const struct sk_buff *skb)
+{
+	return skb_dst(skb) ? skb_rtable(skb)->rt_flags : 0;
+}
+
+struct net *vmtp_helper_skb_dev_net(const struct sk_buff *skb)
+{
+	return dev_net(skb->dev);
+}
+
+void vmtp_helper_skb_dst_drop(struct sk_buff *skb)
+{
+	skb_dst_drop(skb);
+}
+
+void vmtp_helper_skb_dst_set_noref(struct sk_buff *skb, struct dst_entry *dst)
+{
+	skb_dst_set_noref(skb, dst);
+}
+
+void vmtp_helper_nf_reset_ct(struct sk_buff *skb)
+{
+	nf_reset_ct(skb);
+}
+
+void vmtp_helper_skb_orphan(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+}
+
+void vmtp_helper_skb_set_owner_r(struct sk_buff *skb, struct sock *sk)
+{
+	skb_set_owner_r(skb, sk);
+}
+
+bool vmtp_helper_sk_rmem_schedule(struct sock *sk, struct sk_buff *skb, int size)
+{
+	return sk_rmem_schedule(sk, skb, size);
+}
+
+void vmtp_helper_skb_set_priority(struct sk_buff *skb, u32 priority, u32 mark)
+{
+	skb->priority = priority;
+	skb->mark = mark;
+}
+
+u32 vmtp_helper_skb_mark(const struct sk_buff *skb)
+{
+	return skb->mark;
+}
+
+u8 *vmtp_helper_icmp_hdr(const struct sk_buff *skb)
+{
+	return (u8 *)icmp_hdr(skb);
+}
+
+s64 vmtp_helper_skb_tstamp(const struct sk_buff *skb)
+{
+	return ktime_to_ns(skb_get_ktime(skb));
+}
+
+/* ---- socket ---- */
+
+/* Memory accounting of our proto, as UDP's. */
+static atomic_long_t vmtp_memory_allocated;
+static DEFINE_PER_CPU(int, vmtp_memory_per_cpu_fw_alloc);
+static long vmtp_sysctl_mem[3];
+static int vmtp_sysctl_mem_min = PAGE_SIZE;
+
+struct proto *vmtp_helper_proto_memory(struct proto *proto)
+{
+	unsigned long limit = max(nr_free_buffer_pages() / 8, 128UL);
+
+	vmtp_sysctl_mem[0] = limit / 4 * 3;
+	vmtp_sysctl_mem[1] = limit;
+	vmtp_sysctl_mem[2] = vmtp_sysctl_mem[0] * 2;
+	proto->memory_allocated = &vmtp_memory_allocated;
+	proto->per_cpu_fw_alloc = &vmtp_memory_per_cpu_fw_alloc;
+	proto->sysctl_mem = vmtp_sysctl_mem;
+	proto->sysctl_wmem = &vmtp_sysctl_mem_min;
+	proto->sysctl_rmem = &vmtp_sysctl_mem_min;
+	return proto;
+}
+
+struct net *vmtp_helper_sock_net(const struct sock *sk)
+{
+	return sock_net(sk);
+}
+
+void vmtp_helper_sock_hold(struct sock *sk)
+{
+	sock_hold(sk);
+}
+
+void vmtp_helper_sock_put(struct sock *sk)
+{
+	sock_put(sk);
+}
+
+void vmtp_helper_lock_sock(struct sock *sk)
+{
+	lock_sock(sk);
+}
+
+void vmtp_helper_sock_poll_wait(struct file *file, struct socket *sock, struct poll_table_struct *wait)
+{
+	sock_poll_wait(file, sock, wait);
+}
+
+bool vmtp_helper_socket_nonblocking(const struct socket *sock)
+{
+	return sock->file && sock->file->f_flags & O_NONBLOCK;
+}
+
+void vmtp_helper_sock_orphan(struct sock *sk)
+{
+	sock_orphan(sk);
+}
+
+int vmtp_helper_sock_error(struct sock *sk)
+{
+	return sock_error(sk);
+}
+
+int vmtp_helper_sk_err(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_err);
+}
+
+void vmtp_helper_sk_set_err(struct sock *sk, int error)
+{
+	WRITE_ONCE(sk->sk_err, error);
+}
+
+void vmtp_helper_sk_data_ready(struct sock *sk)
+{
+	READ_ONCE(sk->sk_data_ready)(sk);
+}
+
+void vmtp_helper_sk_write_space(struct sock *sk)
+{
+	READ_ONCE(sk->sk_write_space)(sk);
+}
+
+void vmtp_helper_sk_state_change(struct sock *sk)
+{
+	READ_ONCE(sk->sk_state_change)(sk);
+}
+
+wait_queue_head_t *vmtp_helper_sk_sleep(struct sock *sk)
+{
+	return sk_sleep(sk);
+}
+
+/* U64_MAX: no limit. */
+u64 vmtp_helper_sk_rcvtimeo_ns(const struct sock *sk)
+{
+	long timeout = READ_ONCE(sk->sk_rcvtimeo);
+
+	return timeout == MAX_SCHEDULE_TIMEOUT ? U64_MAX : jiffies_to_nsecs(timeout);
+}
+
+u64 vmtp_helper_sk_sndtimeo_ns(const struct sock *sk)
+{
+	long timeout = READ_ONCE(sk->sk_sndtimeo);
+
+	return timeout == MAX_SCHEDULE_TIMEOUT ? U64_MAX : jiffies_to_nsecs(timeout);
+}
+
+int vmtp_helper_sk_rmem_alloc(const struct sock *sk)
+{
+	return sk_rmem_alloc_get(sk);
+}
+
+int vmtp_helper_sk_wmem_alloc(const struct sock *sk)
+{
+	return sk_wmem_alloc_get(sk);
+}
+
+int vmtp_helper_sk_rcvbuf(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_rcvbuf);
+}
+
+int vmtp_helper_sk_sndbuf(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_sndbuf);
+}
+
+u32 vmtp_helper_sk_priority(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_priority);
+}
+
+u32 vmtp_helper_sk_mark(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_mark);
+}
+
+int vmtp_helper_sk_bound_dev_if(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_bound_dev_if);
+}
+
+kuid_t vmtp_helper_sk_uid(const struct sock *sk)
+{
+	return sk_uid(sk);
+}
+
+unsigned int vmtp_helper_sk_shutdown(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_shutdown);
+}
+
+void vmtp_helper_sk_add_shutdown(struct sock *sk, unsigned int how)
+{
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | how);
+}
+
+void vmtp_helper_sk_drops_inc(struct sock *sk)
+{
+	sk_drops_inc(sk);
+}
+
+int vmtp_helper_sk_filter(struct sock *sk, struct sk_buff *skb)
+{
+	return sk_filter(sk, skb);
+}
+
+void vmtp_helper_sock_recv_cmsgs(struct msghdr *msg, struct sock *sk, struct sk_buff *skb)
+{
+	sock_recv_cmsgs(msg, sk, skb);
+}
+
+void vmtp_helper_inet_sock_init(struct sock *sk)
+{
+	struct inet_sock *inet = inet_sk(sk);
+
+	inet->uc_ttl = -1;
+	inet->mc_ttl = 1;
+	inet->pmtudisc = IP_PMTUDISC_WANT;
+	inet_set_bit(MC_LOOP, sk);
+	inet_set_bit(MC_ALL, sk);
+}
+
+u8 vmtp_helper_inet_tos(const struct sock *sk)
+{
+	return READ_ONCE(inet_sk(sk)->tos);
+}
+
+void vmtp_helper_inet_ctl_sock_destroy(struct sock *sk)
+{
+	inet_ctl_sock_destroy(sk);
+}
+
+bool vmtp_helper_inet_has_membership(struct sock *sk)
+{
+	return rcu_access_pointer(inet_sk(sk)->mc_list);
+}
+
+bool vmtp_helper_inet_first_membership(struct sock *sk, struct ip_mreqn *membership)
+{
+	struct ip_mc_socklist *first = rtnl_dereference(inet_sk(sk)->mc_list);
+
+	if (first)
+		*membership = first->multi;
+	return first;
+}
+
+void vmtp_helper_inet_set_mc_loop(struct sock *sk, bool loop)
+{
+	inet_assign_bit(MC_LOOP, sk, loop);
+}
+
+unsigned int vmtp_helper_sock_is_compat(void)
+{
+	return in_compat_syscall();
+}
+
+/* ---- namespace ---- */
+
+void *vmtp_helper_net_generic(const struct net *net, unsigned int id)
+{
+	return net_generic(net, id);
+}
+
+struct net *vmtp_helper_init_net(void)
+{
+	return &init_net;
+}
+
+bool vmtp_helper_net_eq(const struct net *a, const struct net *b)
+{
+	return net_eq(a, b);
+}
+
+bool vmtp_helper_net_capable(const struct net *net, int capability)
+{
+	return ns_capable(net->user_ns, capability);
+}
+
+struct proc_dir_entry *vmtp_helper_proc_net_mkdir(struct net *net, const char *name)
+{
+	return proc_net_mkdir(net, name, net->proc_net);
+}
+
+u64 vmtp_helper_net_cookie(const struct net *net)
+{
+	return net->net_cookie;
+}
+
+/* ---- route ---- */
+
+void vmtp_helper_flowi4_init_output(struct flowi4 *flow, int oif, u32 mark, u8 tos, u8 protocol, u32 daddr, u32 saddr,
+				    kuid_t uid)
+{
+	flowi4_init_output(flow, oif, mark, tos, RT_SCOPE_UNIVERSE, protocol, 0, (__force __be32)daddr,
+			   (__force __be32)saddr, 0, 0, uid);
+}
+
+bool vmtp_helper_rt_check(struct rtable *rt)
+{
+	return dst_check(&rt->dst, 0);
+}
+
+void vmtp_helper_rt_hold(struct rtable *rt)
+{
+	dst_hold(&rt->dst);
+}
+
+void vmtp_helper_rt_put(struct rtable *rt)
+{
+	ip_rt_put(rt);
+}
+
+u32 vmtp_helper_rt_mtu(const struct rtable *rt)
+{
+	return dst4_mtu(&rt->dst);
+}
+
+u32 vmtp_helper_rt_link_mtu(const struct rtable *rt)
+{
+	return READ_ONCE(dst_dev(&rt->dst)->mtu);
+}
+
+unsigned int vmtp_helper_rt_flags(const struct rtable *rt)
+{
+	return rt->rt_flags;
+}
+
+unsigned int vmtp_helper_rt_headroom(const struct rtable *rt)
+{
+	return LL_RESERVED_SPACE(dst_dev(&rt->dst)) + rt->dst.header_len;
+}
+
+unsigned int vmtp_helper_rt_tailroom(const struct rtable *rt)
+{
+	return rt->dst.trailer_len;
+}
+
+int vmtp_helper_rt_ifindex(const struct rtable *rt)
+{
+	return dst_dev(&rt->dst)->ifindex;
+}
+
+int vmtp_helper_rt_hoplimit(const struct rtable *rt)
+{
+	return ip4_dst_hoplimit(&rt->dst);
+}
+
+bool vmtp_helper_rt_mtu_locked(const struct rtable *rt)
+{
+	return ip_mtu_locked(&rt->dst);
+}
+
+/* ---- devices ---- */
+
+struct net_device *vmtp_helper_netdev_from_rcu(struct net *net, unsigned long *ifindex)
+{
+	return xa_find(&net->dev_by_index, ifindex, ULONG_MAX, XA_PRESENT);
+}
+
+unsigned int vmtp_helper_netdev_flags(const struct net_device *dev)
+{
+	return netif_get_flags(dev);
+}
+
+int vmtp_helper_netdev_ifindex(const struct net_device *dev)
+{
+	return dev->ifindex;
+}
+
+unsigned int vmtp_helper_netdev_mtu(const struct net_device *dev)
+{
+	return READ_ONCE(dev->mtu);
+}
+
+bool vmtp_helper_netdev_has_ipv4_rcu(const struct net_device *dev)
+{
+	struct in_device *in_dev = __in_dev_get_rcu(dev);
+
+	return in_dev && rcu_access_pointer(in_dev->ifa_list);
+}
+
+struct net *vmtp_helper_netdev_net(const struct net_device *dev)
+{
+	return dev_net(dev);
+}
+
+struct net_device *vmtp_helper_netdev_notifier_info(void *info)
+{
+	return netdev_notifier_info_to_dev(info);
+}
+
+void vmtp_helper_dev_put(struct net_device *dev)
+{
+	dev_put(dev);
+}
+
+/* ---- locks, RCU, references ---- */
+
+void vmtp_helper_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key)
+{
+#ifdef CONFIG_DEBUG_SPINLOCK
+	__raw_spin_lock_init(spinlock_check(lock), name, key, LD_WAIT_CONFIG);
+#else
+	spin_lock_init(lock);
+#endif
+}
+
+void vmtp_helper_spin_lock_bh(spinlock_t *lock)
+{
+	spin_lock_bh(lock);
+}
+
+void vmtp_helper_spin_unlock_bh(spinlock_t *lock)
+{
+	spin_unlock_bh(lock);
+}
+
+int vmtp_helper_spin_trylock_bh(spinlock_t *lock)
+{
+	return spin_trylock_bh(lock);
+}
+
+void vmtp_helper_spin_assert_is_held(spinlock_t *lock)
+{
+	lockdep_assert_held(lock);
+}
+
+void vmtp_helper_rcu_read_lock(void)
+{
+	rcu_read_lock();
+}
+
+void vmtp_helper_rcu_read_unlock(void)
+{
+	rcu_read_unlock();
+}
+
+void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key0, u64 key1)
+{
+	head->key[0] = key0;
+	head->key[1] = key1;
+	refcount_set(&head->references, 1);
+	head->linked = 0;
+}
+
+void vmtp_helper_record_get(struct vmtp_record_head *head)
+{
+	refcount_inc(&head->references);
+}
+
+bool vmtp_helper_record_get_unless_zero(struct vmtp_record_head *head)
+{
+	return refcount_inc_not_zero(&head->references);
+}
+
+bool vmtp_helper_record_put(struct vmtp_record_head *head)
+{
+	return refcount_dec_and_test(&head->references);
+}
+
+void vmtp_helper_record_free_rcu(struct vmtp_record_head *head)
+{
+	kfree_rcu(head, rcu);
+}
+
+unsigned int vmtp_helper_record_references(const struct vmtp_record_head *head)
+{
+	return refcount_read(&head->references);
+}
+
+/* ---- hash tables ---- */
+
+/* rhashtable gives each table a random seed of 32 bits; it is hashed with a secret of 128 bits. */
+static siphash_aligned_key_t vmtp_hash_secret;
+
+static u32 vmtp_hash1(const void *data, u32 length, u32 seed)
+{
+	return siphash_2u64(*(const u64 *)data, seed, &vmtp_hash_secret);
+}
+
+static u32 vmtp_hash2(const void *data, u32 length, u32 seed)
+{
+	const u64 *key = data;
+
+	return siphash_3u64(key[0], key[1], seed, &vmtp_hash_secret);
+}
+
+static const struct rhashtable_params vmtp_params1 = {
+	.key_len = sizeof(u64),
+	.key_offset = offsetof(struct vmtp_record_head, key),
+	.head_offset = offsetof(struct vmtp_record_head, node),
+	.hashfn = vmtp_hash1,
+	.automatic_shrinking = true,
+};
+
+static const struct rhashtable_params vmtp_params2 = {
+	.key_len = 2 * sizeof(u64),
+	.key_offset = offsetof(struct vmtp_record_head, key),
+	.head_offset = offsetof(struct vmtp_record_head, node),
+	.hashfn = vmtp_hash2,
+	.automatic_shrinking = true,
+};
+
+int vmtp_helper_table1_init(struct rhashtable *table)
+{
+	get_random_once(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
+	return rhashtable_init(table, &vmtp_params1);
+}
+
+int vmtp_helper_table1_insert(struct rhashtable *table, struct vmtp_record_head *head)
+{
+	return rhashtable_lookup_insert_fast(table, &head->node.rhead, vmtp_params1);
+}
+
+int vmtp_helper_table1_remove(struct rhashtable *table, struct vmtp_record_head *head)
+{
+	return rhashtable_remove_fast(table, &head->node.rhead, vmtp_params1);
+}
+
+struct vmtp_record_head *vmtp_helper_table1_lookup(struct rhashtable *table, const u64 *key)
+{
+	return rhashtable_lookup(table, key, vmtp_params1);
+}
+
+int vmtp_helper_table2_init(struct rhashtable *table)
+{
+	get_random_once(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
+	return rhashtable_init(table, &vmtp_params2);
+}
+
+int vmtp_helper_table2_insert(struct rhashtable *table, struct vmtp_record_head *head)
+{
+	return rhashtable_lookup_insert_fast(table, &head->node.rhead, vmtp_params2);
+}
+
+int vmtp_helper_table2_remove(struct rhashtable *table, struct vmtp_record_head *head)
+{
+	return rhashtable_remove_fast(table, &head->node.rhead, vmtp_params2);
+}
+
+struct vmtp_record_head *vmtp_helper_table2_lookup(struct rhashtable *table, const u64 *key)
+{
+	return rhashtable_lookup(table, key, vmtp_params2);
+}
+
+int vmtp_helper_list1_init(struct rhltable *table)
+{
+	get_random_once(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
+	return rhltable_init(table, &vmtp_params1);
+}
+
+int vmtp_helper_list1_insert(struct rhltable *table, struct vmtp_record_head *head)
+{
+	return rhltable_insert(table, &head->node, vmtp_params1);
+}
+
+int vmtp_helper_list1_remove(struct rhltable *table, struct vmtp_record_head *head)
+{
+	return rhltable_remove(table, &head->node, vmtp_params1);
+}
+
+struct vmtp_record_head *vmtp_helper_list1_lookup(struct rhltable *table, const u64 *key)
+{
+	struct rhlist_head *node = rhltable_lookup(table, key, vmtp_params1);
+
+	return node ? container_of(node, struct vmtp_record_head, node) : NULL;
+}
+
+struct vmtp_record_head *vmtp_helper_list_next(struct vmtp_record_head *head)
+{
+	struct rhlist_head *node = rcu_dereference(head->node.next);
+
+	return node ? container_of(node, struct vmtp_record_head, node) : NULL;
+}
+
+unsigned int vmtp_helper_table_count(const struct rhashtable *table)
+{
+	return atomic_read(&table->nelems);
+}
+
+bool vmtp_helper_is_err(const void *pointer)
+{
+	return IS_ERR(pointer);
+}
+
+/* ---- timer ---- */
+
+bool vmtp_helper_hrtimer_is_queued(const struct hrtimer *timer)
+{
+	return hrtimer_is_queued((struct hrtimer *)timer);
+}
+
+/* ---- waiting ---- */
+
+void vmtp_helper_init_waitqueue_head(wait_queue_head_t *queue, const char *name, struct lock_class_key *key)
+{
+	__init_waitqueue_head(queue, name, key);
+}
+
+bool vmtp_helper_wq_has_sleeper(wait_queue_head_t *queue)
+{
+	return wq_has_sleeper(queue);
+}
+
+unsigned long vmtp_helper_nsecs_to_jiffies_up(u64 ns)
+{
+	return min_t(u64, DIV_ROUND_UP_ULL(ns, TICK_NSEC), MAX_JIFFY_OFFSET);
+}
+
+u64 vmtp_helper_jiffies_to_nsecs(unsigned long jiffies)
+{
+	return jiffies_to_nsecs(jiffies);
+}
+
+bool vmtp_helper_signal_pending(void)
+{
+	return signal_pending(current);
+}
+
+/* ---- per CPU ---- */
+
+u64 __percpu *vmtp_helper_alloc_counters(size_t count)
+{
+	return (u64 __percpu *)__alloc_percpu(count * sizeof(u64), sizeof(u64));
+}
+
+void vmtp_helper_free_counters(u64 __percpu *counters)
+{
+	free_percpu(counters);
+}
+
+void vmtp_helper_counter_add(u64 __percpu *counters, size_t index, u64 value)
+{
+	this_cpu_add(counters[index], value);
+}
+
+u64 vmtp_helper_counter_read(u64 __percpu *counters, size_t index)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(&counters[index], cpu));
+	return sum;
+}
+
+/* ---- credentials, random numbers, hash, time ---- */
+
+u32 vmtp_helper_current_uid(void)
+{
+	return from_kuid_munged(current_user_ns(), current_uid());
+}
+
+u32 vmtp_helper_current_euid(void)
+{
+	return from_kuid_munged(current_user_ns(), current_euid());
+}
+
+int vmtp_helper_current_tgid(void)
+{
+	return task_tgid_vnr(current);
+}
+
+u64 vmtp_helper_get_random_u64(void)
+{
+	return get_random_u64();
+}
+
+u64 vmtp_helper_ktime_get_ns(void)
+{
+	return ktime_get_ns();
+}
+
+u64 vmtp_helper_ktime_get_real_ns(void)
+{
+	return ktime_get_real_ns();
+}
+
+u64 vmtp_helper_siphash(u64 a, u64 b, const u64 *key)
+{
+	siphash_key_t secret = { .key = { key[0], key[1] } };
+
+	return siphash_2u64(a, b, &secret);
+}
+
+/* ---- memory ---- */
+
+struct page *vmtp_helper_alloc_page(gfp_t flags)
+{
+	return alloc_page(flags);
+}
+
+u64 *vmtp_helper_kmalloc_words(size_t count, gfp_t flags)
+{
+	return kmalloc_array(count, sizeof(u64), flags);
+}
+
+void vmtp_helper_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+void *vmtp_helper_page_address(const struct page *page)
+{
+	return page_address(page);
+}
+
+/* ---- /proc ---- */
+
+void *vmtp_helper_pde_data(const struct inode *inode)
+{
+	return pde_data(inode);
+}
+
+struct seq_file *vmtp_helper_seq_file(struct file *file)
+{
+	return file->private_data;
 }

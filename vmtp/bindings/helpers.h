@@ -1,12 +1,196 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Prototypes of helpers.c, for bindgen and for the C compiler.
+ * Prototypes of helpers.c, for bindgen and for the C compiler, and the one struct that both languages know.
  */
 #ifndef VMTP_BINDINGS_HELPERS_H
 #define VMTP_BINDINGS_HELPERS_H
 
+#include <linux/hrtimer.h>
+#include <linux/netdevice.h>
+#include <linux/refcount.h>
+#include <linux/rhashtable.h>
+#include <linux/seq_file.h>
 #include <linux/skbuff.h>
+#include <net/inet_sock.h>
+#include <net/route.h>
+#include <net/sock.h>
 
-void vmtp_kfree_skb(struct sk_buff *skb);
+/*
+ * What a hash table needs of a record; vmtp/kernel/record.rs puts it first in each. The tables that take one word
+ * as the key use key[0].
+ */
+struct vmtp_record_head {
+	u64 key[2];
+	struct rhlist_head node;
+	struct rcu_head rcu;
+	refcount_t references;
+	u32 linked;
+};
+
+/* sk_buff */
+struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags);
+void vmtp_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason);
+bool vmtp_helper_pskb_may_pull(struct sk_buff *skb, unsigned int length);
+unsigned int vmtp_helper_skb_headlen(const struct sk_buff *skb);
+int vmtp_helper_skb_tailroom(const struct sk_buff *skb);
+bool vmtp_helper_skb_cloned(const struct sk_buff *skb);
+int vmtp_helper_copy_from_sockptr(void *to, sockptr_t from, size_t offset, size_t length);
+void vmtp_helper_skb_reserve(struct sk_buff *skb, int length);
+struct iphdr *vmtp_helper_ip_hdr(const struct sk_buff *skb);
+struct iphdr *vmtp_helper_push_ip_hdr(struct sk_buff *skb);
+void vmtp_helper_skb_reset_transport_header(struct sk_buff *skb);
+void vmtp_helper_ip_clear_cb(struct sk_buff *skb);
+int vmtp_helper_inet_iif(const struct sk_buff *skb);
+unsigned int vmtp_helper_skb_rt_flags(const struct sk_buff *skb);
+struct net *vmtp_helper_skb_dev_net(const struct sk_buff *skb);
+void vmtp_helper_skb_dst_drop(struct sk_buff *skb);
+void vmtp_helper_skb_dst_set_noref(struct sk_buff *skb, struct dst_entry *dst);
+void vmtp_helper_nf_reset_ct(struct sk_buff *skb);
+void vmtp_helper_skb_orphan(struct sk_buff *skb);
+void vmtp_helper_skb_set_owner_r(struct sk_buff *skb, struct sock *sk);
+bool vmtp_helper_sk_rmem_schedule(struct sock *sk, struct sk_buff *skb, int size);
+void vmtp_helper_skb_set_priority(struct sk_buff *skb, u32 priority, u32 mark);
+u32 vmtp_helper_skb_mark(const struct sk_buff *skb);
+u8 *vmtp_helper_icmp_hdr(const struct sk_buff *skb);
+s64 vmtp_helper_skb_tstamp(const struct sk_buff *skb);
+
+/* socket */
+struct net *vmtp_helper_sock_net(const struct sock *sk);
+void vmtp_helper_sock_hold(struct sock *sk);
+void vmtp_helper_sock_put(struct sock *sk);
+void vmtp_helper_lock_sock(struct sock *sk);
+void vmtp_helper_sock_poll_wait(struct file *file, struct socket *sock, struct poll_table_struct *wait);
+bool vmtp_helper_socket_nonblocking(const struct socket *sock);
+void vmtp_helper_sock_orphan(struct sock *sk);
+int vmtp_helper_sock_error(struct sock *sk);
+int vmtp_helper_sk_err(const struct sock *sk);
+void vmtp_helper_sk_set_err(struct sock *sk, int error);
+void vmtp_helper_sk_data_ready(struct sock *sk);
+void vmtp_helper_sk_write_space(struct sock *sk);
+void vmtp_helper_sk_state_change(struct sock *sk);
+wait_queue_head_t *vmtp_helper_sk_sleep(struct sock *sk);
+u64 vmtp_helper_sk_rcvtimeo_ns(const struct sock *sk);
+u64 vmtp_helper_sk_sndtimeo_ns(const struct sock *sk);
+int vmtp_helper_sk_rmem_alloc(const struct sock *sk);
+int vmtp_helper_sk_wmem_alloc(const struct sock *sk);
+int vmtp_helper_sk_rcvbuf(const struct sock *sk);
+int vmtp_helper_sk_sndbuf(const struct sock *sk);
+u32 vmtp_helper_sk_priority(const struct sock *sk);
+u32 vmtp_helper_sk_mark(const struct sock *sk);
+int vmtp_helper_sk_bound_dev_if(const struct sock *sk);
+kuid_t vmtp_helper_sk_uid(const struct sock *sk);
+unsigned int vmtp_helper_sk_shutdown(const struct sock *sk);
+void vmtp_helper_sk_add_shutdown(struct sock *sk, unsigned int how);
+void vmtp_helper_sk_drops_inc(struct sock *sk);
+int vmtp_helper_sk_filter(struct sock *sk, struct sk_buff *skb);
+void vmtp_helper_sock_recv_cmsgs(struct msghdr *msg, struct sock *sk, struct sk_buff *skb);
+void vmtp_helper_inet_sock_init(struct sock *sk);
+u8 vmtp_helper_inet_tos(const struct sock *sk);
+void vmtp_helper_inet_ctl_sock_destroy(struct sock *sk);
+bool vmtp_helper_inet_has_membership(struct sock *sk);
+bool vmtp_helper_inet_first_membership(struct sock *sk, struct ip_mreqn *membership);
+void vmtp_helper_inet_set_mc_loop(struct sock *sk, bool loop);
+unsigned int vmtp_helper_sock_is_compat(void);
+struct proto *vmtp_helper_proto_memory(struct proto *proto);
+
+/* namespace */
+void *vmtp_helper_net_generic(const struct net *net, unsigned int id);
+struct net *vmtp_helper_init_net(void);
+bool vmtp_helper_net_eq(const struct net *a, const struct net *b);
+bool vmtp_helper_net_capable(const struct net *net, int capability);
+struct proc_dir_entry *vmtp_helper_proc_net_mkdir(struct net *net, const char *name);
+u64 vmtp_helper_net_cookie(const struct net *net);
+
+/* route */
+void vmtp_helper_flowi4_init_output(struct flowi4 *flow, int oif, u32 mark, u8 tos, u8 protocol, u32 daddr, u32 saddr,
+				    kuid_t uid);
+bool vmtp_helper_rt_check(struct rtable *rt);
+void vmtp_helper_rt_hold(struct rtable *rt);
+void vmtp_helper_rt_put(struct rtable *rt);
+u32 vmtp_helper_rt_link_mtu(const struct rtable *rt);
+u32 vmtp_helper_rt_mtu(const struct rtable *rt);
+unsigned int vmtp_helper_rt_flags(const struct rtable *rt);
+unsigned int vmtp_helper_rt_headroom(const struct rtable *rt);
+unsigned int vmtp_helper_rt_tailroom(const struct rtable *rt);
+int vmtp_helper_rt_ifindex(const struct rtable *rt);
+int vmtp_helper_rt_hoplimit(const struct rtable *rt);
+bool vmtp_helper_rt_mtu_locked(const struct rtable *rt);
+
+/* devices */
+struct net_device *vmtp_helper_netdev_from_rcu(struct net *net, unsigned long *ifindex);
+unsigned int vmtp_helper_netdev_flags(const struct net_device *dev);
+int vmtp_helper_netdev_ifindex(const struct net_device *dev);
+unsigned int vmtp_helper_netdev_mtu(const struct net_device *dev);
+bool vmtp_helper_netdev_has_ipv4_rcu(const struct net_device *dev);
+struct net *vmtp_helper_netdev_net(const struct net_device *dev);
+struct net_device *vmtp_helper_netdev_notifier_info(void *info);
+void vmtp_helper_dev_put(struct net_device *dev);
+
+/* locks, RCU, references */
+void vmtp_helper_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key);
+void vmtp_helper_spin_lock_bh(spinlock_t *lock);
+void vmtp_helper_spin_unlock_bh(spinlock_t *lock);
+int vmtp_helper_spin_trylock_bh(spinlock_t *lock);
+void vmtp_helper_spin_assert_is_held(spinlock_t *lock);
+void vmtp_helper_rcu_read_lock(void);
+void vmtp_helper_rcu_read_unlock(void);
+void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key0, u64 key1);
+void vmtp_helper_record_get(struct vmtp_record_head *head);
+bool vmtp_helper_record_get_unless_zero(struct vmtp_record_head *head);
+bool vmtp_helper_record_put(struct vmtp_record_head *head);
+void vmtp_helper_record_free_rcu(struct vmtp_record_head *head);
+unsigned int vmtp_helper_record_references(const struct vmtp_record_head *head);
+
+/* hash tables: of one word (1), of two (2), and with several records a key (list) */
+int vmtp_helper_table1_init(struct rhashtable *table);
+int vmtp_helper_table1_insert(struct rhashtable *table, struct vmtp_record_head *head);
+int vmtp_helper_table1_remove(struct rhashtable *table, struct vmtp_record_head *head);
+struct vmtp_record_head *vmtp_helper_table1_lookup(struct rhashtable *table, const u64 *key);
+int vmtp_helper_table2_init(struct rhashtable *table);
+int vmtp_helper_table2_insert(struct rhashtable *table, struct vmtp_record_head *head);
+int vmtp_helper_table2_remove(struct rhashtable *table, struct vmtp_record_head *head);
+struct vmtp_record_head *vmtp_helper_table2_lookup(struct rhashtable *table, const u64 *key);
+int vmtp_helper_list1_init(struct rhltable *table);
+int vmtp_helper_list1_insert(struct rhltable *table, struct vmtp_record_head *head);
+int vmtp_helper_list1_remove(struct rhltable *table, struct vmtp_record_head *head);
+struct vmtp_record_head *vmtp_helper_list1_lookup(struct rhltable *table, const u64 *key);
+struct vmtp_record_head *vmtp_helper_list_next(struct vmtp_record_head *head);
+unsigned int vmtp_helper_table_count(const struct rhashtable *table);
+bool vmtp_helper_is_err(const void *pointer);
+
+/* timer */
+bool vmtp_helper_hrtimer_is_queued(const struct hrtimer *timer);
+
+/* waiting */
+void vmtp_helper_init_waitqueue_head(wait_queue_head_t *queue, const char *name, struct lock_class_key *key);
+bool vmtp_helper_wq_has_sleeper(wait_queue_head_t *queue);
+unsigned long vmtp_helper_nsecs_to_jiffies_up(u64 ns);
+u64 vmtp_helper_jiffies_to_nsecs(unsigned long jiffies);
+bool vmtp_helper_signal_pending(void);
+
+/* per CPU */
+u64 __percpu *vmtp_helper_alloc_counters(size_t count);
+void vmtp_helper_free_counters(u64 __percpu *counters);
+void vmtp_helper_counter_add(u64 __percpu *counters, size_t index, u64 value);
+u64 vmtp_helper_counter_read(u64 __percpu *counters, size_t index);
+
+/* credentials, random numbers, hash, time */
+u32 vmtp_helper_current_uid(void);
+u32 vmtp_helper_current_euid(void);
+int vmtp_helper_current_tgid(void);
+u64 vmtp_helper_get_random_u64(void);
+u64 vmtp_helper_ktime_get_ns(void);
+u64 vmtp_helper_ktime_get_real_ns(void);
+u64 vmtp_helper_siphash(u64 a, u64 b, const u64 *key);
+
+/* memory */
+struct page *vmtp_helper_alloc_page(gfp_t flags);
+u64 *vmtp_helper_kmalloc_words(size_t count, gfp_t flags);
+void vmtp_helper_put_page(struct page *page);
+void *vmtp_helper_page_address(const struct page *page);
+
+/* /proc */
+void *vmtp_helper_pde_data(const struct inode *inode);
+struct seq_file *vmtp_helper_seq_file(struct file *file);
 
 #endif

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who calls: user and process identifiers as the caller's own namespaces number them. Process context, never sleeps.
+//! What a process may do is asked of a namespace: `net::Net::admin_capable`.
+
+use crate::bindings;
+
+/// The calling process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Real user.
+    pub uid: u32,
+    /// Effective user.
+    pub euid: u32,
+    /// Process (thread group).
+    pub pid: u32,
+}
+
+impl Caller {
+    /// The process that makes the present system call.
+    pub fn current() -> Self {
+        // SAFETY: no requirements; in a kernel thread or softirq the answer is meaningless but harmless.
+        unsafe {
+            Self {
+                uid: bindings::vmtp_helper_current_uid(),
+                euid: bindings::vmtp_helper_current_euid(),
+                pid: bindings::vmtp_helper_current_tgid() as u32,
+            }
+        }
+    }
+}
+
+/// Whether the present system call was made by a 32-bit program.
+pub fn in_compat_syscall() -> bool {
+    // SAFETY: no requirements.
+    unsafe { bindings::vmtp_helper_sock_is_compat() != 0 }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Membership of IPv4 host groups (IGMP). A socket can be in some 20 (net.ipv4.igmp_max_memberships); its family leaves
+//! them when it is released. All of it sleeps and takes the lock of network configuration.
+
+use super::sock::Sk;
+use crate::bindings;
+use core::net::Ipv4Addr;
+use kernel::error::{to_result, Result};
+use kernel::types::NotThreadSafe;
+
+/// The lock of network configuration.
+///
+/// # Invariants
+///
+/// It is held by this thread.
+struct Rtnl(NotThreadSafe);
+
+impl Rtnl {
+    fn lock() -> Self {
+        // SAFETY: process context, as this module's callers promise.
+        unsafe { bindings::rtnl_lock() };
+        Self(NotThreadSafe)
+    }
+}
+
+impl Drop for Rtnl {
+    fn drop(&mut self) {
+        // SAFETY: held by the invariant.
+        unsafe { bindings::rtnl_unlock() };
+    }
+}
+
+fn request(group: Ipv4Addr, interface: u32) -> Result<bindings::ip_mreqn> {
+    Ok(bindings::ip_mreqn {
+        imr_multiaddr: bindings::in_addr { s_addr: super::to_be32(group) },
+        imr_address: bindings::in_addr { s_addr: 0 },
+        imr_ifindex: i32::try_from(interface)?,
+    })
+}
+
+impl Sk {
+    /// Joins a host group on an interface (0: by route). EADDRINUSE if it is a member there, ENODEV, ENOBUFS. Sleeps;
+    /// call without the socket's lock.
+    pub fn join_group(&self, group: Ipv4Addr, interface: u32) -> Result {
+        let mut request = request(group, interface)?;
+        let _rtnl = Rtnl::lock();
+        let _locked = self.lock();
+        // SAFETY: both locks are held and the socket is an inet_sock.
+        to_result(unsafe { bindings::ip_mc_join_group(self.as_raw(), &mut request) })
+    }
+
+    /// Leaves it. EADDRNOTAVAIL if it is not a member. Sleeps; call without the socket's lock.
+    pub fn leave_group(&self, group: Ipv4Addr, interface: u32) -> Result {
+        let mut request = request(group, interface)?;
+        let _rtnl = Rtnl::lock();
+        let _locked = self.lock();
+        // SAFETY: both locks are held and the socket is an inet_sock.
+        to_result(unsafe { bindings::ip_mc_leave_group(self.as_raw(), &mut request) })
+    }
+
+    /// Leaves all (`ip_mc_drop_socket` is not exported). Sleeps; call without the socket's lock.
+    pub fn leave_all_groups(&self) {
+        // SAFETY: a plain look whether there are any; nobody joins any more when a socket is released.
+        if !unsafe { bindings::vmtp_helper_inet_has_membership(self.as_raw()) } {
+            return;
+        }
+        let _rtnl = Rtnl::lock();
+        let _locked = self.lock();
+        let mut first = bindings::ip_mreqn::default();
+        // SAFETY: both locks are held. A membership has its interface's index, so leaving it always takes it away,
+        // even when the interface has gone.
+        unsafe {
+            while bindings::vmtp_helper_inet_first_membership(self.as_raw(), &mut first) {
+                if bindings::ip_mc_leave_group(self.as_raw(), &mut first) != 0 {
+                    return;
+                }
+            }
+        }
+    }
+}

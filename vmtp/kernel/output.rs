@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sending a packet over IPv4. The packet is made with `skb_build`, the way found with `route`.
+
+use super::errno::Errno;
+use super::net::Net;
+use super::route::Route;
+use super::skb::Skb;
+use super::sock::Sk;
+use crate::bindings;
+use core::ptr::{null_mut, NonNull};
+use kernel::error::{to_result, Error, Result};
+
+/// `SOCK_RAW`, which bindgen leaves out.
+const SOCK_RAW: u16 = 3;
+
+/// What the IP header and the way out need beside the route.
+#[derive(Clone, Copy, Debug)]
+pub struct IpOptions {
+    /// Protocol number.
+    pub protocol: u8,
+    /// Type of service (DSCP).
+    pub tos: u8,
+    /// Time to live; 0 takes the route's.
+    pub ttl: u8,
+    /// Set "don't fragment" (never where the administrator locked the MTU).
+    pub dont_fragment: bool,
+    /// For queueing disciplines, as SO_PRIORITY.
+    pub priority: u32,
+    /// Firewall mark, as SO_MARK.
+    pub mark: u32,
+}
+
+/// A raw IPv4 socket of the kernel itself, for what no socket of a user sends, and for whether own multicasts are heard.
+/// It does not keep the namespace alive: keep it in the namespace's `pernet` state.
+///
+/// # Invariants
+///
+/// The socket is valid, ours, and receives nothing.
+pub struct ControlSocket(NonNull<bindings::sock>);
+
+// SAFETY: it is only handed to C functions that lock it.
+unsafe impl Send for ControlSocket {}
+// SAFETY: as above.
+unsafe impl Sync for ControlSocket {}
+
+impl ControlSocket {
+    /// Makes one. Multicasts sent by it are heard by this host's own members if `multicast_loop`. Sleeps.
+    pub fn new(net: &Net, protocol: u8, multicast_loop: bool) -> Result<Self> {
+        let mut sk = null_mut();
+        // SAFETY: the namespace is alive and `sk` is ours.
+        to_result(unsafe {
+            bindings::inet_ctl_sock_create(
+                &mut sk,
+                bindings::AF_INET as u16,
+                SOCK_RAW,
+                protocol,
+                net.as_raw(),
+            )
+        })?;
+        // SAFETY: a fresh AF_INET socket.
+        unsafe { bindings::vmtp_helper_inet_set_mc_loop(sk, multicast_loop) };
+        // INVARIANT: it was made, and unhashed by C.
+        Ok(Self(NonNull::new(sk).ok_or(kernel::error::code::ENOMEM)?))
+    }
+
+    /// For `multicast` and whatever else takes a socket.
+    pub fn sk(&self) -> &Sk {
+        // SAFETY: valid by the invariant.
+        unsafe { Sk::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // SAFETY: ours, made as a socket of the kernel. Sleeps: leaves the groups it joined.
+        unsafe { bindings::vmtp_helper_inet_ctl_sock_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// Puts the IP header in front and sends. The packet is gone whatever happens; ENOBUFS if a queue of this host was full.
+/// Nothing of the receive side is called from within (own packets come back through a softirq). Any context; better
+/// outside of spinlocks, as it goes through firewalls and drivers.
+///
+/// `owner` is charged until the packet has left the machine and is who "owner" rules of the firewall see.
+pub fn output(
+    net: &Net,
+    mut skb: Skb,
+    route: &Route,
+    options: &IpOptions,
+    control: &ControlSocket,
+    owner: Option<&Sk>,
+) -> Result {
+    const DF: u16 = 0x4000;
+    if let Some(sk) = owner {
+        skb.charge_send(sk);
+    }
+    let headroom = (skb.linear().as_ptr() as usize).wrapping_sub(skb.head_address());
+    if headroom < super::skb_build::IP_HEADER {
+        return Err(Errno::ENOBUFS.into());
+    }
+    let dont_fragment = options.dont_fragment && !route.mtu_locked();
+    let raw = skb.as_raw();
+    // SAFETY: there is headroom for the header, which is written whole (length and checksum by `ip_local_out`).
+    unsafe {
+        let ip = bindings::vmtp_helper_push_ip_hdr(raw);
+        ip.cast::<u8>().write(0x45);
+        (*ip).tos = options.tos;
+        (*ip).frag_off = if dont_fragment { DF.to_be() } else { 0 };
+        (*ip).ttl = if options.ttl == 0 { route.ttl() } else { options.ttl };
+        (*ip).protocol = options.protocol;
+        (*ip).__bindgen_anon_1.addrs.saddr = super::to_be32(route.source());
+        (*ip).__bindgen_anon_1.addrs.daddr = super::to_be32(route.destination());
+        (*ip).id = 0;
+        if !dont_fragment {
+            bindings::__ip_select_ident(net.as_raw(), ip, 1);
+        }
+        bindings::vmtp_helper_skb_set_priority(raw, options.priority, options.mark);
+        bindings::vmtp_helper_ip_clear_cb(raw);
+    }
+    // SAFETY: an RCU read section around a route without a reference of the packet's own; `route` holds one for as
+    // long as the call, and whoever keeps the packet longer takes its own. `ip_local_out` takes the packet.
+    let result = unsafe {
+        bindings::vmtp_helper_rcu_read_lock();
+        bindings::vmtp_helper_skb_dst_set_noref(raw, &raw mut (*route.as_raw()).dst);
+        let result = bindings::ip_local_out(net.as_raw(), control.0.as_ptr(), skb.into_raw());
+        bindings::vmtp_helper_rcu_read_unlock();
+        result
+    };
+    match result {
+        ..0 => Err(Error::from_errno(result)),
+        // NET_XMIT_CN (2): sent, and a queue grows long.
+        0 | 2 => Ok(()),
+        1.. => Err(Errno::ENOBUFS.into()),
+    }
+}
+
+impl Skb {
+    fn head_address(&self) -> usize {
+        // SAFETY: valid by `Skb`'s invariant.
+        unsafe { (*self.as_raw()).head as usize }
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Octets kept in single pages: a segment that may have to be sent again. It is filled once, then only read, and may be
+//! dropped in any context.
+
+use crate::bindings;
+use core::mem::MaybeUninit;
+use kernel::alloc::{flags::*, Flags};
+use kernel::error::{code::*, Result};
+use kernel::iov::{IovIterDest, IovIterSource};
+
+/// Octets of a page here.
+pub const PAGE: usize = 4096;
+const _: () = assert!(PAGE == kernel::page::PAGE_SIZE);
+
+/// A store of octets.
+///
+/// # Invariants
+///
+/// `pages` is an allocation of page pointers, null if `count` is 0; the first `count` of them are pages of our own, and the
+/// first `length` octets of these are initialised.
+pub struct Pages {
+    pages: *mut *mut bindings::page,
+    count: usize,
+    length: usize,
+}
+
+// SAFETY: pages belong to no thread.
+unsafe impl Send for Pages {}
+// SAFETY: `&Pages` only reads.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// Nothing; it allocates nothing.
+    pub const fn new() -> Self {
+        Self { pages: core::ptr::null_mut(), count: 0, length: 0 }
+    }
+
+    /// Copies `length` octets from user memory, charged to the calling task's memory group. EFAULT, ENOMEM. Sleeps.
+    pub fn from_iter(from: &mut IovIterSource<'_>, length: usize) -> Result<Self> {
+        Self::fill(length, GFP_KERNEL_ACCOUNT, |room| {
+            let size = room.len();
+            (from.copy_from_iter_raw(room).len() == size).then_some(()).ok_or(EFAULT)
+        })
+    }
+
+    /// Copies a slice. With GFP_ATOMIC any context.
+    pub fn from_slice(mut from: &[u8], flags: Flags) -> Result<Self> {
+        Self::fill(from.len(), flags, |room| {
+            let (part, rest) = from.split_at_checked(room.len()).ok_or(EINVAL)?;
+            // SAFETY: both have the same length and do not overlap.
+            unsafe { core::ptr::copy_nonoverlapping(part.as_ptr(), room.as_mut_ptr().cast(), part.len()) };
+            from = rest;
+            Ok(())
+        })
+    }
+
+    /// Page by page; `write` initialises all that it is given.
+    // Not a KVec: its generic code would be compiled here with overflow checks that panic.
+    fn fill(length: usize, flags: Flags, mut write: impl FnMut(&mut [MaybeUninit<u8>]) -> Result) -> Result<Self> {
+        let mut this = Self::new();
+        if length == 0 {
+            return Ok(this);
+        }
+        let flags = super::gfp(flags);
+        // SAFETY: no requirements.
+        this.pages = unsafe { bindings::vmtp_helper_kmalloc_words(length.div_ceil(PAGE), flags) }.cast();
+        if this.pages.is_null() {
+            return Err(ENOMEM);
+        }
+        while this.length < length {
+            let size = length.wrapping_sub(this.length).min(PAGE);
+            // SAFETY: no requirements; highmem is never asked for, so the page has an address.
+            let page = unsafe { bindings::vmtp_helper_alloc_page(flags) };
+            if page.is_null() {
+                return Err(ENOMEM);
+            }
+            // SAFETY: there is an entry for every page of `length`.
+            unsafe { this.pages.add(this.count).write(page) };
+            // INVARIANT: one page more.
+            this.count = this.count.wrapping_add(1);
+            // SAFETY: a page has PAGE octets, `size` is not more, and nobody else has it.
+            write(unsafe {
+                core::slice::from_raw_parts_mut(bindings::vmtp_helper_page_address(page).cast(), size)
+            })?;
+            // INVARIANT: just written.
+            this.length = this.length.wrapping_add(size);
+        }
+        Ok(this)
+    }
+
+    /// The address of a page.
+    fn page(&self, index: usize) -> Option<*const u8> {
+        if index >= self.count {
+            return None;
+        }
+        // SAFETY: in range, and a page of our own.
+        Some(unsafe { bindings::vmtp_helper_page_address(*self.pages.add(index)) }.cast_const().cast())
+    }
+
+    /// How many octets.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Shows `length` octets from `offset` on in pieces, in order. EINVAL beyond the end. Any context.
+    pub fn for_each_piece(&self, offset: usize, length: usize, mut piece: impl FnMut(&[u8])) -> Result {
+        if offset.checked_add(length).ok_or(EINVAL)? > self.length {
+            return Err(EINVAL);
+        }
+        let (mut at, mut rest) = (offset, length);
+        while rest > 0 {
+            let within = at % PAGE;
+            let size = PAGE.wrapping_sub(within).min(rest);
+            let page = self.page(at / PAGE).ok_or(EINVAL)?;
+            // SAFETY: initialised by the invariant, inside the page, and never written again.
+            piece(unsafe { core::slice::from_raw_parts(page.add(within), size) });
+            at = at.wrapping_add(size);
+            rest = rest.wrapping_sub(size);
+        }
+        Ok(())
+    }
+
+    /// Copies from `offset` on. EINVAL beyond the end. Any context.
+    pub fn copy_to_slice(&self, offset: usize, to: &mut [u8]) -> Result {
+        let mut at = 0usize;
+        self.for_each_piece(offset, to.len(), |piece| {
+            let end = at.wrapping_add(piece.len());
+            if let Some(part) = to.get_mut(at..end) {
+                part.copy_from_slice(piece);
+            }
+            at = end;
+        })
+    }
+
+    /// Copies to user memory. EFAULT if that is not writable. Sleeps.
+    pub fn copy_to_iter(&self, offset: usize, to: &mut IovIterDest<'_>, length: usize) -> Result {
+        let mut whole = true;
+        self.for_each_piece(offset, length, |piece| whole = whole && to.copy_to_iter(piece) == piece.len())?;
+        whole.then_some(()).ok_or(EFAULT)
+    }
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        for index in 0..self.count {
+            // SAFETY: in range, and ours.
+            unsafe { bindings::vmtp_helper_put_page(*self.pages.add(index)) };
+        }
+        // SAFETY: ours, or null.
+        unsafe { bindings::kfree(self.pages.cast()) };
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A Rust value in each network namespace, made when the namespace (or the module) comes and dropped when it goes.
+
+use super::net::Net;
+use crate::bindings;
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::{fence, AtomicU32, Ordering};
+use kernel::error::{from_result, to_result, Error, Result};
+use kernel::ffi;
+use pin_init::PinInit;
+
+/// What is kept in a namespace.
+pub trait NetState: Sized + Send + Sync + 'static {
+    /// The one `PerNet` of this type: `static STATE: PerNet<Host> = PerNet::new(); &STATE`.
+    fn storage() -> &'static PerNet<Self>;
+
+    /// Makes the value in place. Sleeps. The value cannot yet be found by [`PerNet::get`].
+    fn init(net: &Net) -> impl PinInit<Self, Error>;
+
+    /// Ends everything that could still call in: timers, records, joined groups. Sleeps.
+    ///
+    /// When it returns nothing new may start; every [`StateRef`] must become free soon by itself: the namespace waits
+    /// for them before the value is dropped. An RCU grace period passes in between.
+    fn pre_exit(&self, net: &Net);
+}
+
+/// One octet string of `struct net_generic`'s memory, zeroed when it is made.
+#[repr(C)]
+struct Slot<T> {
+    /// 0: `value` is not there; else 1 + the number of `StateRef`s.
+    references: AtomicU32,
+    value: MaybeUninit<T>,
+}
+
+/// The registration of `T` with the namespaces; a static.
+pub struct PerNet<T> {
+    ops: UnsafeCell<bindings::pernet_operations>,
+    id: UnsafeCell<ffi::c_uint>,
+    _value: PhantomData<T>,
+}
+
+// SAFETY: `ops` and `id` are written only while registering and by the C side, which has its own lock.
+unsafe impl<T: Send + Sync> Sync for PerNet<T> {}
+
+impl<T: NetState> PerNet<T> {
+    /// Not yet registered.
+    pub const fn new() -> Self {
+        // A kmalloc of at least one word is aligned to a word.
+        const { assert!(core::mem::align_of::<Slot<T>>() <= 8) };
+        Self {
+            // SAFETY: all fields are pointers, optional functions and numbers, for which zero is a value.
+            ops: UnsafeCell::new(unsafe { core::mem::zeroed() }),
+            id: UnsafeCell::new(0),
+            _value: PhantomData,
+        }
+    }
+
+    /// Makes a value in every namespace, present and future. Sleeps. Only one registration at a time: the module's.
+    pub fn register() -> Result<Registration<T>> {
+        let this = T::storage();
+        // SAFETY: not registered, thus nobody reads it (the module registers once, in its init).
+        unsafe {
+            let ops = this.ops.get();
+            (*ops).init = Some(init::<T>);
+            (*ops).pre_exit = Some(pre_exit::<T>);
+            (*ops).exit = Some(exit::<T>);
+            (*ops).id = this.id.get();
+            (*ops).size = core::mem::size_of::<Slot<T>>();
+        }
+        // SAFETY: `ops` is static and complete.
+        to_result(unsafe { bindings::register_pernet_subsys(this.ops.get()) })?;
+        Ok(Registration(PhantomData))
+    }
+
+    /// The slot of a namespace, if there is one.
+    #[inline]
+    fn slot(net: &Net) -> Option<&Slot<T>> {
+        // SAFETY: plain read; it changes only while registering.
+        let id = unsafe { *T::storage().id.get() };
+        if id == 0 {
+            return None;
+        }
+        // SAFETY: the namespace is alive and `id` was given by register_pernet_subsys, so the array has the entry;
+        // the slot is freed only after the namespace's or the module's end, when no `&Net` can come here any more.
+        unsafe { bindings::vmtp_helper_net_generic(net.as_raw(), id).cast::<Slot<T>>().as_ref() }
+    }
+
+    /// The namespace's value; `None` before its set-up and after its tear-down. Any context.
+    #[inline]
+    pub fn get(net: &Net) -> Option<&T> {
+        let slot = Self::slot(net)?;
+        if slot.references.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        // SAFETY: the count is above 0 only between set-up and tear-down, and tear-down comes after an RCU grace
+        // period (packets), after the last socket of the namespace, and after the last StateRef.
+        Some(unsafe { slot.value.assume_init_ref() })
+    }
+
+    /// As [`PerNet::get`], counted. Any context.
+    pub fn get_ref(net: &Net) -> Option<StateRef<T>> {
+        let slot = Self::slot(net)?;
+        slot.references
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| if n == 0 { None } else { n.checked_add(1) })
+            .ok()?;
+        // INVARIANT: one count is now ours.
+        Some(StateRef(NonNull::from(slot)))
+    }
+}
+
+/// Ends the registration when dropped: sleeps, tears every namespace's value down, waits for RCU callbacks.
+///
+/// Drop it after everything that brings packets, sockets and /proc readers in.
+pub struct Registration<T: NetState>(PhantomData<T>);
+
+impl<T: NetState> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: registered by the type's construction; waits for timers' callbacks that may still be returning
+        // through this module's code, and for RCU callbacks.
+        unsafe {
+            bindings::unregister_pernet_subsys(T::storage().ops.get());
+            bindings::synchronize_rcu();
+            bindings::rcu_barrier();
+        }
+    }
+}
+
+/// A counted reference to a namespace's value, for records that outlive the call that made them.
+///
+/// # Invariants
+///
+/// One count of the slot belongs to it.
+pub struct StateRef<T: NetState>(NonNull<Slot<T>>);
+
+// SAFETY: it is a shared reference to a `Sync` value with an atomic count.
+unsafe impl<T: NetState> Send for StateRef<T> {}
+// SAFETY: as above.
+unsafe impl<T: NetState> Sync for StateRef<T> {}
+
+impl<T: NetState> Deref for StateRef<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: by the invariant the value is there.
+        unsafe { self.0.as_ref().value.assume_init_ref() }
+    }
+}
+
+impl<T: NetState> Clone for StateRef<T> {
+    fn clone(&self) -> Self {
+        // SAFETY: by the invariant the slot is there.
+        unsafe { self.0.as_ref() }.references.fetch_add(1, Ordering::Relaxed);
+        // INVARIANT: one more count.
+        Self(self.0)
+    }
+}
+
+impl<T: NetState> Drop for StateRef<T> {
+    fn drop(&mut self) {
+        // Never the last: the slot's own count is given up by `exit` alone.
+        // SAFETY: by the invariant the slot is there.
+        unsafe { self.0.as_ref() }.references.fetch_sub(1, Ordering::Release);
+    }
+}
+
+unsafe extern "C" fn init<T: NetState>(net: *mut bindings::net) -> ffi::c_int {
+    from_result(|| {
+        // SAFETY: the C side calls with the namespace being set up.
+        let net = unsafe { Net::from_raw(net) };
+        // SAFETY: the slot was allocated, with its size, just before this call, and nobody else has it.
+        let slot = unsafe {
+            bindings::vmtp_helper_net_generic(net.as_raw(), *T::storage().id.get()).cast::<Slot<T>>()
+        };
+        // SAFETY: the memory is free, aligned and stays where it is until `exit`.
+        unsafe { T::init(net).__pinned_init((&raw mut (*slot).value).cast::<T>()) }?;
+        // SAFETY: the slot is there.
+        unsafe { &(*slot).references }.store(1, Ordering::Release);
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn pre_exit<T: NetState>(net: *mut bindings::net) {
+    // SAFETY: the C side calls with a namespace that was set up.
+    let net = unsafe { Net::from_raw(net) };
+    if let Some(state) = PerNet::<T>::get(net) {
+        state.pre_exit(net);
+    }
+}
+
+unsafe extern "C" fn exit<T: NetState>(net: *mut bindings::net) {
+    // SAFETY: the C side calls with a namespace that was set up.
+    let net = unsafe { Net::from_raw(net) };
+    let Some(slot) = PerNet::<T>::slot(net) else { return };
+    let mut waited = 0u32;
+    while slot.references.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        // SAFETY: process context.
+        unsafe { bindings::msleep(1) };
+        waited = waited.wrapping_add(1);
+        if waited % 8192 == 0 {
+            kernel::pr_warn!("a network namespace waits for {} records\n", slot.references.load(Ordering::Relaxed));
+        }
+    }
+    fence(Ordering::Acquire);
+    // SAFETY: set up, no counts left, and `get` refuses from now on; C frees the memory after this call.
+    unsafe { core::ptr::drop_in_place(slot.value.as_ptr().cast_mut()) };
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A queue of packets, linked through the packets themselves: it allocates nothing and locks nothing (put it under the
+//! lock of what it belongs to). Any context.
+
+use super::skb::Skb;
+use crate::bindings;
+use core::marker::PhantomData;
+use core::ptr::{null_mut, NonNull};
+
+/// A queue of [`Skb`]s.
+///
+/// # Invariants
+///
+/// `head` is the first of a null-terminated chain of owned packets, `tail` its last, both null if there is none;
+/// `length` and `octets` are its sums. `Skb` is a transparent pointer, and a packet's link is ours while it is here.
+pub struct SkbQueue {
+    head: *mut bindings::sk_buff,
+    tail: *mut bindings::sk_buff,
+    length: u32,
+    octets: usize,
+}
+
+// SAFETY: packets belong to no thread.
+unsafe impl Send for SkbQueue {}
+// SAFETY: `&SkbQueue` only reads.
+unsafe impl Sync for SkbQueue {}
+
+/// The link of a packet.
+///
+/// # Safety
+///
+/// `skb` is valid and the caller's.
+unsafe fn link(skb: *mut bindings::sk_buff) -> *mut *mut bindings::sk_buff {
+    // SAFETY: by the caller's promise; of the union's members the list link is the one in use.
+    unsafe { &raw mut (*skb).__bindgen_anon_1.__bindgen_anon_1.next }
+}
+
+impl SkbQueue {
+    /// An empty queue.
+    pub const fn new() -> Self {
+        Self { head: null_mut(), tail: null_mut(), length: 0, octets: 0 }
+    }
+
+    /// How many packets.
+    pub fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// What they occupy in memory (truesize).
+    pub fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// Appends.
+    pub fn push_back(&mut self, skb: Skb) {
+        self.octets = self.octets.wrapping_add(skb.truesize());
+        self.length = self.length.wrapping_add(1);
+        let skb = skb.into_raw();
+        // SAFETY: `skb` is ours now, `tail` by the invariant.
+        unsafe {
+            *link(skb) = null_mut();
+            if self.tail.is_null() {
+                self.head = skb;
+            } else {
+                *link(self.tail) = skb;
+            }
+        }
+        self.tail = skb;
+    }
+
+    /// Puts in front.
+    pub fn push_front(&mut self, skb: Skb) {
+        self.octets = self.octets.wrapping_add(skb.truesize());
+        self.length = self.length.wrapping_add(1);
+        let skb = skb.into_raw();
+        // SAFETY: `skb` is ours now.
+        unsafe { *link(skb) = self.head };
+        if self.tail.is_null() {
+            self.tail = skb;
+        }
+        self.head = skb;
+    }
+
+    /// Takes the first.
+    pub fn pop_front(&mut self) -> Option<Skb> {
+        let skb = NonNull::new(self.head)?.as_ptr();
+        // SAFETY: it is ours by the invariant; its link is cleared because C looks at it.
+        let skb = unsafe {
+            self.head = *link(skb);
+            *link(skb) = null_mut();
+            Skb::from_raw(skb)
+        };
+        if self.head.is_null() {
+            self.tail = null_mut();
+        }
+        self.length = self.length.wrapping_sub(1);
+        self.octets = self.octets.wrapping_sub(skb.truesize());
+        Some(skb)
+    }
+
+    /// The first.
+    pub fn front(&self) -> Option<&Skb> {
+        self.iter().next()
+    }
+
+    /// All, first to last.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { place: &raw const self.head, _queue: PhantomData }
+    }
+
+    /// Drops every packet for which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Skb) -> bool) {
+        let mut all = core::mem::take(self);
+        while let Some(skb) = all.pop_front() {
+            if keep(&skb) {
+                self.push_back(skb);
+            }
+        }
+    }
+
+    /// Appends all of another queue, which is empty then.
+    pub fn append(&mut self, other: &mut SkbQueue) {
+        while let Some(skb) = other.pop_front() {
+            self.push_back(skb);
+        }
+    }
+}
+
+impl Default for SkbQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for SkbQueue {
+    fn drop(&mut self) {
+        while self.pop_front().is_some() {}
+    }
+}
+
+/// See [`SkbQueue::iter`].
+///
+/// # Invariants
+///
+/// `place` is the queue's head or the link of a packet in it.
+pub struct Iter<'a> {
+    place: *const *mut bindings::sk_buff,
+    _queue: PhantomData<&'a SkbQueue>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = &'a Skb;
+
+    fn next(&mut self) -> Option<&'a Skb> {
+        // SAFETY: valid by the invariant, and the queue is borrowed.
+        let skb = unsafe { *self.place };
+        if skb.is_null() {
+            return None;
+        }
+        // SAFETY: the place holds a pointer that is not null to a packet which the queue owns; `Skb` is just that.
+        let found = unsafe { &*self.place.cast::<Skb>() };
+        // INVARIANT: the link of a packet in the queue.
+        // SAFETY: the packet is valid.
+        self.place = unsafe { link(skb) };
+        Some(found)
+    }
+}

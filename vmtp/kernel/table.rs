@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hash tables of records: found without a lock, by a keyed hash that nobody outside can foresee, and growing by
+//! themselves (the kernel's rhashtable). [`Table`] has one record a key, [`MultiTable`] any number.
+//!
+//! A table holds a count of each record in it. A record is put into at most one table, and once in its life.
+
+use super::record::{Key, Record, Recorded, Ref, LINKED, REMOVED, UNLINKED};
+use crate::bindings;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::rcu;
+use kernel::types::Opaque;
+
+/// One record a key.
+#[pin_data(PinnedDrop)]
+pub struct Table<T: Recorded> {
+    #[pin]
+    table: Opaque<bindings::rhashtable>,
+    limit: AtomicU32,
+    _records: PhantomData<Ref<T>>,
+}
+
+/// Any number of records a key.
+#[pin_data(PinnedDrop)]
+pub struct MultiTable<T: Recorded<Key = u64>> {
+    #[pin]
+    table: Opaque<bindings::rhltable>,
+    limit: AtomicU32,
+    _records: PhantomData<Ref<T>>,
+}
+
+// SAFETY: rhashtable locks itself.
+unsafe impl<T: Recorded> Send for Table<T> {}
+// SAFETY: as above.
+unsafe impl<T: Recorded> Sync for Table<T> {}
+// SAFETY: rhltable locks itself.
+unsafe impl<T: Recorded<Key = u64>> Send for MultiTable<T> {}
+// SAFETY: as above.
+unsafe impl<T: Recorded<Key = u64>> Sync for MultiTable<T> {}
+
+impl<T: Recorded> Table<T> {
+    /// An empty table for about `limit` records at most. Sleeps.
+    pub fn new(limit: u32) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // SAFETY: the place is valid and stays; a table that is dropped is destroyed.
+            table <- Opaque::try_ffi_init(|table| to_result(unsafe {
+                match T::Key::WORDS {
+                    1 => bindings::vmtp_helper_table1_init(table),
+                    _ => bindings::vmtp_helper_table2_init(table),
+                }
+            })),
+            limit: AtomicU32::new(limit),
+            _records: PhantomData,
+        }? Error)
+    }
+
+    /// How many records. Any context.
+    pub fn len(&self) -> u32 {
+        // SAFETY: initialised.
+        unsafe { bindings::vmtp_helper_table_count(self.table.get()) }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Another limit; what is there stays. Any context.
+    pub fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// The record of this key. Any context.
+    #[inline]
+    pub fn get(&self, key: T::Key) -> Option<Ref<T>> {
+        let words = key.words();
+        let _rcu = rcu::read_lock();
+        // SAFETY: initialised; the key is as long as the table's; what is found has a `Record<T>`'s head and stays for
+        // the RCU read section.
+        unsafe {
+            let head = match T::Key::WORDS {
+                1 => bindings::vmtp_helper_table1_lookup(self.table.get(), words.as_ptr()),
+                _ => bindings::vmtp_helper_table2_lookup(self.table.get(), words.as_ptr()),
+            };
+            if head.is_null() {
+                return None;
+            }
+            Ref::try_get(head)
+        }
+    }
+
+    /// Puts a record in. EEXIST if the key is there, ENOSPC at the limit, EBUSY if the record is or was in a table,
+    /// ENOMEM. Any context.
+    pub fn insert(&self, record: &Record<T>) -> Result {
+        if self.len() >= self.limit.load(Ordering::Relaxed) {
+            return Err(ENOSPC);
+        }
+        link(record, || {
+            // SAFETY: initialised; the record is in no table and the caller leaves the table a count.
+            to_result(unsafe {
+                match T::Key::WORDS {
+                    1 => bindings::vmtp_helper_table1_insert(self.table.get(), record.head()),
+                    _ => bindings::vmtp_helper_table2_insert(self.table.get(), record.head()),
+                }
+            })
+        })
+    }
+
+    /// Takes a record out; false if it is not in. Its deadline is [`Record::stop`]'s affair. Any context.
+    pub fn remove(&self, record: &Record<T>) -> bool {
+        // SAFETY: initialised; C looks for this very record.
+        let found = unsafe {
+            match T::Key::WORDS {
+                1 => bindings::vmtp_helper_table1_remove(self.table.get(), record.head()),
+                _ => bindings::vmtp_helper_table2_remove(self.table.get(), record.head()),
+            }
+        } == 0;
+        unlink(record, found)
+    }
+
+    /// All records, in no order. See [`Walk`].
+    pub fn walk(&self) -> Result<Walk<'_, T>> {
+        // SAFETY: initialised, and borrowed as long as the walk.
+        unsafe { Walk::new(self.table.get()) }
+    }
+
+    /// Takes out and stops every record. New ones may come meanwhile; the caller sees to that. Sleeps.
+    pub fn clear(&self) {
+        clear(|| self.walk(), |record| self.remove(record), || self.is_empty());
+    }
+}
+
+impl<T: Recorded<Key = u64>> MultiTable<T> {
+    /// An empty table for about `limit` records at most. Sleeps.
+    pub fn new(limit: u32) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // SAFETY: the place is valid and stays; a table that is dropped is destroyed.
+            table <- Opaque::try_ffi_init(|table| to_result(unsafe { bindings::vmtp_helper_list1_init(table) })),
+            limit: AtomicU32::new(limit),
+            _records: PhantomData,
+        }? Error)
+    }
+
+    fn inner(&self) -> *mut bindings::rhashtable {
+        // SAFETY: a field of valid memory.
+        unsafe { &raw mut (*self.table.get()).ht }
+    }
+
+    /// How many records. Any context.
+    pub fn len(&self) -> u32 {
+        // SAFETY: initialised.
+        unsafe { bindings::vmtp_helper_table_count(self.inner()) }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Another limit; what is there stays. Any context.
+    pub fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Shows the records of this key, the newest first, until `each` breaks. It runs in an RCU read section: it must not
+    /// sleep. Any context.
+    pub fn for_each(&self, key: u64, mut each: impl FnMut(&Ref<T>) -> ControlFlow<()>) {
+        let words = key.words();
+        let _rcu = rcu::read_lock();
+        // SAFETY: initialised; what is found has a `Record<T>`'s head and stays for the RCU read section, as does what
+        // follows it.
+        unsafe {
+            let mut head = bindings::vmtp_helper_list1_lookup(self.table.get(), words.as_ptr());
+            while !head.is_null() {
+                if let Some(record) = Ref::try_get(head) {
+                    if each(&record).is_break() {
+                        return;
+                    }
+                }
+                head = bindings::vmtp_helper_list_next(head);
+            }
+        }
+    }
+
+    /// Puts a record in. ENOSPC at the limit, EBUSY if the record is or was in a table, ENOMEM. Any context.
+    pub fn insert(&self, record: &Record<T>) -> Result {
+        if self.len() >= self.limit.load(Ordering::Relaxed) {
+            return Err(ENOSPC);
+        }
+        link(record, || {
+            // SAFETY: initialised; the record is in no table and the caller leaves the table a count.
+            to_result(unsafe { bindings::vmtp_helper_list1_insert(self.table.get(), record.head()) })
+        })
+    }
+
+    /// As [`Table::remove`].
+    pub fn remove(&self, record: &Record<T>) -> bool {
+        // SAFETY: initialised; C looks for this very record.
+        unlink(record, unsafe { bindings::vmtp_helper_list1_remove(self.table.get(), record.head()) } == 0)
+    }
+
+    /// As [`Table::walk`].
+    pub fn walk(&self) -> Result<Walk<'_, T>> {
+        // SAFETY: initialised, and borrowed as long as the walk.
+        unsafe { Walk::new(self.inner()) }
+    }
+
+    /// As [`Table::clear`].
+    pub fn clear(&self) {
+        clear(|| self.walk(), |record| self.remove(record), || self.is_empty());
+    }
+}
+
+/// Inserts, and leaves the table a count if that goes well.
+fn link<T: Recorded>(record: &Record<T>, insert: impl FnOnce() -> Result) -> Result {
+    // Once removed it must stay out: readers may still stand on it in the old chain.
+    record
+        .linked()
+        .compare_exchange(UNLINKED, LINKED, Ordering::AcqRel, Ordering::Acquire)
+        .map_err(|_| EBUSY)?;
+    let count = record.to_ref();
+    match insert() {
+        Ok(()) => {
+            let _ = Ref::into_raw(count);
+            Ok(())
+        }
+        Err(error) => {
+            // Nobody has seen it.
+            record.linked().store(UNLINKED, Ordering::Release);
+            Err(error)
+        }
+    }
+}
+
+/// Takes the table's count back if the record was found.
+fn unlink<T: Recorded>(record: &Record<T>, found: bool) -> bool {
+    if found {
+        record.linked().store(REMOVED, Ordering::Release);
+        // SAFETY: the table's count. The caller has another.
+        drop(unsafe { Ref::from_raw(record) });
+    }
+    found
+}
+
+fn clear<'a, T: Recorded>(
+    walk: impl Fn() -> Result<Walk<'a, T>>,
+    remove: impl Fn(&Record<T>) -> bool,
+    is_empty: impl Fn() -> bool,
+) {
+    while !is_empty() {
+        if let Ok(mut all) = walk() {
+            while let Some(record) = all.next() {
+                remove(&record);
+                record.stop();
+            }
+        }
+        // A table that grows meanwhile may hide some of it from a walk, and memory for a walk may be short.
+        if !is_empty() {
+            // SAFETY: process context, as the callers promise.
+            unsafe { bindings::msleep(1) };
+        }
+    }
+}
+
+#[pinned_drop]
+impl<T: Recorded> PinnedDrop for Table<T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.clear();
+        // SAFETY: initialised and empty; nobody has it any more. Sleeps.
+        unsafe { bindings::rhashtable_destroy(self.table.get()) };
+    }
+}
+
+#[pinned_drop]
+impl<T: Recorded<Key = u64>> PinnedDrop for MultiTable<T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.clear();
+        // SAFETY: initialised and empty; nobody has it any more. Sleeps.
+        unsafe { bindings::rhashtable_destroy(self.inner()) };
+    }
+}
+
+/// Goes through a table. While a table grows or shrinks a record may be shown twice or not at all; what is neither put
+/// in nor taken out meanwhile is otherwise shown once. Nothing is locked between two records. Process context.
+pub struct Walk<'a, T: Recorded> {
+    /// In a box: C links it into a list.
+    iterator: KBox<MaybeUninit<bindings::rhashtable_iter>>,
+    _table: PhantomData<&'a Ref<T>>,
+}
+
+// SAFETY: the iterator belongs to no thread; C locks its list.
+unsafe impl<T: Recorded> Send for Walk<'_, T> {}
+
+impl<T: Recorded> Walk<'_, T> {
+    /// # Safety
+    ///
+    /// `table` is initialised, of `Record<T>`s, and outlives the walk.
+    unsafe fn new(table: *mut bindings::rhashtable) -> Result<Self> {
+        let mut iterator = KBox::new_uninit(GFP_KERNEL)?;
+        // SAFETY: by the caller's promise; the box does not move what is in it.
+        unsafe { bindings::rhashtable_walk_enter(table, iterator.as_mut_ptr()) };
+        Ok(Self { iterator, _table: PhantomData })
+    }
+}
+
+impl<T: Recorded> Iterator for Walk<'_, T> {
+    type Item = Ref<T>;
+
+    fn next(&mut self) -> Option<Ref<T>> {
+        let iterator = self.iterator.as_mut_ptr();
+        // SAFETY: entered in `new`. `start` begins an RCU read section and `stop` ends it, whatever `start` says.
+        unsafe {
+            bindings::rhashtable_walk_start_check(iterator);
+            let found = loop {
+                let record = bindings::rhashtable_walk_next(iterator);
+                if record.is_null() {
+                    break None;
+                }
+                // An error is EAGAIN: the table was resized, the walk goes on from its start.
+                if bindings::vmtp_helper_is_err(record) {
+                    continue;
+                }
+                if let Some(record) = Ref::try_get(record.cast()) {
+                    break Some(record);
+                }
+            };
+            bindings::rhashtable_walk_stop(iterator);
+            found
+        }
+    }
+}
+
+impl<T: Recorded> Drop for Walk<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: entered in `new`.
+        unsafe { bindings::rhashtable_walk_exit(self.iterator.as_mut_ptr()) };
+    }
+}
