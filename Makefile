@@ -20,7 +20,10 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 	CLIPPY_CONF_DIR="$$tree" $(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$$tree" M="$(CURDIR)" MO="$(CURDIR)/build/module" $(kernel-flags)
 
-.PHONY: all module help root kernel-latest tree shell load unload check-module clean distclean
+harness := $(KB)/in-root python3 selftests/vm
+
+.PHONY: all module tools artifacts help root kernel-latest tree shell load unload clean distclean \
+	selftests demo vm test test-fast test-vm test-debug bench
 .DEFAULT_GOAL := all
 
 all: module ## vmtp.ko for the Debian kernel, in build/out/ (the default)
@@ -30,6 +33,45 @@ module:
 	@mkdir -p $(OUT)
 	@cmp -s build/module/vmtp.ko $(OUT)/vmtp.ko || cp build/module/vmtp.ko $(OUT)/vmtp.ko
 	@$(KB)/in-root $(KB)/check-module $(OUT)/vmtp.ko
+
+tools: ## our programs, static, in build/out/bin/
+	@$(KB)/make-tools
+
+artifacts: module tools vm-packages ## what guests boot: vmlinuz, rootfs.cpio.gz, vmtp.ko, bin/ in build/out/
+	@$(harness)/rootfs.py
+
+.PHONY: vm-packages
+vm-packages:
+	@$(KB)/need-packages test
+
+demo: artifacts ## two virtual machines with the stock kernel talk VMTP; first run on a new machine: some 10 minutes
+	@$(harness)/demo.py
+
+vm: artifacts ## a shell in a virtual machine with the stock kernel and vmtp.ko loaded
+	@$(harness)/shell.py
+
+test: ## all tests: test-fast, the module, test-vm; ends with `N passed, N failed`
+	@$(KB)/test-all
+
+test-fast: ## tests without virtual machines: cargo fmt, clippy, nextest
+	@mkdir -p build/results
+	@$(KB)/test-cargo build/results/test-fast
+
+selftests: module
+	@$(KB)/make-selftests
+
+test-vm: artifacts selftests ## kselftests in virtual machines with the stock kernel; TESTS='module.sh ...' for some
+	@mkdir -p build/results
+	@$(harness)/run_tests.py --count build/results/test-vm $(TESTS)
+
+test-debug: artifacts selftests ## the same in the debug kernel: KASAN, lockdep, kmemleak ... (built once, 10 minutes)
+	@debug=$$($(KB)/make-debug) && mkdir -p build/results build/module-debug && \
+	$(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$${debug%/*}/source-$${debug##*/debug-}" O="$$debug" LLVM=-19 \
+		M="$(CURDIR)" MO="$(CURDIR)/build/module-debug" $(kernel-flags) modules
+	@$(harness)/run_tests.py --debug --count build/results/test-debug $(TESTS)
+
+bench: artifacts selftests ## instructions of a transaction against UDP and TCP, in build/out/bench.json
+	@$(harness)/bench.py
 
 root: ## the Debian 13 root with toolchain and kernel packages, in the cache (made by itself when needed)
 	@$(KB)/make-root
@@ -58,7 +100,7 @@ distclean: clean ## removes build/ and everything that was fetched or built into
 	@$(KB)/clean-cache
 
 help: ## this list
-	@echo 'usage: make [TARGET] [KERNEL=7.2.x] [VMTP_CACHE=FOLDER] [CLIPPY=1] [V=1]'
+	@echo 'usage: make [TARGET] [KERNEL=7.2.x] [VMTP_CACHE=FOLDER] [CLIPPY=1] [V=1] [TESTS='NAME...']'
 	@echo
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | sort | \
 		while IFS="$$(printf '\t')" read -r target text; do printf '  %-16s %s\n' "$$target" "$$text"; done

@@ -19,7 +19,7 @@ from pathlib import Path
 from machine import Accelerator, Kernel, command_line
 
 CONSOLE_LINES = 60
-BOOT_SECONDS = 60
+BOOT_SECONDS = 30
 
 # Headlines of what the kernel reports without stopping.
 REPORTS = re.compile(

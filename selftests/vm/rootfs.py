@@ -5,8 +5,6 @@
 Runs where the Debian 13 packages are (vmtp/kbuild/in-root). Two archives in one file: the base (busybox, programs,
 modules of the stock kernel), made again when a list or the root changes, and ours (vmtp.ko, our tools), made every
 time, which takes a second. No file is touched that would not change.
-
-usage: rootfs.py KERNEL   with KERNEL as in 7.2.12+deb13-amd64
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import os
 import re
 import shutil
 import subprocess
@@ -30,7 +29,7 @@ GUEST = HERE / "guest"
 
 
 def main() -> None:
-    kernel = sys.argv[1]
+    kernel = os.environ["VMTP_KERNEL"]  # in-root sets it
     WORK.mkdir(parents=True, exist_ok=True)
     OUT.mkdir(parents=True, exist_ok=True)
     base = base_archive(kernel)
@@ -46,8 +45,10 @@ def lines(path: Path) -> list[str]:
 
 
 def compress(archive: Archive) -> bytes:
-    # Deterministic, so that the same inputs give the same file.
-    return gzip.compress(archive.to_bytes(), compresslevel=6, mtime=0)
+    # Deterministic, so that the same inputs give the same file. An archive that is appended must begin at a
+    # multiple of 4 if it is not compressed itself.
+    content = gzip.compress(archive.to_bytes(), compresslevel=6, mtime=0)
+    return content + bytes(-len(content) % 4)
 
 
 def replace(path: Path, content: bytes) -> bool:

@@ -66,6 +66,9 @@ class Run:
         with self._lock:
             print(f"{time.monotonic() - self._begin:6.1f} s  {text}", flush=True)
 
+    def left(self) -> list[str]:
+        return list(self._waiting)
+
     def add(self, test: str, report: Report, output: list[str], seconds: float, problem: str = "") -> None:
         with self._lock:
             self.passed += report.passed
@@ -117,6 +120,8 @@ def main() -> int:
     for worker in workers:
         while worker.is_alive():  # a join without a limit would not see Ctrl-C
             worker.join(1)
+    for test in run.left():
+        run.fail(f"{test} was not run")
     run.tell(f"kselftests on Linux {kernel.release}: {run.passed} passed, {run.failed} failed")
     if options.count:
         options.count.write_text(f"{run.passed} {run.failed}\n")
@@ -159,12 +164,11 @@ def work(run: Run, name: str, kernel: Kernel, accelerator: Accelerator, initramf
                 run.tell(f"{guest.name} is up")
                 serve(run, guest)
         except GuestLost:
-            pass
+            continue
         except GuestFailure as failure:
+            # Not within a test: another guest would fare no better.
             run.fail(str(failure))
-            if incarnation == len(run.tests) + 3:
-                run.fail(f"{name} has failed {incarnation} times: no more tests in it")
-                return
+            return
         except Exception as error:  # noqa: BLE001 - a bug of the harness is a failure too, never a silent end
             run.fail(f"{name}: {type(error).__name__}: {error}")
             return

@@ -7,6 +7,8 @@
 #                 source-VERSION/  the kernel source of exactly that version, unpacked and never written to
 #                 tree-VERSION/    the build tree: Debian's headers and the Rust metadata
 #                 debug-VERSION/   the debug kernel
+#                 cargo/           crates, where the machine has no cargo of its own
+#                 accelerator      whether guests can use KVM here
 #   KERNEL      the kernel: 7.2.12+deb13-amd64, or 7.2.12. Default: the newest that the cache has, else the
 #               newest of KERNEL_SERIES in the archive (which `make-root --latest` asks again).
 
