@@ -140,8 +140,8 @@ class Guest:
         log = self.run("dmesg -c", 60).lines
         found = [number for number, line in enumerate(log) if REPORTS.search(line)]
         if found:
-            around = log[max(0, found[0] - 5) : found[0] + CONSOLE_LINES]
-            raise GuestFailure(f"{self.name}: the kernel reports:\n{indented('\n'.join(around))}")
+            around = "\n".join(log[max(0, found[0] - 5) : found[0] + CONSOLE_LINES])
+            raise GuestFailure(f"{self.name}: the kernel reports:\n{indented(around)}")
 
     def power_off(self) -> None:
         self._send("exit\n")
