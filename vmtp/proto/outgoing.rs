@@ -47,6 +47,22 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// No message.
+    pub const NONE: Outgoing = Outgoing {
+        mcb: Mcb { code: super::wire::Code::from_bits(0), user: [0; 20], message_delivery: 0, segment_size: 0 },
+        control: Control::from_bits(0),
+        first: Transaction::from_bits(0),
+        groups: 1,
+        acknowledged: 0,
+        sent: 0,
+        transmissions: 0,
+        count: 0,
+        header_only: false,
+        hco: false,
+        held: Mask::EMPTY,
+        last_sent: Time::from_nanos(0),
+    };
+
     /// A message not yet sent. `control` carries the flags that hold for the whole message, its
     /// priority, its forward count, its function, and for a Response PGcount and RetransmitCount.
     pub fn new(mcb: Mcb, control: Control, hco: bool, first: Transaction) -> Outgoing {

@@ -238,6 +238,9 @@ pub enum Event {
     /// The server lost its place in the run, and has everything up to and including this
     /// Transaction: call [`Call::resend`] for each later call in order.
     ResendAfter(Transaction),
+    /// The server knows nothing of the run: call [`Call::resend`] for each open call in order, as
+    /// `first` for the first of them.
+    RestartRun,
     /// The server does not stream: the host's path learns it, and calls of the run go out one at a
     /// time.
     DoesNotStream,
@@ -467,6 +470,25 @@ impl Client {
 }
 
 impl Call {
+    /// A place for a call: one that has ended.
+    pub const NONE: Call = Call {
+        server: Entity::ZERO,
+        peer: Peer::NONE,
+        outgoing: Outgoing::NONE,
+        deadline: Time::NEVER,
+        limit: Time::NEVER,
+        state: State::Processing { collecting: false },
+        flags: Flags {
+            found: Found::Certain,
+            multicast: false,
+            streamed: false,
+            accepted: false,
+            resend_all: false,
+            lossy: false,
+            locating: false,
+        },
+    };
+
     /// The state, for tracing and for people.
     pub const fn state(&self) -> State {
         self.state

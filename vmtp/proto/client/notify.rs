@@ -140,7 +140,7 @@ impl Call {
             {
                 // The run starts anew at its first unanswered Request.
                 self.outgoing.heard();
-                step.event = Event::ResendAfter(client.expected.minus(1));
+                step.event = Event::RestartRun;
             }
             Some(ResponseCode::MsgtransOverflow) => {
                 client.limit = (client.limit / 2).max(1);

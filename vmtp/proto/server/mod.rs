@@ -183,8 +183,6 @@ pub struct Step {
     pub release_retained: bool,
     /// The Response before is to be kept for the run: its segment stays with this.
     pub retain: Option<Retained>,
-    /// The segment of the Response (or forwarded Request) is not needed any more.
-    pub release: bool,
     /// What becomes of the packet.
     pub keep: Keep,
     /// Octets from the start of the message's segment to the start of the packet's group, if it is
@@ -194,6 +192,9 @@ pub struct Step {
     pub burst: Option<Burst>,
     /// Whom `burst` is for.
     pub to: To,
+    /// The segment of the Response (or forwarded Request) is not needed any more, once the burst
+    /// is out.
+    pub release: bool,
     /// A Notify to send to the record's peer.
     pub notify: Option<NotifyVmtpClient>,
     /// It is to go as NotifyRemoteVmtpClient: the peer forwarded the Request.
@@ -216,11 +217,11 @@ impl Step {
         aborted: false,
         release_retained: false,
         retain: None,
-        release: false,
         keep: Keep::Drop(Drop::Duplicate),
         group_offset: 0,
         burst: None,
         to: To::Peer,
+        release: false,
         notify: None,
         notify_remote: false,
         round_trip: None,
@@ -299,6 +300,11 @@ impl Remote {
     /// Whether a Request is being received (the RFC's ReceivingRequest).
     pub const fn is_receiving(&self) -> bool {
         self.incoming.is_some() && !self.incoming.is_complete()
+    }
+
+    /// Whether packets of a Request are kept that was not handed over yet.
+    pub const fn holds_packets(&self) -> bool {
+        self.incoming.is_some()
     }
 
     /// Whether a Probe of the Client is under way (figure 5-1, AwaitingResponse to Probe).

@@ -444,7 +444,7 @@ impl Remote {
             groups: self.incoming.groups(),
             segment_octets: self.incoming.segment_octets(),
             message_delivery: self.flags.incoming_masked.then(|| self.incoming.held()),
-            queued: self.state == State::Processing,
+            queued: self.is_occupied(),
             control: self.incoming_control,
             datagram: self.flags.incoming_datagram,
             multicast: self.flags.incoming_multicast,
@@ -460,6 +460,12 @@ impl Remote {
             self.accept(&arrival, cx, step);
         }
         step.event = Event::Request(arrival);
+    }
+
+    /// Whether a complete Request of the run has to wait: for the one in progress, for its Response
+    /// to leave, or behind others.
+    fn is_occupied(&self) -> bool {
+        self.state == State::Processing || self.queued != 0 || self.flags.response_held
     }
 
     /// A queued Request of the run, oldest first, goes to the server after [`Event::Next`].

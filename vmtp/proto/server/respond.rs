@@ -206,7 +206,12 @@ impl Remote {
     /// The Response leaves; what is kept of it depends on what it is (5.6.2).
     pub(super) fn send_response(&mut self, cx: &Context, step: &mut Step) {
         let ends = self.ends();
-        let window = cx.timing.window;
+        // What is not kept goes out at once.
+        let window = if self.flags.idempotent {
+            u16::MAX
+        } else {
+            cx.timing.window
+        };
         step.burst = self.outgoing.advance(&ends, window, cx.now);
         step.to = self.response_to();
         self.flags.response_held = false;
