@@ -129,14 +129,15 @@ impl<F: ProcFile> Reader<F> {
             self.at = 0;
             self.items = Some(F::items(self.state)?);
         }
+        // Behind the last item `item` stays empty.
         while self.at < position {
             self.item = self.items.as_mut().and_then(Iterator::next);
             self.at = self.at.saturating_add(1);
             if self.item.is_none() {
-                return Ok(false);
+                break;
             }
         }
-        Ok(true)
+        Ok(position == 0 || self.item.is_some())
     }
 }
 

@@ -75,6 +75,7 @@ impl<T: Recorded> Record<T> {
     #[inline]
     pub fn arm(&self, deadline: u64) {
         let timer = self.timer();
+        let deadline = deadline.max(STOPPED.wrapping_add(1));
         // The exchange orders this store before the load: either `fire`, which stores `queued` before it loads
         // `deadline`, sees this deadline, or the load here sees that nothing is queued.
         timer.deadline.swap(deadline, SeqCst);
