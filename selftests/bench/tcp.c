@@ -17,7 +17,7 @@ static int open_server(void)
 	struct sockaddr_in address = server_address();
 	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) || 
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 1))
 		err(1, "tcp server");
 	return fd;
