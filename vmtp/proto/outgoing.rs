@@ -49,7 +49,12 @@ pub struct Outgoing {
 impl Outgoing {
     /// No message.
     pub const NONE: Outgoing = Outgoing {
-        mcb: Mcb { code: super::wire::Code::from_bits(0), user: [0; 20], message_delivery: 0, segment_size: 0 },
+        mcb: Mcb {
+            code: super::wire::Code::from_bits(0),
+            user: [0; 20],
+            message_delivery: 0,
+            segment_size: 0,
+        },
         control: Control::from_bits(0),
         first: Transaction::from_bits(0),
         groups: 1,
@@ -159,6 +164,10 @@ impl Outgoing {
 
     /// Forgets what the peer has, for another peer or another try from the start.
     pub fn restart(&mut self) {
+        if !self.control.is_response() && self.sent != 0 {
+            // 3.2: transmissions are counted, wherever they went.
+            self.count = self.count.wrapping_add(1) & 7;
+        }
         self.acknowledged = 0;
         self.held = Mask::EMPTY;
         self.sent = 0;
@@ -269,6 +278,14 @@ impl Outgoing {
         true
     }
 
+    /// The peer asks for `group`, which it had: it has forgotten.
+    pub fn reopen(&mut self, group: u16) {
+        if group < self.acknowledged {
+            self.acknowledged = group;
+            self.held = Mask::EMPTY;
+        }
+    }
+
     /// The peer has `delivery` of `group` and all groups before it, and asks for the rest: the
     /// burst of what is missing, or nothing if nothing is. `progress` tells whether the peer has
     /// more than it had.
@@ -281,9 +298,11 @@ impl Outgoing {
         }
         let mut progress = group > self.acknowledged && self.acknowledge(group.saturating_sub(1));
         let blocks = blocks_to_send(&self.header(ends), self.groups, group);
-        let held = self.held.union(delivery.intersect(blocks));
-        progress |= held != self.held;
-        self.held = held;
+        // All that the peer does not name is asked for, also what it had before it forgot (4.8).
+        let held = delivery.intersect(blocks);
+        let ever = self.held.union(held);
+        progress |= ever != self.held;
+        self.held = ever;
         if progress {
             self.transmissions = 0;
         }

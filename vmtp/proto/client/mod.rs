@@ -46,8 +46,12 @@ pub struct Client {
     /// Calls started and not finished.
     open: u16,
     /// Calls of the run that may be outstanding at the server.
-    limit: u16,
+    limit: u8,
     run: Run,
+    /// A gap in the Responses was reported, and nothing came in sequence since.
+    gap_told: bool,
+    /// The server had no room for the run: calls that are to be sent again wait until others end.
+    overflow: bool,
     /// The Transaction of the next message's first group.
     next: Transaction,
     /// The Transaction that the next consecutive Response answers.
@@ -313,8 +317,10 @@ impl Client {
             entity,
             domain,
             open: 0,
-            limit: RUN_LIMIT,
+            limit: RUN_LIMIT as u8,
             run: Run::Closed,
+            gap_told: false,
+            overflow: false,
             next: first,
             expected: first,
         }
@@ -400,7 +406,9 @@ impl Client {
         self.run = if more { Run::Open } else { Run::Closed };
         if self.open == 0 {
             self.expected = first;
-            self.limit = RUN_LIMIT;
+            self.limit = RUN_LIMIT as u8;
+            self.gap_told = false;
+            self.overflow = false;
         }
         let one_at_a_time = cx.timing.no_streaming && streamed;
         if datagram {
@@ -408,7 +416,7 @@ impl Client {
                 self.expected = self.next;
             }
         } else {
-            let held = self.open >= self.limit || (one_at_a_time && self.open != 0);
+            let held = self.open >= u16::from(self.limit) || (one_at_a_time && self.open != 0);
             self.open = self.open.saturating_add(1);
             if held {
                 call.state = State::Held;
@@ -444,12 +452,25 @@ impl Client {
         }
         call.state = State::Processing { collecting };
         call.deadline = Time::NEVER;
+        if call.is_datagram() {
+            // It was never counted.
+            return;
+        }
+        self.gap_told = false;
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
             self.expected = self.next;
         } else if call.outgoing.first() == self.expected {
             self.expected = call.following();
         }
+    }
+
+    /// The same of a call that failed. Its run is broken: the next call starts another.
+    fn failed_at(&mut self, call: &mut Call) {
+        if call.flags.streamed {
+            self.run = Run::Closed;
+        }
+        self.finished(call, false);
     }
 
     /// Tells the Client the first Transaction of its oldest open call, after one has ended while
@@ -549,6 +570,10 @@ impl Call {
         self.transaction().plus(skip)
     }
 
+    fn is_datagram(&self) -> bool {
+        self.outgoing.mcb().code.has(Code::DGM)
+    }
+
     /// The message leaves its run and goes as one of its own.
     fn stand_alone(&mut self) {
         let control = self.outgoing.control().without(Control::NSR | Control::NER);
@@ -559,14 +584,15 @@ impl Call {
     fn begin(&mut self, client: &mut Client, cx: &Context, step: &mut Step) {
         let control = self.outgoing.control().with_gap(cx.timing.receive_gap);
         self.outgoing.set_control(control);
-        let window = if self.flags.streamed || self.outgoing.groups() > 1 {
-            cx.timing.window
+        let window = if self.is_datagram() {
+            // Nobody acknowledges it.
+            u16::MAX
         } else {
-            1
+            cx.timing.window
         };
         let ends = client.ends(self);
         step.burst = self.outgoing.advance(&ends, window, cx.now);
-        if self.outgoing.mcb().code.has(Code::DGM) {
+        if self.is_datagram() {
             self.state = State::Processing { collecting: false };
             self.deadline = Time::NEVER;
             return;
@@ -619,7 +645,7 @@ impl Call {
         self.flags.locating = false;
         match self.state {
             State::Locating => {
-                client.finished(self, false);
+                client.failed_at(self);
                 Step {
                     event: Event::Finished(ResponseCode::NonexistentEntity),
                     ..Step::NOTHING

@@ -2,21 +2,31 @@
 
 //! NotifyVmtpClient of RFC 1045, 4.8: the server's manager tells what became of a Request.
 
-use super::{Call, Client, Drop, Event, Found, State, Step};
+use super::{Call, Client, Drop, Event, Found, State, Step, RUN_LIMIT};
 use crate::proto::context::Context;
 use crate::proto::path::GroupFate;
 use crate::proto::wire::{Control, NotifyVmtpClient, ResponseCode, Transaction};
 
+/// Transactions between a call of a run and the oldest that was outstanding with it, at most.
+const RUN_SPAN: i32 = 256 * RUN_LIMIT as i32;
+
 impl Call {
-    /// Whether a NotifyVmtpClient with this Transaction is about this call. RETRY_ALL,
-    /// MSGTRANS_OVERFLOW and NO_RUN_RECORD name the last group the server has, which may be the one
-    /// before the call's first.
+    /// Whether a NotifyVmtpClient with this Transaction is about this call: of several, the oldest.
+    /// RETRY_ALL and MSGTRANS_OVERFLOW name the last group the server has, which may be of an
+    /// earlier call that has ended.
     pub fn is_notified_by(&self, notify: &NotifyVmtpClient) -> bool {
+        if self.state != State::AwaitingResponse {
+            return false;
+        }
         if self.outgoing.group_of(notify.transaction).is_some() {
             return true;
         }
         match ResponseCode::from_bits(notify.code.bits()) {
-            Some(ResponseCode::RetryAll) => self.is_just_after(notify.transaction),
+            Some(ResponseCode::RetryAll | ResponseCode::MsgtransOverflow) => {
+                let distance = self.outgoing.first().since(notify.transaction);
+                self.is_just_after(notify.transaction)
+                    || (self.flags.streamed && (1..=RUN_SPAN).contains(&distance))
+            }
             _ => false,
         }
     }
@@ -38,6 +48,14 @@ impl Call {
         let ends = client.ends(self);
         let window = cx.timing.window;
         let code = ResponseCode::from_bits(notify.code.bits());
+        let again = matches!(
+            code,
+            Some(ResponseCode::Retry | ResponseCode::RetryAll | ResponseCode::NoRunRecord)
+        );
+        if again && self.flags.resend_all {
+            // The server was busy: all of it goes again, but not at once.
+            return Step::dropped(Drop::Unwanted);
+        }
         if let Some(group) = group.filter(|_| notify.control.pg_count() != 0) {
             // 4.8: acknowledges previous packet groups.
             self.outgoing.acknowledge(group.saturating_sub(1));
@@ -77,7 +95,7 @@ impl Call {
                         let missing = copy.missing(&ends, group, notify.delivery, cx.now);
                         missing.burst
                     } else {
-                        self.outgoing.heard();
+                        self.outgoing.reopen(group);
                         self.outgoing
                             .missing(&ends, group, notify.delivery, cx.now)
                             .burst
@@ -85,28 +103,36 @@ impl Call {
                     if step.burst.is_none() && !self.flags.multicast {
                         step.burst = self.outgoing.advance(&ends, window, cx.now);
                     }
+                    self.outgoing.heard();
                 }
                 self.wait(cx, self.response_time(cx));
             }
             Some(ResponseCode::RetryAll) => {
                 step.sent = Some(GroupFate::Lossy);
-                self.outgoing.heard();
-                if self.flags.streamed || group.is_some() {
-                    step.burst = self.outgoing.resume(&ends, group, window, cx.now);
-                    if self.flags.streamed {
-                        step.event = Event::ResendAfter(self.transaction());
-                    }
-                } else {
-                    step.burst = self.outgoing.resume(&ends, None, window, cx.now);
+                client.overflow = false;
+                if group.is_none() && !self.is_just_after(notify.transaction) {
+                    // The server waits for a call that has failed: it never comes.
+                    step.event = Event::RestartRun;
+                    return step;
                 }
+                // 4.8: one group is sent again whole; of several, those after the one named.
+                let alone = !self.flags.streamed && self.outgoing.groups() == 1;
+                let after = group.filter(|_| !alone);
+                step.burst = self.outgoing.resume(&ends, after, window, cx.now);
+                if self.flags.streamed {
+                    step.event = Event::ResendAfter(self.transaction());
+                }
+                self.outgoing.heard();
                 self.wait(cx, self.response_time(cx));
             }
             Some(ResponseCode::Busy) => {
                 if self.limit.has_come(cx.now) {
-                    client.finished(self, false);
+                    client.failed_at(self);
                     step.event = Event::Finished(ResponseCode::UserTimeout);
                     return step;
                 }
+                // What the server had of it is gone.
+                self.outgoing.restart();
                 self.flags.resend_all = true;
                 self.flags.accepted = false;
                 self.outgoing.heard();
@@ -120,7 +146,7 @@ impl Call {
             Some(ResponseCode::StreamingNotSupported) => {
                 if self.outgoing.groups() > 1 {
                     // The message cannot be sent in one group.
-                    client.finished(self, false);
+                    client.failed_at(self);
                     step.event = Event::Finished(ResponseCode::StreamingNotSupported);
                     return step;
                 }
@@ -131,7 +157,7 @@ impl Call {
                     step.burst = self.outgoing.advance(&ends, 1, cx.now);
                     self.wait(cx, self.response_time(cx));
                 } else {
-                    client.finished(self, false);
+                    client.failed_at(self);
                     step.event = Event::Finished(ResponseCode::StreamingNotSupported);
                 }
             }
@@ -140,12 +166,23 @@ impl Call {
             {
                 // The run starts anew at its first unanswered Request.
                 self.outgoing.heard();
+                client.overflow = false;
                 step.event = Event::RestartRun;
             }
             Some(ResponseCode::MsgtransOverflow) => {
-                client.limit = (client.limit / 2).max(1);
+                // 2.11: fewer are outstanding from now on; those after the one named wait.
+                let outstanding = u8::try_from(client.open).unwrap_or(u8::MAX);
+                client.limit = (client.limit.min(outstanding) / 2).max(1);
+                client.overflow = true;
                 self.outgoing.heard();
-                self.flags.resend_all = true;
+                if let Some(group) = group {
+                    self.outgoing.acknowledge(group);
+                } else {
+                    self.outgoing.restart();
+                    self.outgoing.heard();
+                    self.flags.resend_all = true;
+                }
+                step.event = Event::ResendAfter(self.transaction());
                 self.wait(cx, self.response_time(cx));
             }
             Some(ResponseCode::NonexistentEntity)
@@ -160,7 +197,7 @@ impl Call {
             }
             // Codes that mean nothing here end the transaction as well (4.8).
             _ => {
-                client.finished(self, false);
+                client.failed_at(self);
                 step.event = Event::Finished(code.unwrap_or(ResponseCode::VmtpError));
             }
         }

@@ -98,7 +98,7 @@ impl Call {
         }
         if control.has(Control::NSR) || control.has(Control::NER) || control.has(Control::CMG) {
             if !cx.policy.streaming {
-                client.finished(self, false);
+                client.failed_at(self);
                 return Step {
                     notify: Some(notify(
                         header,
@@ -133,14 +133,19 @@ impl Call {
             self.first_transaction()
         };
         if self.flags.streamed && covers_from.since(client.expected) > 0 {
-            // 2.11, 4.7.1: Responses are taken in sequence.
+            // 2.11, 4.7.1: Responses are taken in sequence. A gap is told once, and again to a
+            // server that repeats itself.
+            let tell = !client.gap_told || control.has(Control::APG);
+            client.gap_told = true;
             return Step {
-                notify: Some(notify(
-                    header,
-                    client.expected.minus(1),
-                    Mask::EMPTY,
-                    ResponseCode::RetryAll,
-                )),
+                notify: tell.then(|| {
+                    notify(
+                        header,
+                        client.expected.minus(1),
+                        Mask::EMPTY,
+                        ResponseCode::RetryAll,
+                    )
+                }),
                 ..Step::dropped(Drop::OutOfSequence)
             };
         }
@@ -182,7 +187,12 @@ impl Call {
             step.keep = Keep::Drop(reason);
             self.enter_receiving();
             self.answer_header_only(reply, header, &mut step);
-            reply.deadline = cx.now.plus(cx.timing.packet_gap);
+            let gap = cx.timing.packet_gap;
+            reply.deadline = cx.now.plus(match step.notify {
+                // What was asked for takes a round trip to come.
+                Some(_) => cx.timing.round_trip.at_least(gap),
+                None => gap,
+            });
             return step;
         };
         if !group_complete {

@@ -18,7 +18,7 @@ impl Client {
         if matches!(call.state, State::Processing { .. }) {
             return Step::NOTHING;
         }
-        self.finished(call, false);
+        self.failed_at(call);
         Step {
             event: Event::Finished(code),
             ..Step::NOTHING
@@ -27,7 +27,11 @@ impl Client {
 
     /// Whether a held call of the run may go out now. `no_streaming` as the path tells.
     pub fn may_send(&self, call: &Call, outstanding: u16, no_streaming: bool) -> bool {
-        let limit = if no_streaming { 1 } else { self.limit };
+        let limit = if no_streaming {
+            1
+        } else {
+            u16::from(self.limit)
+        };
         call.state == State::Held && outstanding < limit
     }
 }
@@ -66,7 +70,14 @@ impl Call {
                 true
             }
         };
-        if unsent || self.transaction().since(after) <= 0 {
+        if unsent || self.flags.resend_all || self.transaction().since(after) <= 0 {
+            return step;
+        }
+        if client.overflow {
+            // It goes out again when there is room.
+            self.outgoing.restart();
+            self.state = State::Held;
+            self.deadline = self.limit;
             return step;
         }
         if first {
@@ -76,6 +87,7 @@ impl Call {
         let ends = client.ends(self);
         let group = self.outgoing.group_of(after);
         step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx.now);
+        self.outgoing.heard();
         self.wait(cx, self.response_time(cx));
         step
     }

@@ -36,7 +36,8 @@ impl Call {
                     Some(self.outgoing.repeat(&ends, true, cx.now))
                 };
                 self.wait(cx, self.retry_wait(cx));
-                let silent = self.outgoing.transmissions() == LOCATE_AFTER.saturating_add(1);
+                let silence = LOCATE_AFTER.min(cx.policy.retries).saturating_add(1);
+                let silent = self.outgoing.transmissions() == silence;
                 let guessed = self.flags.found == Found::Guessed && !self.flags.multicast;
                 if silent && guessed && !self.flags.accepted && !self.flags.locating {
                     self.flags.locating = true;
@@ -53,7 +54,7 @@ impl Call {
     }
 
     fn give_up(&mut self, client: &mut Client, code: ResponseCode) -> Step {
-        client.finished(self, false);
+        client.failed_at(self);
         Step {
             event: Event::Finished(code),
             ..Step::NOTHING
@@ -75,10 +76,13 @@ impl Call {
         } else {
             reply.incoming.retries() >= cx.policy.retries
         };
-        if reply.no_retransmission || exhausted {
+        // Blocks of an idempotent Response are never asked for; of a group's further ones, neither
+        // is the Request sent again.
+        let further = idempotent && self.state != State::ReceivingResponse;
+        if reply.no_retransmission || exhausted || further {
             return self.deliver_incomplete(client, reply, step);
         }
-        if idempotent && self.state == State::ReceivingResponse {
+        if idempotent {
             // 4.9 note 1: the Request is sent again, and the server makes the Response anew.
             let ends = client.ends(self);
             step.burst = Some(self.outgoing.repeat(&ends, true, cx.now));
