@@ -35,7 +35,10 @@ impl<C: Counter> Counters<C> {
     pub fn new() -> Result<Self> {
         // SAFETY: no requirements.
         let counters = unsafe { bindings::vmtp_helper_alloc_counters(C::COUNT) };
-        Ok(Self { counters: NonNull::new(counters).ok_or(ENOMEM)?, _names: PhantomData })
+        Ok(Self {
+            counters: NonNull::new(counters).ok_or(ENOMEM)?,
+            _names: PhantomData,
+        })
     }
 
     /// One more. Any context.

@@ -29,7 +29,10 @@ impl SocketName {
     pub fn new(name: &[u8]) -> Self {
         let mut octets = [0; 64];
         let length = name.len().min(octets.len());
-        octets.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
+        octets
+            .iter_mut()
+            .zip(name)
+            .for_each(|(to, from)| *to = *from);
         Self { octets, length }
     }
 }
@@ -91,7 +94,12 @@ pub trait SocketOps: Sized + Send + Sync + 'static {
     }
 
     /// recvmsg: how many octets were given. `flags` are MSG_*, MSG_DONTWAIT included for non-blocking descriptors.
-    fn receive(_sock: &Sock<Self>, _message: &mut Message, _length: usize, _flags: u32) -> Result<usize> {
+    fn receive(
+        _sock: &Sock<Self>,
+        _message: &mut Message,
+        _length: usize,
+        _flags: u32,
+    ) -> Result<usize> {
         Err(Errno::EOPNOTSUPP.into())
     }
 
@@ -102,7 +110,13 @@ pub trait SocketOps: Sized + Send + Sync + 'static {
 
     /// ioctl of this family; `argument` is a number or a user address. ENOIOCTLCMD for unknown ones. `nonblocking` says
     /// whether the descriptor has O_NONBLOCK.
-    fn ioctl(_sock: &Sock<Self>, _command: u32, _argument: usize, _compat: bool, _nonblocking: bool) -> Result<isize> {
+    fn ioctl(
+        _sock: &Sock<Self>,
+        _command: u32,
+        _argument: usize,
+        _compat: bool,
+        _nonblocking: bool,
+    ) -> Result<isize> {
         Err(ENOIOCTLCMD)
     }
 
@@ -112,7 +126,12 @@ pub trait SocketOps: Sized + Send + Sync + 'static {
     }
 
     /// getsockopt of any level but SOL_SOCKET.
-    fn get_option(_sock: &Sock<Self>, _level: i32, _name: i32, _result: &mut OptionResult<'_>) -> Result {
+    fn get_option(
+        _sock: &Sock<Self>,
+        _level: i32,
+        _name: i32,
+        _result: &mut OptionResult<'_>,
+    ) -> Result {
         no_such_option()
     }
 
@@ -166,7 +185,6 @@ impl<T: SocketOps> Sock<T> {
     pub fn to_ref(&self) -> ARef<Self> {
         self.into()
     }
-
 }
 
 impl<T: SocketOps> Deref for Sock<T> {
@@ -229,8 +247,12 @@ impl<T: SocketOps> Family<T> {
             };
             Self::fill_ops(&mut *this.ops.get(), owner);
             let proto = &mut *this.proto.get();
-            for (to, from) in proto.name.iter_mut().zip(T::NAME.to_bytes().iter().take(31)) {
-                *to = *from as _;
+            for (to, from) in proto
+                .name
+                .iter_mut()
+                .zip(T::NAME.to_bytes().iter().take(31))
+            {
+                *to = *from;
             }
             proto.owner = owner;
             proto.obj_size = core::mem::size_of::<Sock<T>>() as u32;
@@ -297,7 +319,13 @@ unsafe extern "C" fn create<T: SocketOps>(
             }
             let storage = T::storage();
             let flags = super::gfp(GFP_KERNEL);
-            let sk = bindings::sk_alloc(net, T::FAMILY as ffi::c_int, flags, storage.proto.get(), kern);
+            let sk = bindings::sk_alloc(
+                net,
+                T::FAMILY as ffi::c_int,
+                flags,
+                storage.proto.get(),
+                kern,
+            );
             if sk.is_null() {
                 return Err(ENOMEM);
             }
@@ -309,7 +337,8 @@ unsafe extern "C" fn create<T: SocketOps>(
             bindings::vmtp_helper_inet_sock_init(sk);
             let part = &raw mut (*sk.cast::<Sock<T>>()).part;
             // The memory behind the inet_sock is ours, aligned as the slab is, and stays until `destruct`.
-            if let Err(error) = T::create(Net::from_raw(net), Sk::from_raw(sk)).__pinned_init(part) {
+            if let Err(error) = T::create(Net::from_raw(net), Sk::from_raw(sk)).__pinned_init(part)
+            {
                 bindings::vmtp_helper_sock_orphan(sk);
                 (*socket).sk = null_mut();
                 bindings::vmtp_helper_sock_put(sk);
@@ -364,7 +393,9 @@ unsafe fn sock<'a, T: SocketOps>(socket: *mut bindings::socket) -> &'a Sock<T> {
 unsafe fn name<'a>(name: *const bindings::sockaddr_unsized, length: ffi::c_int) -> &'a [u8] {
     match usize::try_from(length) {
         // SAFETY: by the caller's promise.
-        Ok(length) if !name.is_null() => unsafe { core::slice::from_raw_parts(name.cast(), length) },
+        Ok(length) if !name.is_null() => unsafe {
+            core::slice::from_raw_parts(name.cast(), length)
+        },
         _ => &[],
     }
 }
@@ -397,7 +428,9 @@ unsafe extern "C" fn getname<T: SocketOps>(
         // SAFETY: called by the socket layer.
         let name = T::name(unsafe { sock(socket) }, peer != 0)?;
         // SAFETY: the socket layer gives a sockaddr_storage, which is longer than 64 octets.
-        unsafe { core::ptr::copy_nonoverlapping(name.octets.as_ptr(), address.cast(), name.length) };
+        unsafe {
+            core::ptr::copy_nonoverlapping(name.octets.as_ptr(), address.cast(), name.length)
+        };
         Ok(name.length as ffi::c_int)
     })
 }
@@ -421,12 +454,20 @@ unsafe extern "C" fn ioctl<T: SocketOps, const COMPAT: bool>(
 ) -> ffi::c_int {
     from_result(|| {
         // SAFETY: called by the socket layer; its file may be missing for a socket of the kernel.
-        let (sock, nonblocking) = unsafe { (sock::<T>(socket), bindings::vmtp_helper_socket_nonblocking(socket)) };
+        let (sock, nonblocking) = unsafe {
+            (
+                sock::<T>(socket),
+                bindings::vmtp_helper_socket_nonblocking(socket),
+            )
+        };
         T::ioctl(sock, command, argument, COMPAT, nonblocking).map(|n| n as ffi::c_int)
     })
 }
 
-unsafe extern "C" fn shutdown<T: SocketOps>(socket: *mut bindings::socket, how: ffi::c_int) -> ffi::c_int {
+unsafe extern "C" fn shutdown<T: SocketOps>(
+    socket: *mut bindings::socket,
+    how: ffi::c_int,
+) -> ffi::c_int {
     from_result(|| {
         let how = match how {
             0 => Shutdown::Receiving,
@@ -446,7 +487,10 @@ unsafe extern "C" fn setsockopt<T: SocketOps>(
     value: bindings::sockptr_t,
     length: ffi::c_uint,
 ) -> ffi::c_int {
-    let value = OptionValue { value, length: length as usize };
+    let value = OptionValue {
+        value,
+        length: length as usize,
+    };
     // SAFETY: called by the socket layer.
     from_result(|| T::set_option(unsafe { sock(socket) }, level, option, &value).map(|()| 0))
 }
@@ -482,6 +526,12 @@ unsafe extern "C" fn recvmsg<T: SocketOps>(
 ) -> ffi::c_int {
     // SAFETY: called by the socket layer; `message` is ours during the call.
     from_result(|| unsafe {
-        T::receive(sock(socket), Message::from_raw(message), length, flags as u32).map(|n| n as ffi::c_int)
+        T::receive(
+            sock(socket),
+            Message::from_raw(message),
+            length,
+            flags as u32,
+        )
+        .map(|n| n as ffi::c_int)
     })
 }

@@ -83,14 +83,18 @@ impl Message {
             return None;
         }
         // SAFETY: by the invariant the name is in kernel memory, at most a sockaddr_storage.
-        Some(unsafe { core::slice::from_raw_parts(self.0.msg_name.cast(), length.min(SOCKADDR_MAX)) })
+        Some(unsafe {
+            core::slice::from_raw_parts(self.0.msg_name.cast(), length.min(SOCKADDR_MAX))
+        })
     }
 
     /// recvmsg: tells the program from whom. Cut by the socket layer to what the program has room for.
     pub fn set_name(&mut self, name: &[u8]) {
         if !self.0.msg_name.is_null() && name.len() <= SOCKADDR_MAX {
             // SAFETY: the socket layer's buffer is a sockaddr_storage at least.
-            unsafe { core::ptr::copy_nonoverlapping(name.as_ptr(), self.0.msg_name.cast(), name.len()) };
+            unsafe {
+                core::ptr::copy_nonoverlapping(name.as_ptr(), self.0.msg_name.cast(), name.len())
+            };
             self.0.msg_namelen = name.len() as ffi::c_int;
         }
     }
@@ -115,7 +119,9 @@ impl Message {
     /// sendmsg: its control messages. A malformed one ends the sequence with EINVAL.
     pub fn controls(&self) -> Controls<'_> {
         // SAFETY: for sendmsg the union holds the kernel's copy.
-        let start = unsafe { self.0.__bindgen_anon_1.msg_control }.cast::<u8>().cast_const();
+        let start = unsafe { self.0.__bindgen_anon_1.msg_control }
+            .cast::<u8>()
+            .cast_const();
         let rest = if start.is_null() || self.0.msg_control_is_user() {
             &[]
         } else {
@@ -129,7 +135,15 @@ impl Message {
     pub fn put_control(&mut self, level: i32, kind: i32, data: &[u8]) -> Result {
         let length = i32::try_from(data.len())?;
         // SAFETY: valid by the invariant; C only reads the data.
-        to_result(unsafe { bindings::put_cmsg(&mut self.0, level, kind, length, data.as_ptr().cast_mut().cast()) })
+        to_result(unsafe {
+            bindings::put_cmsg(
+                &mut self.0,
+                level,
+                kind,
+                length,
+                data.as_ptr().cast_mut().cast(),
+            )
+        })
     }
 
     /// recvmsg: what the socket layer itself tells of a packet (SO_TIMESTAMP, SO_RXQ_OVFL ...). Sleeps.
@@ -164,7 +178,11 @@ impl<'a> Iterator for Controls<'a> {
         // The next one is aligned to a word; the last need not be.
         let next = length.saturating_add(7) & !7;
         self.rest = self.rest.get(next..).unwrap_or(&[]);
-        Some(Ok(Control { level: i32::from_ne_bytes(*level), kind: i32::from_ne_bytes(*kind), data }))
+        Some(Ok(Control {
+            level: i32::from_ne_bytes(*level),
+            kind: i32::from_ne_bytes(*kind),
+            data,
+        }))
     }
 }
 
@@ -204,7 +222,13 @@ impl OptionValue {
         let mut to = MaybeUninit::<T>::uninit();
         // SAFETY: `to` has the room; C copes with user and kernel pointers and says if not all could be read.
         unsafe {
-            if bindings::vmtp_helper_copy_from_sockptr(to.as_mut_ptr().cast(), self.value, 0, size_of::<T>()) != 0 {
+            if bindings::vmtp_helper_copy_from_sockptr(
+                to.as_mut_ptr().cast(),
+                self.value,
+                0,
+                size_of::<T>(),
+            ) != 0
+            {
                 return Err(EFAULT);
             }
             Ok(to.assume_init())
@@ -224,8 +248,11 @@ impl OptionResult<'_> {
         let mut to = MaybeUninit::<T>::uninit();
         // SAFETY: `to` has the room, and `iter_in` is prepared by the socket layer.
         unsafe {
-            let copied =
-                bindings::_copy_from_iter(to.as_mut_ptr().cast(), size_of::<T>(), &raw mut self.0.iter_in);
+            let copied = bindings::_copy_from_iter(
+                to.as_mut_ptr().cast(),
+                size_of::<T>(),
+                &raw mut self.0.iter_in,
+            );
             if copied != size_of::<T>() {
                 return Err(EFAULT);
             }
@@ -238,8 +265,9 @@ impl OptionResult<'_> {
         let room = usize::try_from(self.0.optlen).map_err(|_| EINVAL)?;
         let length = room.min(size_of::<T>());
         // SAFETY: `value` has at least `length` octets, and `iter_out` is prepared by the socket layer.
-        let copied =
-            unsafe { bindings::_copy_to_iter((&raw const *value).cast(), length, &raw mut self.0.iter_out) };
+        let copied = unsafe {
+            bindings::_copy_to_iter((&raw const *value).cast(), length, &raw mut self.0.iter_out)
+        };
         if copied != length {
             return Err(EFAULT);
         }

@@ -44,7 +44,7 @@ impl Net {
     /// Whether the calling process may administer this namespace (CAP_NET_ADMIN). Process context, does not sleep.
     pub fn admin_capable(&self) -> bool {
         // SAFETY: the namespace is alive by the type's invariant.
-        unsafe { bindings::vmtp_helper_net_capable(self.as_raw(), bindings::CAP_NET_ADMIN as _) }
+        unsafe { bindings::vmtp_helper_net_capable(self.as_raw(), bindings::CAP_NET_ADMIN as i32) }
     }
 
     /// A number that no other namespace of this boot has or will have. Any context.

@@ -67,7 +67,8 @@ pub fn link_speed(net: &Net, interface: u32) -> Option<u32> {
         bindings::rtnl_unlock();
         bindings::vmtp_helper_dev_put(device);
         // 0 and all ones are "unknown".
-        (error == 0 && settings.base.speed != 0 && settings.base.speed != u32::MAX).then_some(settings.base.speed)
+        (error == 0 && settings.base.speed != 0 && settings.base.speed != u32::MAX)
+            .then_some(settings.base.speed)
     }
 }
 
@@ -104,8 +105,11 @@ unsafe impl<W: ?Sized> Sync for Watch<W> {}
 impl<W: Watcher> Watch<W> {
     /// Not yet registered.
     pub const fn new() -> Self {
-        // SAFETY: pointers, an optional function, a number: zero is a value.
-        Self { block: UnsafeCell::new(unsafe { core::mem::zeroed() }), _watcher: PhantomData }
+        Self {
+            // SAFETY: pointers, an optional function, a number: zero is a value.
+            block: UnsafeCell::new(unsafe { core::mem::zeroed() }),
+            _watcher: PhantomData,
+        }
     }
 
     /// Reports all changes in all namespaces from now on, and what is there as having come up. Sleeps.
@@ -139,14 +143,20 @@ unsafe extern "C" fn notify<W: Watcher>(
         bindings::netdev_cmd_NETDEV_UP => Change::Up,
         bindings::netdev_cmd_NETDEV_DOWN => Change::Down,
         bindings::netdev_cmd_NETDEV_UNREGISTER => Change::Unregister,
-        bindings::netdev_cmd_NETDEV_CHANGE | bindings::netdev_cmd_NETDEV_CHANGEMTU => Change::Changed,
+        bindings::netdev_cmd_NETDEV_CHANGE | bindings::netdev_cmd_NETDEV_CHANGEMTU => {
+            Change::Changed
+        }
         _ => return 0,
     };
     // SAFETY: the notifier's argument, whose device is alive during the call.
     unsafe {
         let device = bindings::vmtp_helper_netdev_notifier_info(info);
         let net = Net::from_raw(bindings::vmtp_helper_netdev_net(device));
-        W::changed(net, bindings::vmtp_helper_netdev_ifindex(device) as u32, change);
+        W::changed(
+            net,
+            bindings::vmtp_helper_netdev_ifindex(device) as u32,
+            change,
+        );
     }
     0
 }

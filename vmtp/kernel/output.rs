@@ -107,7 +107,11 @@ pub fn output(
         ip.cast::<u8>().write(0x45);
         (*ip).tos = options.tos;
         (*ip).frag_off = if dont_fragment { DF.to_be() } else { 0 };
-        (*ip).ttl = if options.ttl == 0 { route.ttl() } else { options.ttl };
+        (*ip).ttl = if options.ttl == 0 {
+            route.ttl()
+        } else {
+            options.ttl
+        };
         (*ip).protocol = options.protocol;
         (*ip).__bindgen_anon_1.addrs.saddr = super::to_be32(route.source());
         (*ip).__bindgen_anon_1.addrs.daddr = super::to_be32(route.destination());

@@ -33,14 +33,20 @@ unsafe impl Sync for Pages {}
 impl Pages {
     /// Nothing; it allocates nothing.
     pub const fn new() -> Self {
-        Self { pages: core::ptr::null_mut(), count: 0, length: 0 }
+        Self {
+            pages: core::ptr::null_mut(),
+            count: 0,
+            length: 0,
+        }
     }
 
     /// Copies `length` octets from user memory, charged to the calling task's memory group. EFAULT, ENOMEM. Sleeps.
     pub fn from_iter(from: &mut IovIterSource<'_>, length: usize) -> Result<Self> {
         Self::fill(length, GFP_KERNEL_ACCOUNT, |room| {
             let size = room.len();
-            (from.copy_from_iter_raw(room).len() == size).then_some(()).ok_or(EFAULT)
+            (from.copy_from_iter_raw(room).len() == size)
+                .then_some(())
+                .ok_or(EFAULT)
         })
     }
 
@@ -49,7 +55,9 @@ impl Pages {
         Self::fill(from.len(), flags, |room| {
             let (part, rest) = from.split_at_checked(room.len()).ok_or(EINVAL)?;
             // SAFETY: both have the same length and do not overlap.
-            unsafe { core::ptr::copy_nonoverlapping(part.as_ptr(), room.as_mut_ptr().cast(), part.len()) };
+            unsafe {
+                core::ptr::copy_nonoverlapping(part.as_ptr(), room.as_mut_ptr().cast(), part.len())
+            };
             from = rest;
             Ok(())
         })
@@ -57,14 +65,19 @@ impl Pages {
 
     /// Page by page; `write` initialises all that it is given.
     // Not a KVec: its generic code would be compiled here with overflow checks that panic.
-    fn fill(length: usize, flags: Flags, mut write: impl FnMut(&mut [MaybeUninit<u8>]) -> Result) -> Result<Self> {
+    fn fill(
+        length: usize,
+        flags: Flags,
+        mut write: impl FnMut(&mut [MaybeUninit<u8>]) -> Result,
+    ) -> Result<Self> {
         let mut this = Self::new();
         if length == 0 {
             return Ok(this);
         }
         let flags = super::gfp(flags);
+        let count = length.div_ceil(PAGE);
         // SAFETY: no requirements.
-        this.pages = unsafe { bindings::vmtp_helper_kmalloc_words(length.div_ceil(PAGE), flags) }.cast();
+        this.pages = unsafe { bindings::vmtp_helper_kmalloc_words(count, flags) }.cast();
         if this.pages.is_null() {
             return Err(ENOMEM);
         }
@@ -81,7 +94,10 @@ impl Pages {
             this.count = this.count.wrapping_add(1);
             // SAFETY: a page has PAGE octets, `size` is not more, and nobody else has it.
             write(unsafe {
-                core::slice::from_raw_parts_mut(bindings::vmtp_helper_page_address(page).cast(), size)
+                core::slice::from_raw_parts_mut(
+                    bindings::vmtp_helper_page_address(page).cast(),
+                    size,
+                )
             })?;
             // INVARIANT: just written.
             this.length = this.length.wrapping_add(size);
@@ -95,7 +111,8 @@ impl Pages {
             return None;
         }
         // SAFETY: in range, and a page of our own.
-        Some(unsafe { bindings::vmtp_helper_page_address(*self.pages.add(index)) }.cast_const().cast())
+        let page = unsafe { bindings::vmtp_helper_page_address(*self.pages.add(index)) };
+        Some(page.cast_const().cast())
     }
 
     /// How many octets.
@@ -109,7 +126,12 @@ impl Pages {
     }
 
     /// Shows `length` octets from `offset` on in pieces, in order. EINVAL beyond the end. Any context.
-    pub fn for_each_piece(&self, offset: usize, length: usize, mut piece: impl FnMut(&[u8])) -> Result {
+    pub fn for_each_piece(
+        &self,
+        offset: usize,
+        length: usize,
+        mut piece: impl FnMut(&[u8]),
+    ) -> Result {
         if offset.checked_add(length).ok_or(EINVAL)? > self.length {
             return Err(EINVAL);
         }
@@ -141,7 +163,9 @@ impl Pages {
     /// Copies to user memory. EFAULT if that is not writable. Sleeps.
     pub fn copy_to_iter(&self, offset: usize, to: &mut IovIterDest<'_>, length: usize) -> Result {
         let mut whole = true;
-        self.for_each_piece(offset, length, |piece| whole = whole && to.copy_to_iter(piece) == piece.len())?;
+        self.for_each_piece(offset, length, |piece| {
+            whole = whole && to.copy_to_iter(piece) == piece.len()
+        })?;
         whole.then_some(()).ok_or(EFAULT)
     }
 }

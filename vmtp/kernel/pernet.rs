@@ -87,7 +87,11 @@ impl<T: NetState> PerNet<T> {
         }
         // SAFETY: the namespace is alive and `id` was given by register_pernet_subsys, so the array has the entry;
         // the slot is freed only after the namespace's or the module's end, when no `&Net` can come here any more.
-        unsafe { bindings::vmtp_helper_net_generic(net.as_raw(), id).cast::<Slot<T>>().as_ref() }
+        unsafe {
+            bindings::vmtp_helper_net_generic(net.as_raw(), id)
+                .cast::<Slot<T>>()
+                .as_ref()
+        }
     }
 
     /// The namespace's value; `None` before its set-up and after its tear-down. Any context.
@@ -106,7 +110,13 @@ impl<T: NetState> PerNet<T> {
     pub fn get_ref(net: &Net) -> Option<StateRef<T>> {
         let slot = Self::slot(net)?;
         slot.references
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| if n == 0 { None } else { n.checked_add(1) })
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+                if n == 0 {
+                    None
+                } else {
+                    n.checked_add(1)
+                }
+            })
             .ok()?;
         // INVARIANT: one count is now ours.
         Some(StateRef(NonNull::from(slot)))
@@ -155,7 +165,9 @@ impl<T: NetState> Deref for StateRef<T> {
 impl<T: NetState> Clone for StateRef<T> {
     fn clone(&self) -> Self {
         // SAFETY: by the invariant the slot is there.
-        unsafe { self.0.as_ref() }.references.fetch_add(1, Ordering::Relaxed);
+        unsafe { self.0.as_ref() }
+            .references
+            .fetch_add(1, Ordering::Relaxed);
         // INVARIANT: one more count.
         Self(self.0)
     }
@@ -165,7 +177,9 @@ impl<T: NetState> Drop for StateRef<T> {
     fn drop(&mut self) {
         // Never the last: the slot's own count is given up by `exit` alone.
         // SAFETY: by the invariant the slot is there.
-        unsafe { self.0.as_ref() }.references.fetch_sub(1, Ordering::Release);
+        unsafe { self.0.as_ref() }
+            .references
+            .fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -175,7 +189,8 @@ unsafe extern "C" fn init<T: NetState>(net: *mut bindings::net) -> ffi::c_int {
         let net = unsafe { Net::from_raw(net) };
         // SAFETY: the slot was allocated, with its size, just before this call, and nobody else has it.
         let slot = unsafe {
-            bindings::vmtp_helper_net_generic(net.as_raw(), *T::storage().id.get()).cast::<Slot<T>>()
+            bindings::vmtp_helper_net_generic(net.as_raw(), *T::storage().id.get())
+                .cast::<Slot<T>>()
         };
         // SAFETY: the memory is free, aligned and stays where it is until `exit`.
         unsafe { T::init(net).__pinned_init((&raw mut (*slot).value).cast::<T>()) }?;
@@ -196,14 +211,23 @@ unsafe extern "C" fn pre_exit<T: NetState>(net: *mut bindings::net) {
 unsafe extern "C" fn exit<T: NetState>(net: *mut bindings::net) {
     // SAFETY: the C side calls with a namespace that was set up.
     let net = unsafe { Net::from_raw(net) };
-    let Some(slot) = PerNet::<T>::slot(net) else { return };
+    let Some(slot) = PerNet::<T>::slot(net) else {
+        return;
+    };
     let mut waited = 0u32;
-    while slot.references.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Acquire).is_err() {
+    while slot
+        .references
+        .compare_exchange(1, 0, Ordering::AcqRel, Ordering::Acquire)
+        .is_err()
+    {
         // SAFETY: process context.
         unsafe { bindings::msleep(1) };
         waited = waited.wrapping_add(1);
         if waited % 8192 == 0 {
-            kernel::pr_warn!("a network namespace waits for {} records\n", slot.references.load(Ordering::Relaxed));
+            kernel::pr_warn!(
+                "a network namespace waits for {} records\n",
+                slot.references.load(Ordering::Relaxed)
+            );
         }
     }
     fence(Ordering::Acquire);

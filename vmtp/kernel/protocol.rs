@@ -97,7 +97,12 @@ impl<R: Receiver> Drop for Registration<R> {
 
 unsafe extern "C" fn receive<R: Receiver>(skb: *mut bindings::sk_buff) -> ffi::c_int {
     // SAFETY: IP gives the sk_buff away, with its device set.
-    let (net, skb) = unsafe { (Net::from_raw(bindings::vmtp_helper_skb_dev_net(skb)), Skb::from_raw(skb)) };
+    let (net, skb) = unsafe {
+        (
+            Net::from_raw(bindings::vmtp_helper_skb_dev_net(skb)),
+            Skb::from_raw(skb),
+        )
+    };
     R::receive(net, skb);
     // A negative value would send the packet through IP again as another protocol.
     0
@@ -118,8 +123,12 @@ unsafe extern "C" fn error<R: Receiver>(skb: *mut bindings::sk_buff, info: u32) 
         }
         let linear = ((*skb).len as usize).wrapping_sub((*skb).data_len as usize);
         let data = core::slice::from_raw_parts((*skb).data.cast_const(), linear);
-        let (Some(header), Some(first)) = (data.first_chunk::<IP>(), data.first()) else { return 0 };
-        let Some(quoted) = data.get(usize::from(first & 15).wrapping_mul(4)..) else { return 0 };
+        let (Some(header), Some(first)) = (data.first_chunk::<IP>(), data.first()) else {
+            return 0;
+        };
+        let Some(quoted) = data.get(usize::from(first & 15).wrapping_mul(4)..) else {
+            return 0;
+        };
         let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
         R::error(
             net,

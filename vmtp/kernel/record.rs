@@ -79,6 +79,7 @@ pub(super) const REMOVED: u32 = 2;
 
 impl<T: Recorded> Record<T> {
     /// Makes a record in place. With GFP_ATOMIC | __GFP_NOWARN any context, if `value` is.
+    #[allow(clippy::new_ret_no_self)]
     pub fn new<E>(key: T::Key, value: impl PinInit<T, E>, flags: Flags) -> Result<Ref<T>>
     where
         Error: From<E>,

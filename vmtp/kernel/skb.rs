@@ -132,7 +132,8 @@ impl Skb {
     #[inline]
     pub fn tail<const N: usize>(&self) -> Option<[u8; N]> {
         let mut tail = [0; N];
-        self.copy_to_slice(self.len().checked_sub(N)?, &mut tail).ok()?;
+        self.copy_to_slice(self.len().checked_sub(N)?, &mut tail)
+            .ok()?;
         Some(tail)
     }
 
@@ -140,7 +141,9 @@ impl Skb {
     pub fn copy_to_slice(&self, offset: usize, to: &mut [u8]) -> Result {
         let (from, length) = (i32::try_from(offset)?, i32::try_from(to.len())?);
         // SAFETY: `to` has `length` octets; the C side checks the range.
-        to_result(unsafe { bindings::skb_copy_bits(self.as_raw(), from, to.as_mut_ptr().cast(), length) })
+        to_result(unsafe {
+            bindings::skb_copy_bits(self.as_raw(), from, to.as_mut_ptr().cast(), length)
+        })
     }
 
     /// Copies `length` octets from `offset` on to user memory. EFAULT if that is not writable (the iterator is then
@@ -148,13 +151,20 @@ impl Skb {
     pub fn copy_to_iter(&self, offset: usize, to: &mut IovIterDest<'_>, length: usize) -> Result {
         let (from, length) = (i32::try_from(offset)?, i32::try_from(length)?);
         // SAFETY: both are valid; the iov_iter types are one C type.
-        to_result(unsafe { bindings::skb_copy_datagram_iter(self.as_raw(), from, to.as_raw().cast(), length) })
+        to_result(unsafe {
+            bindings::skb_copy_datagram_iter(self.as_raw(), from, to.as_raw().cast(), length)
+        })
     }
 
     /// Shows `length` octets from `offset` on in pieces, in order, whatever the packet is made of. EINVAL if the data
     /// ends before. `piece` must not sleep. Any context.
     #[inline]
-    pub fn for_each_piece(&self, offset: usize, length: usize, mut piece: impl FnMut(&[u8])) -> Result {
+    pub fn for_each_piece(
+        &self,
+        offset: usize,
+        length: usize,
+        mut piece: impl FnMut(&[u8]),
+    ) -> Result {
         let end = offset.checked_add(length).ok_or(EINVAL)?;
         if end > self.len() {
             return Err(EINVAL);
@@ -169,7 +179,14 @@ impl Skb {
     fn for_each_scattered(&self, offset: usize, end: usize, piece: &mut dyn FnMut(&[u8])) {
         let mut state = core::mem::MaybeUninit::<bindings::skb_seq_state>::uninit();
         // SAFETY: the range is inside the packet, which stays borrowed; C initialises the state.
-        unsafe { bindings::skb_prepare_seq_read(self.as_raw(), offset as u32, end as u32, state.as_mut_ptr()) };
+        unsafe {
+            bindings::skb_prepare_seq_read(
+                self.as_raw(),
+                offset as u32,
+                end as u32,
+                state.as_mut_ptr(),
+            )
+        };
         let mut done = 0u32;
         loop {
             let mut data = core::ptr::null();
@@ -190,7 +207,12 @@ impl Skb {
         // SAFETY: of a received packet the network header is there, linear and checked by IP.
         let ip = unsafe { &*bindings::vmtp_helper_ip_hdr(self.as_raw()) };
         // SAFETY: the addresses are plain numbers in a union whose members lie over one another.
-        let (source, destination) = unsafe { (ip.__bindgen_anon_1.addrs.saddr, ip.__bindgen_anon_1.addrs.daddr) };
+        let (source, destination) = unsafe {
+            (
+                ip.__bindgen_anon_1.addrs.saddr,
+                ip.__bindgen_anon_1.addrs.daddr,
+            )
+        };
         IpHeader {
             source: super::from_be32(source),
             destination: super::from_be32(destination),
@@ -273,7 +295,11 @@ impl Skb {
     #[inline]
     pub fn set_note(&mut self, note: [u64; 4]) {
         // SAFETY: `cb` has 48 octets, aligned to 8, and belongs to the packet's owner.
-        unsafe { (&raw mut (*self.as_raw()).cb).cast::<[u64; 4]>().write(note) };
+        unsafe {
+            (&raw mut (*self.as_raw()).cb)
+                .cast::<[u64; 4]>()
+                .write(note)
+        };
     }
 
     /// What [`Skb::set_note`] left.
@@ -297,7 +323,7 @@ impl Skb {
     /// Throws it away. Any context.
     pub fn discard(self, reason: DropReason) {
         // SAFETY: our reference is given up.
-        unsafe { bindings::vmtp_helper_kfree_skb_reason(self.into_raw(), reason as _) };
+        unsafe { bindings::vmtp_helper_kfree_skb_reason(self.into_raw(), reason as u32) };
     }
 }
 
@@ -308,4 +334,5 @@ impl Drop for Skb {
     }
 }
 
-const _: () = assert!(core::mem::size_of::<bindings::iov_iter>() == core::mem::size_of::<k::iov_iter>());
+const _: () =
+    assert!(core::mem::size_of::<bindings::iov_iter>() == core::mem::size_of::<k::iov_iter>());

@@ -19,7 +19,10 @@ impl Skb {
     /// An empty packet for `route` that can take `capacity` octets of IP payload. With GFP_ATOMIC any context.
     pub fn for_output(route: &Route, capacity: usize, flags: Flags) -> Result<Self> {
         let head = route.headroom().checked_add(IP_HEADER).ok_or(EINVAL)?;
-        let size = head.checked_add(capacity).and_then(|n| n.checked_add(route.tailroom())).ok_or(EINVAL)?;
+        let size = head
+            .checked_add(capacity)
+            .and_then(|n| n.checked_add(route.tailroom()))
+            .ok_or(EINVAL)?;
         let (size, head) = (u32::try_from(size)?, i32::try_from(head)?);
         // SAFETY: no requirements.
         let skb = unsafe { bindings::vmtp_helper_alloc_skb(size, super::gfp(flags)) };
@@ -60,7 +63,9 @@ impl Skb {
     pub fn append(&mut self, octets: &[u8]) -> Result {
         let to = self.extend(octets.len())?;
         // SAFETY: both have `octets.len()` octets and do not overlap.
-        unsafe { core::ptr::copy_nonoverlapping(octets.as_ptr(), to.as_mut_ptr().cast(), octets.len()) };
+        unsafe {
+            core::ptr::copy_nonoverlapping(octets.as_ptr(), to.as_mut_ptr().cast(), octets.len())
+        };
         Ok(())
     }
 

@@ -159,12 +159,16 @@ impl Sk {
     pub fn is_shut_down(&self) -> (bool, bool) {
         // SAFETY: valid by the invariant.
         let how = unsafe { bindings::vmtp_helper_sk_shutdown(self.as_raw()) };
-        (how & bindings::RCV_SHUTDOWN != 0, how & bindings::SEND_SHUTDOWN != 0)
+        (
+            how & bindings::RCV_SHUTDOWN != 0,
+            how & bindings::SEND_SHUTDOWN != 0,
+        )
     }
 
     /// Closes directions for good and wakes everyone. Call with the socket locked. Any context.
     pub fn shut_down(&self, receiving: bool, sending: bool) {
-        let how = if receiving { bindings::RCV_SHUTDOWN } else { 0 } | if sending { bindings::SEND_SHUTDOWN } else { 0 };
+        let how = if receiving { bindings::RCV_SHUTDOWN } else { 0 }
+            | if sending { bindings::SEND_SHUTDOWN } else { 0 };
         // SAFETY: valid by the invariant.
         unsafe { bindings::vmtp_helper_sk_add_shutdown(self.as_raw(), how) };
         self.state_change();
@@ -193,9 +197,22 @@ impl Sk {
 
     /// Waits where [`Sk::data_ready`] and its like wake, see [`wait::wait_on`]. `events` are the EPOLL* bits of
     /// interest. Sleeps.
-    pub fn wait<R>(&self, events: u32, timeout: Option<u64>, condition: impl FnMut() -> Option<R>) -> Wait<R> {
+    pub fn wait<R>(
+        &self,
+        events: u32,
+        timeout: Option<u64>,
+        condition: impl FnMut() -> Option<R>,
+    ) -> Wait<R> {
         // SAFETY: the queue is part of the `struct socket`, which the calling system call holds.
-        unsafe { wait::wait_on(bindings::vmtp_helper_sk_sleep(self.as_raw()), false, events, timeout, condition) }
+        unsafe {
+            wait::wait_on(
+                bindings::vmtp_helper_sk_sleep(self.as_raw()),
+                false,
+                events,
+                timeout,
+                condition,
+            )
+        }
     }
 
     /// A counted reference to it. Any context.

@@ -41,11 +41,18 @@ impl<const N: usize> Sysctls<N> {
     /// Makes the files in `path`, for instance `c"net/vmtp"`, writable by the namespace's administrator. Sleeps. The
     /// result must be dropped before the namespace goes: keep it in `pernet` state.
     pub fn register(net: &Net, path: &'static CStr, entries: &'static [Entry; N]) -> Result<Self> {
-        let values = KBox::new(entries.each_ref().map(|entry| AtomicI32::new(entry.default)), GFP_KERNEL)?;
+        let values = KBox::new(
+            entries
+                .each_ref()
+                .map(|entry| AtomicI32::new(entry.default)),
+            GFP_KERNEL,
+        )?;
         let mut places = values.iter();
         let table = entries.each_ref().map(|entry| bindings::ctl_table {
             procname: entry.name.as_char_ptr(),
-            data: places.next().map_or(core::ptr::null_mut(), |value| value.as_ptr().cast()),
+            data: places
+                .next()
+                .map_or(core::ptr::null_mut(), |value| value.as_ptr().cast()),
             maxlen: 4,
             mode: 0o644,
             proc_handler: Some(bindings::proc_dointvec_minmax),
@@ -56,16 +63,28 @@ impl<const N: usize> Sysctls<N> {
         });
         let mut table = KBox::new(table, GFP_KERNEL)?;
         // SAFETY: names, limits and path are static; the boxes do not move what is in them.
-        let header =
-            unsafe { bindings::register_net_sysctl_sz(net.as_raw(), path.as_char_ptr(), table.as_mut_ptr(), N) };
+        let header = unsafe {
+            bindings::register_net_sysctl_sz(
+                net.as_raw(),
+                path.as_char_ptr(),
+                table.as_mut_ptr(),
+                N,
+            )
+        };
         // INVARIANT: just registered.
-        Ok(Self { values, table, header: NonNull::new(header).ok_or(ENOMEM)? })
+        Ok(Self {
+            values,
+            table,
+            header: NonNull::new(header).ok_or(ENOMEM)?,
+        })
     }
 
     /// The value of the entry of that index; 0 beyond the end. Any context.
     #[inline]
     pub fn get(&self, index: usize) -> i32 {
-        self.values.get(index).map_or(0, |value| value.load(Ordering::Relaxed))
+        self.values
+            .get(index)
+            .map_or(0, |value| value.load(Ordering::Relaxed))
     }
 }
 

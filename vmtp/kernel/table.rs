@@ -131,7 +131,11 @@ impl<T: Recorded> Table<T> {
 
     /// Takes out and stops every record. New ones may come meanwhile; the caller sees to that. Sleeps.
     pub fn clear(&self) {
-        clear(|| self.walk(), |record| self.remove(record), || self.is_empty());
+        clear(
+            || self.walk(),
+            |record| self.remove(record),
+            || self.is_empty(),
+        );
     }
 }
 
@@ -194,14 +198,17 @@ impl<T: Recorded<Key = u64>> MultiTable<T> {
         }
         link(record, || {
             // SAFETY: initialised; the record is in no table and the caller leaves the table a count.
-            to_result(unsafe { bindings::vmtp_helper_list1_insert(self.table.get(), record.head()) })
+            to_result(unsafe {
+                bindings::vmtp_helper_list1_insert(self.table.get(), record.head())
+            })
         })
     }
 
     /// As [`Table::remove`].
     pub fn remove(&self, record: &Record<T>) -> bool {
         // SAFETY: initialised; C looks for this very record.
-        unlink(record, unsafe { bindings::vmtp_helper_list1_remove(self.table.get(), record.head()) } == 0)
+        let error = unsafe { bindings::vmtp_helper_list1_remove(self.table.get(), record.head()) };
+        unlink(record, error == 0)
     }
 
     /// As [`Table::walk`].
@@ -212,7 +219,11 @@ impl<T: Recorded<Key = u64>> MultiTable<T> {
 
     /// As [`Table::clear`].
     pub fn clear(&self) {
-        clear(|| self.walk(), |record| self.remove(record), || self.is_empty());
+        clear(
+            || self.walk(),
+            |record| self.remove(record),
+            || self.is_empty(),
+        );
     }
 }
 
@@ -253,8 +264,8 @@ fn clear<'a, T: Recorded>(
     is_empty: impl Fn() -> bool,
 ) {
     while !is_empty() {
-        if let Ok(mut all) = walk() {
-            while let Some(record) = all.next() {
+        if let Ok(all) = walk() {
+            for record in all {
                 remove(&record);
                 record.stop();
             }
@@ -304,7 +315,10 @@ impl<T: Recorded> Walk<'_, T> {
         let mut iterator = KBox::new_uninit(GFP_KERNEL)?;
         // SAFETY: by the caller's promise; the box does not move what is in it.
         unsafe { bindings::rhashtable_walk_enter(table, iterator.as_mut_ptr()) };
-        Ok(Self { iterator, _table: PhantomData })
+        Ok(Self {
+            iterator,
+            _table: PhantomData,
+        })
     }
 }
 

@@ -48,7 +48,7 @@ impl Timer {
                 bindings::hrtimer_setup(
                     timer,
                     Some(fire::<T>),
-                    bindings::CLOCK_MONOTONIC as _,
+                    bindings::CLOCK_MONOTONIC as i32,
                     bindings::hrtimer_mode_HRTIMER_MODE_ABS_SOFT,
                 )
             }),
@@ -138,9 +138,17 @@ impl<T: Recorded> Record<T> {
 }
 
 /// The hrtimer went off: in softirq.
-unsafe extern "C" fn fire<T: Recorded>(hrtimer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
+unsafe extern "C" fn fire<T: Recorded>(
+    hrtimer: *mut bindings::hrtimer,
+) -> bindings::hrtimer_restart {
     // SAFETY: the hrtimer is in the timer of a record, which the timer's reference keeps until it is taken below.
-    let record = unsafe { &*Record::<T>::from_timer(kernel::container_of!(Opaque::cast_from(hrtimer), Timer, hrtimer)) };
+    let record = unsafe {
+        &*Record::<T>::from_timer(kernel::container_of!(
+            Opaque::cast_from(hrtimer),
+            Timer,
+            hrtimer
+        ))
+    };
     let timer = record.timer();
     let guard = timer.lock.lock();
     // SAFETY: set up in `new`.
@@ -148,24 +156,28 @@ unsafe extern "C" fn fire<T: Recorded>(hrtimer: *mut bindings::hrtimer) -> bindi
         // `requeue` came in between: the reference belongs to what it queued.
         return bindings::hrtimer_restart_HRTIMER_NORESTART;
     }
-    let stopped = timer.queued.load(SeqCst) == STOPPED;
-    if !stopped {
-        timer.queued.swap(NEVER, SeqCst);
-    }
     let mut expired = false;
-    while !stopped {
-        let deadline = timer.deadline.load(SeqCst);
-        if deadline == NEVER {
-            break;
-        }
-        if deadline > clock::monotonic() {
-            timer.queued.store(deadline, SeqCst);
-            timer.start(deadline);
-            return bindings::hrtimer_restart_HRTIMER_NORESTART;
-        }
-        if timer.deadline.compare_exchange(deadline, NEVER, SeqCst, SeqCst).is_ok() {
-            expired = true;
-            break;
+    if timer.queued.load(SeqCst) != STOPPED {
+        timer.queued.swap(NEVER, SeqCst);
+        loop {
+            let deadline = timer.deadline.load(SeqCst);
+            if deadline == NEVER {
+                break;
+            }
+            if deadline > clock::monotonic() {
+                // INVARIANT: the reference goes on with the timer.
+                timer.queued.store(deadline, SeqCst);
+                timer.start(deadline);
+                return bindings::hrtimer_restart_HRTIMER_NORESTART;
+            }
+            if timer
+                .deadline
+                .compare_exchange(deadline, NEVER, SeqCst, SeqCst)
+                .is_ok()
+            {
+                expired = true;
+                break;
+            }
         }
     }
     drop(guard);

@@ -73,7 +73,12 @@ impl WaitQueue {
     }
 
     /// See [`wait_on`]; `exclusive` waiters are woken one by one by [`WaitQueue::wake_one`]. Sleeps.
-    pub fn wait<R>(&self, exclusive: bool, timeout: Option<u64>, condition: impl FnMut() -> Option<R>) -> Wait<R> {
+    pub fn wait<R>(
+        &self,
+        exclusive: bool,
+        timeout: Option<u64>,
+        condition: impl FnMut() -> Option<R>,
+    ) -> Wait<R> {
         // SAFETY: initialised, and it stays where it is.
         unsafe { wait_on(self.head.get(), exclusive, u32::MAX, timeout, condition) }
     }
@@ -146,8 +151,11 @@ pub unsafe fn wait_on<R>(
     if let Some(result) = condition() {
         return Wait::Ready(result);
     }
-    // SAFETY: plain arithmetic in C.
-    let mut ticks = timeout.map(|ns| unsafe { bindings::vmtp_helper_nsecs_to_jiffies_up(ns) } as ffi::c_long);
+    let mut ticks = timeout.map(|ns| {
+        // SAFETY: plain arithmetic in C, at most the longest time that can be waited.
+        let ticks = unsafe { bindings::vmtp_helper_nsecs_to_jiffies_up(ns) };
+        ticks as ffi::c_long
+    });
     if ticks == Some(0) {
         return Wait::Timeout;
     }
@@ -157,7 +165,11 @@ pub unsafe fn wait_on<R>(
     let events = events | poll::ERR | poll::HUP;
     // SAFETY: `place` does not move until `finish_wait` has taken the entry out of the queue.
     unsafe {
-        let flags = if exclusive { bindings::WQ_FLAG_EXCLUSIVE as ffi::c_int } else { 0 };
+        let flags = if exclusive {
+            bindings::WQ_FLAG_EXCLUSIVE as ffi::c_int
+        } else {
+            0
+        };
         bindings::init_wait_entry(&raw mut (*entry).entry, flags);
         (*entry).entry.func = Some(wake_function);
         (*entry).events = events;
@@ -165,7 +177,11 @@ pub unsafe fn wait_on<R>(
     let result = loop {
         // SAFETY: both are initialised.
         let signal = unsafe {
-            bindings::prepare_to_wait_event(head, &raw mut (*entry).entry, bindings::TASK_INTERRUPTIBLE as ffi::c_int)
+            bindings::prepare_to_wait_event(
+                head,
+                &raw mut (*entry).entry,
+                bindings::TASK_INTERRUPTIBLE as ffi::c_int,
+            )
         };
         if let Some(result) = condition() {
             break Wait::Ready(result);
