@@ -29,10 +29,6 @@ impl ::kernel::Module for Vmtp {
         let hosts = kernel::pernet::PerNet::<skeleton::Host>::register()?;
         let protocol = kernel::protocol::Protocol::<skeleton::Input>::register()?;
         let family = kernel::family::Family::<skeleton::Socket>::register(module)?;
-        Ok(Self {
-            _family: family,
-            _protocol: protocol,
-            _hosts: hosts,
-        })
+        Ok(Self { _family: family, _protocol: protocol, _hosts: hosts })
     }
 }

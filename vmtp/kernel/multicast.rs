@@ -33,9 +33,7 @@ impl Drop for Rtnl {
 
 fn request(group: Ipv4Addr, interface: u32) -> Result<bindings::ip_mreqn> {
     Ok(bindings::ip_mreqn {
-        imr_multiaddr: bindings::in_addr {
-            s_addr: super::to_be32(group),
-        },
+        imr_multiaddr: bindings::in_addr { s_addr: super::to_be32(group) },
         imr_address: bindings::in_addr { s_addr: 0 },
         imr_ifindex: i32::try_from(interface)?,
     })

@@ -48,8 +48,7 @@ impl Directory {
     /// Makes it. EEXIST-like failures are ENOMEM. Sleeps.
     pub fn new(net: &Net, name: &'static CStr) -> Result<Self> {
         // SAFETY: the namespace is alive, the name static.
-        let entry =
-            unsafe { bindings::vmtp_helper_proc_net_mkdir(net.as_raw(), name.as_char_ptr()) };
+        let entry = unsafe { bindings::vmtp_helper_proc_net_mkdir(net.as_raw(), name.as_char_ptr()) };
         // INVARIANT: just made.
         Ok(Self(NonNull::new(entry).ok_or(ENOMEM)?))
     }
@@ -142,22 +141,11 @@ impl<F: ProcFile> Reader<F> {
     }
 }
 
-unsafe extern "C" fn open<F: ProcFile>(
-    inode: *mut bindings::inode,
-    file: *mut bindings::file,
-) -> ffi::c_int {
+unsafe extern "C" fn open<F: ProcFile>(inode: *mut bindings::inode, file: *mut bindings::file) -> ffi::c_int {
     from_result(|| {
         // SAFETY: `Directory::add` put the state there, which is alive as long as /proc calls this.
         let state = unsafe { &*bindings::vmtp_helper_pde_data(inode).cast::<F::State>() };
-        let reader = KBox::new(
-            Reader::<F> {
-                state,
-                items: None,
-                item: None,
-                at: -1,
-            },
-            GFP_KERNEL,
-        )?;
+        let reader = KBox::new(Reader::<F> { state, items: None, item: None, at: -1 }, GFP_KERNEL)?;
         // SAFETY: /proc opens the file. The box belongs to it until `release`.
         unsafe {
             let error = bindings::seq_open(file, &raw const Tables::<F>::SEQ.0);
@@ -170,17 +158,10 @@ unsafe extern "C" fn open<F: ProcFile>(
     })
 }
 
-unsafe extern "C" fn release<F: ProcFile>(
-    inode: *mut bindings::inode,
-    file: *mut bindings::file,
-) -> ffi::c_int {
+unsafe extern "C" fn release<F: ProcFile>(inode: *mut bindings::inode, file: *mut bindings::file) -> ffi::c_int {
     // SAFETY: opened by `open`, which left the box there.
     unsafe {
-        drop(KBox::from_raw(
-            (*bindings::vmtp_helper_seq_file(file))
-                .private
-                .cast::<Reader<F>>(),
-        ));
+        drop(KBox::from_raw((*bindings::vmtp_helper_seq_file(file)).private.cast::<Reader<F>>()));
         bindings::seq_release(inode, file)
     }
 }
@@ -226,10 +207,7 @@ unsafe extern "C" fn next<F: ProcFile>(
 
 unsafe extern "C" fn stop(_file: *mut bindings::seq_file, _item: *mut ffi::c_void) {}
 
-unsafe extern "C" fn show<F: ProcFile>(
-    file: *mut bindings::seq_file,
-    _item: *mut ffi::c_void,
-) -> ffi::c_int {
+unsafe extern "C" fn show<F: ProcFile>(file: *mut bindings::seq_file, _item: *mut ffi::c_void) -> ffi::c_int {
     from_result(|| {
         // SAFETY: called by seq_file; the two seq_file types are one C type.
         let (reader, out) = unsafe { (reader::<F>(file), SeqFile::from_raw(file.cast())) };

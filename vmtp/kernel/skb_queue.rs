@@ -39,12 +39,7 @@ unsafe fn link(skb: *mut bindings::sk_buff) -> *mut *mut bindings::sk_buff {
 impl SkbQueue {
     /// An empty queue.
     pub const fn new() -> Self {
-        Self {
-            head: null_mut(),
-            tail: null_mut(),
-            length: 0,
-            octets: 0,
-        }
+        Self { head: null_mut(), tail: null_mut(), length: 0, octets: 0 }
     }
 
     /// How many packets.
@@ -116,10 +111,7 @@ impl SkbQueue {
 
     /// All, first to last.
     pub fn iter(&self) -> Iter<'_> {
-        Iter {
-            place: &raw const self.head,
-            _queue: PhantomData,
-        }
+        Iter { place: &raw const self.head, _queue: PhantomData }
     }
 
     /// Drops every packet for which `keep` says no.
