@@ -109,6 +109,21 @@ void vmtp_helper_skb_set_owner_r(struct sk_buff *skb, struct sock *sk)
 	skb_set_owner_r(skb, sk);
 }
 
+void vmtp_helper_skb_set_destructor(struct sk_buff *skb, void (*destructor)(struct sk_buff *skb))
+{
+	skb->destructor = destructor;
+}
+
+void vmtp_helper_sk_receive_lock(struct sock *sk)
+{
+	spin_lock_bh(&sk->sk_receive_queue.lock);
+}
+
+void vmtp_helper_sk_receive_unlock(struct sock *sk)
+{
+	spin_unlock_bh(&sk->sk_receive_queue.lock);
+}
+
 bool vmtp_helper_sk_rmem_schedule(struct sock *sk, struct sk_buff *skb, int size)
 {
 	return sk_rmem_schedule(sk, skb, size);

@@ -262,21 +262,30 @@ impl Skb {
     }
 
     /// Charges it to the socket's receive memory until it is dropped: ENOBUFS if the protocol's memory is used up,
-    /// ENOMEM if the socket's SO_RCVBUF is. It must be dropped before the socket is. Call under one lock a socket
-    /// (`SOCK`'s reserve is not atomic): the lock of the queue into which it goes. Any context.
+    /// ENOMEM if the socket's SO_RCVBUF is. It must be dropped before the socket is, in any context, under no lock in
+    /// particular. Any context.
     pub fn charge_receive(&mut self, sk: &Sk) -> Result {
         if sk.receive_memory() >= sk.receive_buffer() {
             return Err(ENOMEM);
         }
         let size = i32::try_from(self.truesize())?;
-        // SAFETY: both are valid; the former owner is let go by skb_set_owner_r.
-        unsafe {
-            if !bindings::vmtp_helper_sk_rmem_schedule(sk.as_raw(), self.as_raw(), size) {
-                return Err(super::errno::Errno::ENOBUFS.into());
+        self.uncharge();
+        let (skb, sk) = (self.as_raw(), sk.as_raw());
+        // SAFETY: both are valid. What the socket has reserved of the protocol's memory is no atomic number, so it
+        // changes only under the lock of the socket's (otherwise unused) receive queue, here and in `uncharge_receive`.
+        let scheduled = unsafe {
+            bindings::vmtp_helper_sk_receive_lock(sk);
+            let scheduled = bindings::vmtp_helper_sk_rmem_schedule(sk, skb, size);
+            if scheduled {
+                bindings::vmtp_helper_skb_set_owner_r(skb, sk);
+                bindings::vmtp_helper_skb_set_destructor(skb, Some(uncharge_receive));
             }
-            bindings::vmtp_helper_skb_set_owner_r(self.as_raw(), sk.as_raw());
-        }
-        Ok(())
+            bindings::vmtp_helper_sk_receive_unlock(sk);
+            scheduled
+        };
+        scheduled
+            .then_some(())
+            .ok_or(super::errno::Errno::ENOBUFS.into())
     }
 
     /// Charges it to the socket's send memory until it has left the machine. Any context.
@@ -324,6 +333,18 @@ impl Skb {
     pub fn discard(self, reason: DropReason) {
         // SAFETY: our reference is given up.
         unsafe { bindings::vmtp_helper_kfree_skb_reason(self.into_raw(), reason as u32) };
+    }
+}
+
+/// Ends what [`Skb::charge_receive`] began.
+unsafe extern "C" fn uncharge_receive(skb: *mut bindings::sk_buff) {
+    // SAFETY: C calls once, when the packet goes or gets another owner; by the promise of `charge_receive` the socket is
+    // still there.
+    unsafe {
+        let sk = (*skb).sk;
+        bindings::vmtp_helper_sk_receive_lock(sk);
+        bindings::sock_rfree(skb);
+        bindings::vmtp_helper_sk_receive_unlock(sk);
     }
 }
 
