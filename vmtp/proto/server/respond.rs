@@ -62,6 +62,11 @@ impl Retained {
         self.transaction
     }
 
+    /// The Transaction of its last group.
+    pub fn last(&self) -> Transaction {
+        self.outgoing.last()
+    }
+
     /// Whether `transaction` is a group of the Request, or of the Response.
     pub fn is_about(&self, transaction: Transaction) -> bool {
         let distance = self.transaction.since(transaction);

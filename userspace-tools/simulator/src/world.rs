@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! All hosts together, and the loop that takes one event after another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use vmtp_proto::wire::Entity;
+
+use crate::env::{Env, Event, Strike};
+use crate::host::{Config, Endpoint, Host, Server};
+use crate::oracle::Outcome;
+
+/// What a host is made of, so that it can be made again.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The servers on it.
+    pub servers: Vec<Entity>,
+    /// Groups with their members on it.
+    pub groups: Vec<(Entity, Entity)>,
+}
+
+/// A simulation.
+pub struct World {
+    /// What surrounds the hosts.
+    pub env: Env,
+    /// The hosts.
+    pub hosts: Vec<Host>,
+    /// What they are made of.
+    pub plans: Vec<Plan>,
+    /// How they are set up.
+    pub configs: Vec<Config>,
+    /// Events after which something is taken to go round in circles.
+    pub events_limit: u64,
+}
+
+/// A simulation that went wrong.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What is wrong.
+    pub what: String,
+    /// When, in microseconds of virtual time.
+    pub micros: u64,
+    /// The trace, if one was asked for.
+    pub trace: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, micros) = (self.micros / 1_000_000, self.micros % 1_000_000);
+        write!(f, "{}at {seconds}.{micros:06}: {}", self.trace, self.what)
+    }
+}
+
+impl World {
+    /// Runs until nothing happens any more.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is not as it must be.
+    pub fn run(&mut self) -> Result<(), Failure> {
+        self.begin();
+        while let Some(event) = self.env.next() {
+            self.event(event);
+            if self.env.counts.events > self.events_limit {
+                let limit = self.events_limit;
+                self.env.oracle.fail(format!("no end after {limit} events"));
+            }
+            self.judge()?;
+        }
+        self.env.oracle.at_rest(&self.env.counts);
+        self.judge()
+    }
+
+    /// Runs until every transaction has ended, and tells the octets of memory that all hosts then
+    /// keep.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::run`].
+    pub fn run_to_answers(&mut self) -> Result<usize, Failure> {
+        self.begin();
+        let all = self.env.oracle.cases.len() as u64;
+        while let Some(event) = self.env.next() {
+            self.event(event);
+            self.judge()?;
+            let counts = &self.env.counts;
+            if counts.answered + counts.failed >= all {
+                break;
+            }
+        }
+        Ok(self.hosts.iter().map(Host::memory).sum())
+    }
+
+    fn judge(&mut self) -> Result<(), Failure> {
+        match self.env.oracle.verdict.take() {
+            None => Ok(()),
+            Some(what) => Err(Failure {
+                what,
+                micros: self.env.now.nanos() / 1_000,
+                trace: self.env.take_trace(),
+            }),
+        }
+    }
+
+    /// Every user starts, not all at the same moment.
+    fn begin(&mut self) {
+        let users: Vec<(usize, Entity)> = self
+            .hosts
+            .iter()
+            .flat_map(|host| host.endpoints.keys().map(|client| (host.number, *client)))
+            .collect();
+        let spread = vmtp_proto::time::Span::from_millis(10);
+        for (host, client) in users {
+            let wait = self.env.below(spread);
+            self.env.after(wait, Event::User { host, client });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let touched = match event {
+            Event::Packet {
+                to,
+                from,
+                multicast,
+                octets,
+            } => {
+                self.hosts[to].packet(&mut self.env, from, multicast, &octets);
+                to
+            }
+            Event::Timer {
+                host,
+                incarnation,
+                of,
+            } => {
+                if self.hosts[host].incarnation == incarnation {
+                    self.hosts[host].timer(&mut self.env, of);
+                }
+                host
+            }
+            Event::Served {
+                host,
+                incarnation,
+                server,
+                client,
+                transaction,
+            } => {
+                if self.hosts[host].incarnation == incarnation {
+                    self.hosts[host].served(&mut self.env, server, client, transaction);
+                }
+                host
+            }
+            Event::User { host, client } => {
+                self.hosts[host].user(&mut self.env, client);
+                host
+            }
+            Event::Strike(strike) => {
+                self.strike(strike);
+                return;
+            }
+        };
+        self.hosts[touched].check(&mut self.env);
+    }
+
+    fn strike(&mut self, strike: Strike) {
+        match strike {
+            Strike::Restart(host) => self.restart(host),
+            Strike::Cut(bits) => {
+                self.env.counts.fault_cuts += 1;
+                for (host, side) in self.env.network.side.iter_mut().enumerate() {
+                    *side = (bits >> (host % 64) & 1) as u8;
+                }
+            }
+            Strike::Heal => self.env.network.side.fill(0),
+            Strike::Migrate { server, to } => self.migrate(server, to),
+            Strike::Loss(percent) => self.env.network.faults.loss = f64::from(percent) / 100.0,
+        }
+    }
+
+    /// A host forgets everything. Its servers come again under their names; its Clients get new
+    /// ones, and those that had something open are no more.
+    fn restart(&mut self, number: usize) {
+        self.env.counts.fault_restart += 1;
+        self.env.trace(number, || "restarts".into());
+        let incarnation = self.hosts[number].incarnation + 1;
+        let fresh = Host::new(number, incarnation, self.configs[number], &mut self.env);
+        let old = std::mem::replace(&mut self.hosts[number], fresh);
+        self.equip(number);
+        let mut scripts = BTreeMap::new();
+        for (client, endpoint) in old.endpoints {
+            if self.plans[number].servers.contains(&client) {
+                // A nested call of a server: whoever it was for asks again.
+                for op in endpoint.pending() {
+                    self.lose(op);
+                }
+                continue;
+            }
+            let mut left = Vec::new();
+            for op in endpoint.pending() {
+                match self.env.oracle.cases[op].outcome {
+                    Outcome::Pending => left.push(op),
+                    Outcome::Open => self.lose(op),
+                    Outcome::Answered
+                    | Outcome::Covered
+                    | Outcome::Failed(_)
+                    | Outcome::Sent
+                    | Outcome::Lost => {}
+                }
+            }
+            scripts.insert(client, (left, endpoint.window, endpoint.pause));
+        }
+        for (index, (script, window, pause)) in scripts.into_values().enumerate() {
+            let discriminator = 100_000 * (incarnation + 1) + index as u32;
+            let client = Host::entity(number, discriminator);
+            let mut endpoint = Endpoint::new(client, &mut self.env);
+            endpoint.script = script.into();
+            endpoint.window = window;
+            endpoint.pause = pause;
+            self.hosts[number].endpoints.insert(client, endpoint);
+            self.env.at(
+                self.env.now,
+                Event::User {
+                    host: number,
+                    client,
+                },
+            );
+        }
+    }
+
+    fn lose(&mut self, op: usize) {
+        let now = self.env.now;
+        match self.env.oracle.cases[op].outcome {
+            Outcome::Open => {
+                self.env
+                    .oracle
+                    .ended(op, Outcome::Lost, now, &mut self.env.counts);
+            }
+            Outcome::Pending => self.env.oracle.cases[op].outcome = Outcome::Lost,
+            Outcome::Answered
+            | Outcome::Covered
+            | Outcome::Failed(_)
+            | Outcome::Sent
+            | Outcome::Lost => {}
+        }
+    }
+
+    /// Puts the servers and groups of its plan on a host.
+    pub fn equip(&mut self, number: usize) {
+        let plan = self.plans[number].clone();
+        let host = &mut self.hosts[number];
+        for server in plan.servers {
+            host.servers.insert(server, Server::default());
+            let endpoint = Endpoint::new(server, &mut self.env);
+            host.endpoints.insert(server, endpoint);
+        }
+        for (group, member) in plan.groups {
+            host.join(group, member, &mut self.env);
+        }
+    }
+
+    fn migrate(&mut self, server: Entity, to: usize) {
+        let from = self
+            .hosts
+            .iter()
+            .position(|host| host.servers.get(&server).is_some_and(|s| !s.moved()));
+        let Some(from) = from.filter(|from| *from != to) else {
+            return;
+        };
+        self.env.counts.fault_migrations += 1;
+        self.env.trace(from, || format!("{server} moves to host {to}"));
+        if let Some(old) = self.hosts[from].servers.get_mut(&server) {
+            old.leave();
+        }
+        let endpoint = self.hosts[from].endpoints.remove(&server);
+        self.plans[from].servers.retain(|s| *s != server);
+        self.plans[to].servers.push(server);
+        self.hosts[to].servers.insert(server, Server::default());
+        if let Some(endpoint) = endpoint {
+            self.hosts[to].endpoints.insert(server, endpoint);
+        }
+    }
+}
