@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from guest import Guest, GuestFailure
-from machine import Accelerator, agent_overlay, stock_kernel, write_initramfs
+from machine import Accelerator, agent_overlay, run_main, stock_kernel, workspace, write_initramfs
 
 TOP = Path(__file__).resolve().parents[2]
 PROGRAMS = TOP / "build/selftests/install/bench"
@@ -36,37 +36,39 @@ def main() -> int:
     parser.add_argument("--octets", type=int, nargs="*", default=[64, 1024, 4096, 16384])
     options = parser.parse_args()
 
-    folder = TOP / "build/vm/bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    initramfs = folder / "initramfs.cpio"
+    figures: dict[str, dict[str, int]] = {}
+    problems: list[str] = []
+    kernel = stock_kernel()
     overlay = agent_overlay()
     overlay.tree("bench", PROGRAMS)
-    kernel = stock_kernel()
-    write_initramfs(initramfs, kernel, overlay)
-    programs = sorted((path.name for path in PROGRAMS.iterdir()), key=lambda name: (FIRST + [name]).index(name))
-    figures: dict[str, dict[str, int]] = {}
-    failed = False
-    try:
-        with Guest("bench", kernel, Accelerator.ICOUNT, initramfs, folder) as guest:
-            guest.wait_until_up()
-            guest.expect("modprobe vmtp && modprobe veth")
-            guest.expect(LINK)
-            for program in programs:
-                for octets in options.octets:
-                    result = guest.run(f"/bench/{program} {octets}", SECONDS)
-                    try:
-                        line = json.loads(result.text)
-                        figures.setdefault(line["proto"], {})[str(line["octets"])] = line["instructions"]
-                    except (ValueError, KeyError, TypeError):
-                        failed = True
-                        print(f"✗ {program} {octets}: exit status {result.status}: {result.text}", file=sys.stderr)
-            guest.check_kernel()
-    except GuestFailure as failure:
-        failed = True
-        print(f"✗ {failure}", file=sys.stderr)
+    with workspace("bench") as folder:
+        write_initramfs(folder / "initramfs.cpio", kernel, overlay)
+        try:
+            with Guest("bench", kernel, Accelerator.ICOUNT, folder) as guest:
+                measure(guest, options.octets, figures, problems)
+        except GuestFailure as failure:
+            problems.append(str(failure))
     show(figures, [str(octets) for octets in options.octets])
     RESULT.write_text(json.dumps({"icount": figures}, indent=2) + "\n")
-    return 1 if failed else 0
+    for problem in problems:
+        print(f"✗ {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def measure(guest: Guest, sizes: list[int], figures: dict[str, dict[str, int]], problems: list[str]) -> None:
+    guest.wait_until_up()
+    guest.expect("modprobe vmtp && modprobe veth")
+    guest.expect(LINK)
+    programs = sorted((path.name for path in PROGRAMS.iterdir()), key=lambda name: [*FIRST, name].index(name))
+    for program in programs:
+        for octets in sizes:
+            result = guest.run(f"/bench/{program} {octets}", SECONDS)
+            try:
+                line = json.loads(result.text)
+                figures.setdefault(line["proto"], {})[str(line["octets"])] = line["instructions"]
+            except (ValueError, KeyError, TypeError):
+                problems.append(f"{program} {octets}: exit status {result.status}: {result.text}")
+    guest.check_kernel()
 
 
 def show(figures: dict[str, dict[str, int]], sizes: list[str]) -> None:
@@ -78,4 +80,4 @@ def show(figures: dict[str, dict[str, int]], sizes: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

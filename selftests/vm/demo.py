@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from guest import Guest, GuestFailure, indented
-from machine import Accelerator, agent_overlay, choose_accelerator, stock_kernel, write_initramfs
+from machine import (
+    Accelerator,
+    agent_overlay,
+    choose_accelerator,
+    run_main,
+    stock_kernel,
+    workspace,
+    write_initramfs,
+)
 from network import Hub
 
 TOP = Path(__file__).resolve().parents[2]
@@ -111,23 +119,20 @@ class Host:
 def main() -> int:
     story = Story()
     kernel, accelerator = stock_kernel(), choose_accelerator()
-    folder = TOP / "build/vm/demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    initramfs = folder / "initramfs.cpio"
     overlay = agent_overlay()
     overlay.data("root/data", DATA)
-    write_initramfs(initramfs, kernel, overlay)
     hub = Hub()
-    try:
-        with (
-            Guest(SERVER, kernel, accelerator, initramfs, folder, link=hub.port(), number=1) as north,
-            Guest(CLIENT, kernel, accelerator, initramfs, folder, link=hub.port(), number=2) as south,
-        ):
-            tell(story, accelerator, Host(north), Host(south))
-    except GuestFailure as failure:
-        story.check(False, "both machines stay sound", str(failure))
-    finally:
-        hub.close()
+    with workspace("demo") as folder:
+        write_initramfs(folder / "initramfs.cpio", kernel, overlay)
+        try:
+            with (
+                Guest(SERVER, kernel, accelerator, folder, link=hub.port(), number=1) as north,
+                Guest(CLIENT, kernel, accelerator, folder, link=hub.port(), number=2) as south,
+            ):
+                tell(story, accelerator, Host(north), Host(south))
+        except GuestFailure as failure:
+            story.check(False, "both machines stay sound", str(failure))
+    hub.close()
     return story.end()
 
 
@@ -197,7 +202,8 @@ def call(story: Story, client: Host) -> None:
     result = client.json(call_command())
     if check_call(story, client, result):
         here = client.counted()
-        story.say(f"{milliseconds(result['time_ns'])}, {here.get('OutPackets', 0)} packets out, {here.get('InPackets', 0)} in")
+        out, into = here.get("OutPackets", 0), here.get("InPackets", 0)
+        story.say(f"{milliseconds(result['time_ns'])}, {out} packets out, {into} in")
 
 
 def call_command(options: str = "") -> str:
@@ -266,7 +272,7 @@ def leave(story: Story, server: Host, client: Host) -> None:
     server.guest.run("[ ! -f /tmp/echo.pid ] || kill -INT $(cat /tmp/echo.pid)", 60)
     for host in (server, client):
         removed = host.guest.run(
-            "for i in 1 2 3 4 5 6 7 8 9 10; do rmmod vmtp 2>/tmp/rmmod && exit; sleep 0.5; done; cat /tmp/rmmod; exit 1", 60
+            "for i in $(seq 10); do rmmod vmtp 2>/tmp/rmmod && exit; sleep 0.5; done; cat /tmp/rmmod; exit 1", 60
         )
         story.check(removed.status == 0, f"vmtp.ko is removed from {host.name}", removed.text)
         try:
@@ -288,4 +294,4 @@ def percent(part: int, whole: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

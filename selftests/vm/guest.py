@@ -54,27 +54,28 @@ class Guest:
         name: str,
         kernel: Kernel,
         accelerator: Accelerator,
-        initramfs: Path,
         folder: Path,
         *,
         link: socket.socket | None = None,
         number: int = 1,
         memory: int = 512,
     ) -> None:
-        """link is a Hub's port; number makes the guest's address on it (02:00:00:00:00:NUMBER)."""
+        """folder has initramfs.cpio and gets the console.
+
+        link is a Hub's port, on which the guest is 02:00:00:00:00:NUMBER.
+        """
         self.name = name
         self.kernel = kernel
         self.accelerator = accelerator
         self._pending = b""
         self._commands = 0
-        folder.mkdir(parents=True, exist_ok=True)
         self.console = folder / f"{name}.console"
         self.console.write_bytes(b"")
         self._channel, theirs = socket.socketpair()
         command = [
             *["setpriv", "--pdeathsig", "KILL"],
             *command_line(kernel, accelerator, memory + 1024 * kernel.debug, f"hostname={name}"),
-            *["-initrd", str(initramfs), "-serial", f"file:{self.console}"],
+            *["-initrd", str(folder / "initramfs.cpio"), "-serial", f"file:{self.console}"],
             *["-device", "virtio-serial-pci", "-chardev", f"socket,id=harness,fd={theirs.fileno()}"],
             *["-device", "virtserialport,chardev=harness,name=vmtp.harness"],
             *["-device", "virtio-rng-pci"],

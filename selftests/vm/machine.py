@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +19,6 @@ from rootfs import add_vmtp
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 OUT = TOP / "build/out"
-
-
-class HarnessError(Exception):
-    """Something about the machine outside that a person has to put right."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +106,35 @@ def agent_overlay() -> Archive:
     return overlay
 
 
+@contextlib.contextmanager
+def workspace(name: str) -> Iterator[Path]:
+    """A folder in build/vm for one run, so that several runs do not meet. Consoles are kept if the run fails."""
+    parent = TOP / "build/vm"
+    parent.mkdir(parents=True, exist_ok=True)
+    for old in parent.glob("*-*"):
+        if not Path("/proc", old.name.rpartition("-")[2]).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    folder = parent / f"{name}-{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    finally:
+        for archive in folder.glob("*.cpio"):
+            archive.unlink()
+
+
+def run_main(main: Callable[[], int]) -> None:
+    """Ends the process as main says, and quietly on Ctrl-C; guests end with the process."""
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        status = 130
+    sys.stdout.flush()
+    # Not sys.exit: it would wait for threads that are in the middle of a guest.
+    os._exit(status)
+
+
 def choose_accelerator() -> Accelerator:
     """KVM if a guest really boots with it, else TCG. The answer is kept in the cache until the machine is rebooted."""
     forced = os.environ.get("VMTP_ACCEL")
@@ -126,16 +153,16 @@ def choose_accelerator() -> Accelerator:
 
 def _kvm_boots() -> bool:
     print("trying whether a guest boots with /dev/kvm", file=sys.stderr)
-    initrd = TOP / "build/rootfs/probe.cpio"
     archive = Archive()
     archive.data("run.sh", b"exit 0\n")
-    write_initramfs(initrd, stock_kernel(), archive)
     command = command_line(stock_kernel(), Accelerator.KVM, 512, "")
-    try:
-        probe = subprocess.run(
-            [*command, "-initrd", str(initrd), "-serial", "stdio"],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return False
+    with workspace("probe") as folder:
+        write_initramfs(folder / "initramfs.cpio", stock_kernel(), archive)
+        try:
+            probe = subprocess.run(
+                [*command, "-initrd", str(folder / "initramfs.cpio"), "-serial", "stdio"],
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return False
     return b"vmtp-run: exit 0" in probe.stdout

@@ -106,10 +106,10 @@ def add_programs(archive: Archive) -> None:
         archive.file(library.replace("/usr/lib/", "/lib/"), Path(library), 0o755)
     for table in sorted(Path("/usr/lib/tc").glob("*.dist")):
         archive.file(f"usr/lib/tc/{table.name}", table)
-    for table in ("rt_protos", "rt_tables", "rt_scopes"):
+    for name in ("rt_protos", "rt_tables", "rt_scopes"):
         for folder in ("/etc/iproute2", "/usr/share/iproute2"):
-            if Path(folder, table).exists():
-                archive.file(f"{folder}/{table}", Path(folder, table))
+            if Path(folder, name).exists():
+                archive.file(f"{folder}/{name}", Path(folder, name))
 
     archive.file("bin/busybox", Path("/usr/bin/busybox"), 0o755)
     # busybox's own shell would prefer its applets to iproute2's programs.

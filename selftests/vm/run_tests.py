@@ -26,7 +26,9 @@ from machine import (
     agent_overlay,
     choose_accelerator,
     debug_kernel,
+    run_main,
     stock_kernel,
+    workspace,
     write_initramfs,
 )
 
@@ -38,7 +40,7 @@ LEAK_AGE_SECONDS = 6  # kmemleak reports what is older than 5 s
 # The guest's shell: before each test the module is there, also after a test that removed it.
 LOAD = "grep -q '^vmtp ' /proc/modules || modprobe vmtp"
 # A socket of a program that has just ended may take a moment to go.
-UNLOAD = "for i in 1 2 3 4 5 6 7 8 9 10; do rmmod vmtp 2>/tmp/rmmod && exit 0; sleep 0.5; done; cat /tmp/rmmod; lsmod; exit 1"
+UNLOAD = "for i in $(seq 10); do rmmod vmtp 2>/tmp/rmmod && exit 0; sleep 0.5; done; cat /tmp/rmmod; lsmod; exit 1"
 
 
 class Run:
@@ -99,27 +101,11 @@ def main() -> int:
 
     kernel = debug_kernel() if options.debug else stock_kernel()
     accelerator = choose_accelerator()
-    tests = select(options.tests)
-    folder = TOP / "build/vm" / ("debug" if options.debug else "stock")
-    folder.mkdir(parents=True, exist_ok=True)
-    initramfs = folder / "initramfs.cpio"
-    write_initramfs(initramfs, kernel, overlay())
-
     timeout = settings_timeout() * accelerator.patience * (4 if kernel.debug else 1)
-    run = Run(tests, timeout, options.verbose)
-    guests = max(1, min(options.guests, len(tests)))
-    run.tell(f"{len(tests)} test programs, {guests} guests, Linux {kernel.release}, {accelerator.value}")
-    workers = [
-        threading.Thread(
-            target=work, args=(run, f"guest{number}", kernel, accelerator, initramfs, folder), daemon=True
-        )
-        for number in range(1, guests + 1)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        while worker.is_alive():  # a join without a limit would not see Ctrl-C
-            worker.join(1)
+    run = Run(select(options.tests), timeout, options.verbose)
+    with workspace("debug" if options.debug else "stock") as folder:
+        write_initramfs(folder / "initramfs.cpio", kernel, overlay())
+        run_in_guests(run, options.guests, kernel, accelerator, folder)
     for test in run.left():
         run.fail(f"{test} was not run")
     run.tell(f"kselftests on Linux {kernel.release}: {run.passed} passed, {run.failed} failed")
@@ -154,12 +140,26 @@ def overlay() -> Archive:
     return archive
 
 
-def work(run: Run, name: str, kernel: Kernel, accelerator: Accelerator, initramfs: Path, folder: Path) -> None:
+def run_in_guests(run: Run, most: int, kernel: Kernel, accelerator: Accelerator, folder: Path) -> None:
+    guests = max(1, min(most, len(run.tests)))
+    run.tell(f"{len(run.tests)} test programs, {guests} guests, Linux {kernel.release}, {accelerator.value}")
+    workers = [
+        threading.Thread(target=work, args=(run, f"guest{number}", kernel, accelerator, folder), daemon=True)
+        for number in range(1, guests + 1)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        while worker.is_alive():  # a join without a limit would not see Ctrl-C
+            worker.join(1)
+
+
+def work(run: Run, name: str, kernel: Kernel, accelerator: Accelerator, folder: Path) -> None:
     incarnation = 0
     while run.anything_left():
         incarnation += 1
         try:
-            with Guest(f"{name}.{incarnation}", kernel, accelerator, initramfs, folder) as guest:
+            with Guest(f"{name}.{incarnation}", kernel, accelerator, folder) as guest:
                 guest.wait_until_up()
                 run.tell(f"{guest.name} is up")
                 serve(run, guest)
@@ -234,4 +234,4 @@ def finish(guest: Guest) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

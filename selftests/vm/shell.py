@@ -6,13 +6,9 @@ between. Ends with `exit`, or at once with Ctrl-A X."""
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 
 from initramfs import Archive
-from machine import choose_accelerator, command_line, stock_kernel, write_initramfs
-
-TOP = Path(__file__).resolve().parents[2]
+from machine import choose_accelerator, command_line, run_main, stock_kernel, workspace, write_initramfs
 
 RUN = """\
 modprobe vmtp
@@ -33,17 +29,16 @@ cd /root && setsid -c bash -l </dev/ttyS0 >/dev/ttyS0 2>&1
 
 
 def main() -> int:
-    folder = TOP / "build/vm"
-    folder.mkdir(parents=True, exist_ok=True)
-    initramfs = folder / "shell.cpio"
     overlay = Archive()
     overlay.data("run.sh", RUN.encode())
     overlay.data("root/.profile", b"PS1='guest# '\n")
     kernel = stock_kernel()
-    write_initramfs(initramfs, kernel, overlay)
-    command = command_line(kernel, choose_accelerator(), 1024, "hostname=guest")
-    return subprocess.run([*command, "-initrd", str(initramfs), "-serial", "mon:stdio"], check=False).returncode
+    with workspace("shell") as folder:
+        initramfs = folder / "initramfs.cpio"
+        write_initramfs(initramfs, kernel, overlay)
+        command = command_line(kernel, choose_accelerator(), 1024, "hostname=guest")
+        return subprocess.run([*command, "-initrd", str(initramfs), "-serial", "mon:stdio"], check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)
