@@ -9,14 +9,6 @@ use super::wire::{Code, Control, Header, Mask, Transaction};
 /// Groups of one message assembled at once: one that is being completed and those after it.
 pub const WINDOW: u16 = 4;
 
-/// One group that is being assembled.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Slot {
-    held: Mask,
-    /// Digest of the MCB in its first packet, which all others must equal (2.13).
-    digest: u32,
-}
-
 /// A message being received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Incoming {
@@ -27,7 +19,10 @@ pub struct Incoming {
     groups: u16,
     /// Groups from the start that are complete.
     complete: u16,
-    slots: [Slot; WINDOW as usize],
+    /// Blocks held of the first incomplete group and of those after it.
+    slots: [Mask; WINDOW as usize],
+    /// Digest of the MCB in the first packet, which all others must equal (2.13); 0 for none.
+    digest: u32,
     /// Requests for retransmission since the last new block.
     retries: u8,
     last_packet: Time,
@@ -57,10 +52,8 @@ impl Incoming {
         chosen: Mask::EMPTY,
         groups: 0,
         complete: 0,
-        slots: [Slot {
-            held: Mask::EMPTY,
-            digest: 0,
-        }; WINDOW as usize],
+        slots: [Mask::EMPTY; WINDOW as usize],
+        digest: 0,
         retries: 0,
         last_packet: Time::from_nanos(0),
     };
@@ -149,7 +142,7 @@ impl Incoming {
         if self.is_complete() {
             return self.blocks(self.groups.saturating_sub(1));
         }
-        self.slots.first().map_or(Mask::EMPTY, |slot| slot.held)
+        self.slots.first().copied().unwrap_or(Mask::EMPTY)
     }
 
     /// Octets that have come without a gap from the start (2.13).
@@ -194,26 +187,26 @@ impl Incoming {
         if header.segment_octets() != self.segment_octets {
             return Taken::Conflict;
         }
+        let blocks = self.blocks(group);
+        // A packet that is its whole message needs no digest: there is nothing to contradict.
+        if self.groups != 1 || header.delivery != blocks || self.digest != 0 {
+            let digest = digest(header);
+            if self.digest == 0 {
+                self.digest = digest;
+            } else if self.digest != digest {
+                return Taken::Conflict;
+            }
+        }
         if group < self.complete {
             return Taken::Repeated;
         }
-        let blocks = self.blocks(group);
         let ahead = usize::from(group.saturating_sub(self.complete));
         let Some(slot) = self.slots.get_mut(ahead) else {
             return Taken::Ahead;
         };
-        // A packet that is its whole group needs no digest: there is nothing to contradict.
-        if header.delivery != blocks || !slot.held.is_empty() {
-            let digest = digest(header);
-            if slot.digest == 0 {
-                slot.digest = digest;
-            } else if slot.digest != digest {
-                return Taken::Conflict;
-            }
-        }
-        let held = slot.held.union(header.delivery.intersect(blocks));
-        let new = held != slot.held;
-        slot.held = held;
+        let held = slot.union(header.delivery.intersect(blocks));
+        let new = held != *slot;
+        *slot = held;
         if held != blocks
             || (blocks.is_empty() && header.segment_octets() != 0 && !self.chosen.is_empty())
         {
@@ -241,10 +234,10 @@ impl Incoming {
             let [front, a, b, c] = self.slots;
             // A group without blocks is complete once its packet came; only the first message
             // group can be such, and `take` brought us here for it.
-            if front.held != blocks || (blocks.is_empty() && self.complete != 0) {
+            if front != blocks || (blocks.is_empty() && self.complete != 0) {
                 return;
             }
-            self.slots = [a, b, c, Slot::default()];
+            self.slots = [a, b, c, Mask::EMPTY];
             self.complete = self.complete.saturating_add(1);
         }
     }
@@ -260,13 +253,13 @@ impl Incoming {
     }
 }
 
-/// A digest of all that must be equal in every packet of a group: never 0.
+/// A digest of all that must be equal in every packet of a message: never 0.
 fn digest(header: &Header) -> u32 {
     const PRIME: u64 = 0x9E37_79B9_7F4A_7C15;
     let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3] =
         header.user;
-    let whole_group = Control::NRT | Control::MDG | Control::CMG | Control::STI | Control::RESPONSE;
-    let flags = header.control.bits() & whole_group;
+    let whole_message = Control::NRT | Control::MDG | Control::RESPONSE;
+    let flags = header.control.bits() & whole_message;
     let words = [
         header.server.bits(),
         u64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),

@@ -36,6 +36,8 @@ pub struct Outgoing {
     sent: u16,
     /// Transmissions since the peer was last heard, for the schedule and the limit.
     transmissions: u8,
+    /// Requests for missing blocks in a row that told of no progress.
+    asked: u8,
     /// RetransmitCount of the last transmission, modulo 8.
     count: u8,
     header_only: bool,
@@ -49,6 +51,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// No message.
     pub const NONE: Outgoing = Outgoing {
+        asked: 0,
         mcb: Mcb {
             code: super::wire::Code::from_bits(0),
             user: [0; 20],
@@ -79,6 +82,7 @@ impl Outgoing {
             acknowledged: 0,
             sent: 0,
             transmissions: 0,
+            asked: 0,
             count: control.retransmit_count(),
             header_only: false,
             hco,
@@ -136,6 +140,11 @@ impl Outgoing {
         self.transmissions
     }
 
+    /// Requests for missing blocks in a row that told of no progress.
+    pub const fn asked(&self) -> u8 {
+        self.asked
+    }
+
     /// When the last transmission began.
     pub const fn last_sent(&self) -> Time {
         self.last_sent
@@ -172,6 +181,7 @@ impl Outgoing {
         self.held = Mask::EMPTY;
         self.sent = 0;
         self.transmissions = 0;
+        self.asked = 0;
     }
 
     /// The round trip, if an answer with this RetransmitCount belongs to the last transmission.
@@ -274,6 +284,7 @@ impl Outgoing {
         }
         self.acknowledged = through;
         self.held = Mask::EMPTY;
+        self.asked = 0;
         self.sent = self.sent.max(through);
         true
     }
@@ -303,9 +314,12 @@ impl Outgoing {
         let ever = self.held.union(held);
         progress |= ever != self.held;
         self.held = ever;
-        if progress {
-            self.transmissions = 0;
-        }
+        self.transmissions = 0;
+        self.asked = if progress {
+            0
+        } else {
+            self.asked.saturating_add(1)
+        };
         if blocks.minus(held).is_empty() {
             self.acknowledge(group);
             return Missing {
@@ -338,6 +352,12 @@ impl Outgoing {
         if from >= self.groups {
             return None;
         }
+        self.transmissions = 0;
+        self.asked = if from > self.acknowledged {
+            0
+        } else {
+            self.asked.saturating_add(1)
+        };
         self.acknowledged = from;
         self.held = Mask::EMPTY;
         let end = from.saturating_add(window.max(1)).min(self.groups);

@@ -166,6 +166,7 @@ impl Call {
         step.keep = Keep::Keep;
         if reply.state == ReplyState::Empty {
             reply.start(header, self.transaction());
+            step.keep = Keep::Restart;
         }
         reply.peer = peer;
         step.group_offset = reply.incoming.group_offset(header.transaction);
@@ -184,7 +185,9 @@ impl Call {
                 _ if header.delivery.is_empty() => Drop::NoData,
                 _ => Drop::Duplicate,
             };
-            step.keep = Keep::Drop(reason);
+            if step.keep != Keep::Restart {
+                step.keep = Keep::Drop(reason);
+            }
             self.enter_receiving();
             self.answer_header_only(reply, header, &mut step);
             let gap = cx.timing.packet_gap;

@@ -52,7 +52,7 @@ impl Remote {
                     return step;
                 };
                 step.sent = Some(GroupFate::Lossy);
-                let limit = self.outgoing.transmissions() > cx.policy.retries;
+                let limit = self.outgoing.asked() >= cx.policy.retries;
                 let missing = self.outgoing.missing(&ends, group, notify.delivery, cx.now);
                 if limit && !missing.progress {
                     self.discard_response(cx, &mut step);
@@ -69,7 +69,7 @@ impl Remote {
             }
             Some(ResponseCode::RetryAll) if !self.flags.idempotent => {
                 step.sent = Some(GroupFate::Lossy);
-                let limit = self.outgoing.transmissions() > cx.policy.retries.saturating_mul(2);
+                let limit = self.outgoing.asked() >= cx.policy.retries;
                 if limit {
                     self.discard_response(cx, &mut step);
                     return step;

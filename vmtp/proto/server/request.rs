@@ -285,6 +285,7 @@ impl Remote {
     /// A packet of the Request being received.
     fn collect(&mut self, header: &Header, service: &Service, cx: &Context, step: &mut Step) {
         let interpacket = self.incoming.since_last_packet(cx.now);
+        // A message that starts anew takes the place of what was kept before.
         let first_time = interpacket.is_none();
         step.group_offset = self.incoming.group_offset(header.transaction);
         if !header.control.has(Control::CMG) {
@@ -293,7 +294,6 @@ impl Remote {
         }
         match self.incoming.take(header, cx.now) {
             Taken::New { group_complete } => {
-                // A packet that starts a message anew takes the place of what was kept before.
                 step.keep = if first_time {
                     Keep::Restart
                 } else {
@@ -307,11 +307,13 @@ impl Remote {
                 }
             }
             taken @ (Taken::Repeated | Taken::Ahead) => {
-                step.keep = Keep::Drop(match taken {
-                    Taken::Ahead => Drop::Ahead,
-                    _ if header.delivery.is_empty() => Drop::NoData,
-                    _ => Drop::Duplicate,
-                });
+                step.keep = match taken {
+                    // The message control block counts even without data.
+                    _ if first_time => Keep::Restart,
+                    Taken::Ahead => Keep::Drop(Drop::Ahead),
+                    _ if header.delivery.is_empty() => Keep::Drop(Drop::NoData),
+                    _ => Keep::Drop(Drop::Duplicate),
+                };
                 if self.receive_deadline == Time::NEVER && !self.incoming.is_complete() {
                     self.receive_deadline = cx.now.plus(cx.timing.packet_gap);
                 }

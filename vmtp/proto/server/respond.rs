@@ -268,6 +268,8 @@ impl Remote {
             .control()
             .with_retransmit_count(request.retransmit_count());
         self.outgoing.set_control(control);
+        // Whoever asks is there.
+        self.outgoing.heard();
         step.burst = Some(self.outgoing.repeat(&ends, false, cx.now));
         step.to = self.response_to();
         let wait = self.response_wait(cx);
