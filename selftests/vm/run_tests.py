@@ -46,7 +46,8 @@ UNLOAD = "for i in $(seq 10); do rmmod vmtp 2>/tmp/rmmod && exit 0; sleep 0.5; d
 class Run:
     """The list of tests, what has come of them, and the lock for the person's terminal."""
 
-    def __init__(self, tests: list[str], timeout: float, verbose: bool) -> None:
+    def __init__(self, collection: str, tests: list[str], timeout: float, verbose: bool) -> None:
+        self.collection = collection
         self.tests = tests
         self.timeout = timeout
         self.verbose = verbose
@@ -101,32 +102,41 @@ def main() -> int:
 
     kernel = debug_kernel() if options.debug else stock_kernel()
     accelerator = choose_accelerator()
-    timeout = settings_timeout() * accelerator.patience * (4 if kernel.debug else 1)
-    run = Run(select(options.tests), timeout, options.verbose)
+    tests = select(options.tests)
+    passed = failed = 0
     with workspace("debug" if options.debug else "stock") as folder:
         write_initramfs(folder / "initramfs.cpio", kernel, overlay())
-        run_in_guests(run, options.guests, kernel, accelerator, folder)
-    for test in run.left():
-        run.fail(f"{test} was not run")
-    run.tell(f"kselftests on Linux {kernel.release}: {run.passed} passed, {run.failed} failed")
+        for collection, how, guests in (("vmtp", accelerator, options.guests), ("icount", Accelerator.ICOUNT, 1)):
+            if collection not in tests or (options.debug and how is Accelerator.ICOUNT):
+                continue
+            timeout = settings_timeout(collection) * how.patience * (4 if kernel.debug else 1)
+            run = Run(collection, tests[collection], timeout, options.verbose)
+            run_in_guests(run, guests, kernel, how, folder)
+            passed += run.passed
+            failed += run.failed
+    print(f"kselftests on Linux {kernel.release}: {passed} passed, {failed} failed")
     if options.count:
-        options.count.write_text(f"{run.passed} {run.failed}\n")
-    return 1 if run.failed else 0
+        options.count.write_text(f"{passed} {failed}\n")
+    return 1 if failed or not passed else 0
 
 
-def select(names: list[str]) -> list[str]:
-    listed = (INSTALLED / "kselftest-list.txt").read_text().split()
-    everything = [name.removeprefix("vmtp:") for name in listed]
-    if not names:
-        return everything
-    unknown = set(names) - set(everything)
+def select(names: list[str]) -> dict[str, list[str]]:
+    """The test programs of each collection (a folder of INSTALLED)."""
+    chosen: dict[str, list[str]] = {}
+    programs = []
+    for line in (INSTALLED / "kselftest-list.txt").read_text().split():
+        collection, _, program = line.partition(":")
+        programs.append(program)
+        if not names or program in names:
+            chosen.setdefault(collection, []).append(program)
+    unknown = set(names) - set(programs)
     if unknown:
-        sys.exit(f"error: no such test: {' '.join(sorted(unknown))} (there are: {' '.join(everything)})")
-    return names
+        sys.exit(f"error: no such test: {' '.join(sorted(unknown))} (there are: {' '.join(programs)})")
+    return chosen
 
 
-def settings_timeout() -> int:
-    settings = INSTALLED / "vmtp/settings"
+def settings_timeout(collection: str) -> int:
+    settings = INSTALLED / collection / "settings"
     for line in settings.read_text().splitlines() if settings.exists() else []:
         name, _, value = line.partition("=")
         if name == "timeout":
@@ -152,6 +162,8 @@ def run_in_guests(run: Run, most: int, kernel: Kernel, accelerator: Accelerator,
     for worker in workers:
         while worker.is_alive():  # a join without a limit would not see Ctrl-C
             worker.join(1)
+    for test in run.left():
+        run.fail(f"{test} was not run")
 
 
 def work(run: Run, name: str, kernel: Kernel, accelerator: Accelerator, folder: Path) -> None:
@@ -202,7 +214,7 @@ def run_test(run: Run, guest: Guest, test: str) -> None:
         if loaded.status:
             report.failures.append("vmtp.ko does not load")
             output.extend(loaded.lines)
-        report.end(guest.run(f"cd /kselftests/vmtp && exec ./{test}", run.timeout, on_line).status)
+        report.end(guest.run(f"cd /kselftests/{run.collection} && exec ./{test}", run.timeout, on_line).status)
         guest.check_kernel()
     except GuestFailure as failure:
         report.failures.append("the guest failed, see below")
