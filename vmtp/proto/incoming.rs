@@ -249,6 +249,7 @@ impl Incoming {
 
     /// The message is given up as it is: it counts as complete.
     pub fn accept_incomplete(&mut self) {
+        self.chosen = self.held();
         self.complete = self.groups;
     }
 }

@@ -255,7 +255,8 @@ impl Outgoing {
     /// (4.9 notes 2 and 3).
     pub fn repeat(&mut self, ends: &Ends, acknowledge: bool, now: Time) -> Burst {
         let group = self.sent.saturating_sub(1);
-        if self.segment_octets() != 0 {
+        // With NRT nobody would ask for what is missing.
+        if self.segment_octets() != 0 && !self.control.has(Control::NRT) {
             return self.transmit(ends, Extent::HeaderOnly { group }, true, now);
         }
         let extent = Extent::Groups {

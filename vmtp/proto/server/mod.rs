@@ -75,7 +75,9 @@ pub struct Remote {
     incoming_control: Control,
     /// The same of the current Request, for its Response.
     request: Control,
-    /// Octets of VMTP packets of the current transaction received from the Client.
+    /// Octets of VMTP packets of the Request being received.
+    incoming_received: u32,
+    /// The same of the current transaction.
     received: u32,
     /// Packet groups of the current Request.
     groups: u16,
@@ -119,6 +121,8 @@ struct Flags {
     forward_accepted: bool,
     /// Some group needed a retransmission.
     lossy: bool,
+    /// A gap in the run was reported, and nothing came in sequence since.
+    gap_told: bool,
 }
 
 /// Whom a step's packets are for.
@@ -255,6 +259,7 @@ impl Remote {
             control: header.control,
             incoming_control: header.control,
             request: header.control,
+            incoming_received: 0,
             received: 0,
             groups: 0,
             queued: 0,
@@ -443,18 +448,27 @@ impl Remote {
     /// what the Client had here is over (2.3, 5.3).
     pub fn superseded(&mut self, cx: &Context) -> Step {
         let mut step = Step::NOTHING;
-        self.abandon_all(&mut step);
-        if self.state != State::AwaitingRequest {
-            self.discard_response(cx, &mut step);
-        }
+        self.abandon_all(cx, &mut step);
         step
     }
 
+    /// Forgets the Request being received, so that it can come again.
+    fn forget_incoming(&mut self) {
+        // Its predecessor was 256 before if that had STI.
+        let skip = self.flags.skip && self.incoming_control.has(Control::NSR);
+        self.last = self.incoming.first().minus(if skip { 256 } else { 1 });
+        self.incoming = Incoming::NONE;
+        self.receive_deadline = Time::NEVER;
+        self.flags.gap_told = false;
+    }
+
     /// Drops whatever is in progress.
-    fn abandon_all(&mut self, step: &mut Step) {
+    fn abandon_all(&mut self, cx: &Context, step: &mut Step) {
         step.aborted = self.state == State::Processing || self.queued != 0;
-        step.release = true;
         step.release_retained = true;
+        if self.state != State::AwaitingRequest {
+            self.discard_response(cx, step);
+        }
         self.incoming = Incoming::NONE;
         self.receive_deadline = Time::NEVER;
         self.queued = 0;

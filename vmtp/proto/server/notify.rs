@@ -63,9 +63,7 @@ impl Remote {
                     step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
                 }
                 step.to = self.response_to();
-                self.deadline = cx
-                    .now
-                    .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+                self.deadline = cx.now.plus(cx.timing.round_trip);
             }
             Some(ResponseCode::RetryAll) if !self.flags.idempotent => {
                 step.sent = Some(GroupFate::Lossy);
@@ -86,7 +84,7 @@ impl Remote {
                 self.outgoing.heard();
                 self.deadline = cx.now.plus(cx.timing.round_trip);
             }
-            Some(ResponseCode::EntityMigrated) => {
+            Some(ResponseCode::EntityMigrated) if !self.flags.idempotent => {
                 self.outgoing.restart();
                 step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
                 step.to = super::To::Client;

@@ -9,7 +9,7 @@ use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
 use crate::proto::wire::{
-    Code, Control, Header, Mask, NotifyVmtpClient, ResponseCode, OVERHEAD_OCTETS,
+    Code, Control, Header, Mask, NotifyVmtpClient, ResponseCode, Transaction, OVERHEAD_OCTETS,
 };
 
 /// Where a Request packet came from.
@@ -104,12 +104,12 @@ impl Remote {
                 return step;
             }
             if forward_count == receiving {
-                self.hear(header, source, cx);
+                self.incoming_received = self.hear(header, source, self.incoming_received, cx);
                 self.collect(header, service, cx, &mut step);
                 return step;
             }
-            self.abandon_all(&mut step);
-            self.begin_receiving(header, source, service, cx, &mut step);
+            self.abandon_all(cx, &mut step);
+            self.begin_receiving(header, transaction, source, service, cx, &mut step);
             return step;
         }
         if self.is_current(transaction) && self.state != State::AwaitingRequest {
@@ -118,14 +118,14 @@ impl Remote {
                 return step;
             }
             if forward_count == self.forward_count {
-                self.hear(header, source, cx);
+                self.received = self.hear(header, source, self.received, cx);
                 self.repeated(header, source, service, cx, &mut step);
                 return step;
             }
             // 5.7: forwarded anew.
-            self.abandon_all(&mut step);
+            self.abandon_all(cx, &mut step);
             self.last = transaction.minus(1);
-            self.begin_receiving(header, source, service, cx, &mut step);
+            self.begin_receiving(header, transaction, source, service, cx, &mut step);
             return step;
         }
         if transaction.since(self.last) <= 0 {
@@ -143,17 +143,18 @@ impl Remote {
         step
     }
 
-    fn hear(&mut self, header: &Header, source: &Source, cx: &Context) {
+    /// The Client is there. The octets received of it, with those `before`.
+    fn hear(&mut self, header: &Header, source: &Source, before: u32, cx: &Context) -> u32 {
         self.peer = source.peer;
         self.control = header.control;
         let octets = u32::from(header.length)
             .wrapping_mul(4)
             .wrapping_add(OVERHEAD_OCTETS);
-        self.received = self.received.saturating_add(octets);
         if self.state == State::Processing && self.deadline != Time::NEVER {
             // TS2: the Client is alive.
             self.deadline = cx.now.plus(cx.timing.orphan());
         }
+        before.saturating_add(octets)
     }
 
     /// A Request newer than all that is known of the Client (newTransaction in 5.7).
@@ -179,9 +180,14 @@ impl Remote {
         }
         if !control.has(Control::NSR) {
             // 5.3: whatever was in progress is aborted.
-            self.abandon_all(step);
+            self.abandon_all(cx, step);
             self.last = header.transaction.minus(1);
-            self.begin_receiving(header, source, service, cx, step);
+            self.begin_receiving(header, header.transaction, source, service, cx, step);
+            return;
+        }
+        if self.incoming.is_some() && self.incoming.is_complete() {
+            // The one before waits for the Probe of its Client: this one comes again later.
+            step.keep = Keep::Drop(Drop::NoRoom);
             return;
         }
         let skipped = control.has(Control::NRT);
@@ -198,10 +204,13 @@ impl Remote {
         }
         let expected = self.last.plus(if self.flags.skip { 256 } else { 1 });
         if header.transaction != expected && !skipped {
-            // A later group of the message that `expected` begins is a gap as well.
+            // A later group of the message that `expected` begins is a gap as well. It is told
+            // once, and again to a Client that asks again: not for each packet behind it.
             self.control = header.control;
             step.keep = Keep::Drop(Drop::OutOfSequence);
-            if !source.multicast {
+            let tell = !self.flags.gap_told || control.has(Control::APG);
+            self.flags.gap_told = true;
+            if tell && !source.multicast {
                 self.notify(step, self.last, Mask::EMPTY, ResponseCode::RetryAll);
             }
             return;
@@ -214,7 +223,7 @@ impl Remote {
             }
             return;
         }
-        self.begin_receiving(header, source, service, cx, step);
+        self.begin_receiving(header, header.transaction, source, service, cx, step);
     }
 
     fn refuse(
@@ -232,10 +241,11 @@ impl Remote {
         }
     }
 
-    /// The first packet of a Request that was not refused.
+    /// The first packet of a Request that was not refused, whose first group is `first`.
     fn begin_receiving(
         &mut self,
         header: &Header,
+        first: Transaction,
         source: &Source,
         service: &Service,
         cx: &Context,
@@ -258,16 +268,12 @@ impl Remote {
             self.settle(cx);
             return;
         }
-        if self.queued == 0 && self.state != State::Processing {
-            self.received = 0;
-        }
-        // A packet of a later group of a long message may be the first to come.
-        self.incoming = Incoming::new(header);
+        self.incoming = Incoming::starting_at(header, first);
         self.incoming_control = header.control;
         self.flags.incoming_multicast = source.multicast;
         self.flags.incoming_datagram = header.code.has(Code::DGM);
         self.flags.incoming_masked = header.code.has(Code::MDM);
-        self.hear(header, source, cx);
+        self.incoming_received = self.hear(header, source, 0, cx);
         if service.probe && !self.flags.probed {
             self.flags.probing = true;
             step.event = Event::Probe;
@@ -387,6 +393,7 @@ impl Remote {
         self.flags.lossy = false;
         let through = self.incoming.current().minus(1);
         self.last = through;
+        self.flags.gap_told = false;
         let wants = header.control.has(Control::APG);
         if wants {
             let earlier =
@@ -411,8 +418,7 @@ impl Remote {
         self.receive_deadline = Time::NEVER;
         if !service.room {
             // The queue filled while this came. It is not remembered, so that it can come again.
-            self.last = self.incoming.first().minus(1);
-            self.incoming = Incoming::NONE;
+            self.forget_incoming();
             self.settle(cx);
             let code = if self.queued != 0 {
                 ResponseCode::MsgtransOverflow
@@ -450,7 +456,7 @@ impl Remote {
             control: self.incoming_control,
             datagram: self.flags.incoming_datagram,
             multicast: self.flags.incoming_multicast,
-            received: self.received,
+            received: self.incoming_received,
         };
         self.last = arrival.transaction;
         self.flags.skip = arrival.control.has(Control::STI);
@@ -547,8 +553,10 @@ impl Remote {
             State::Responded if self.flags.idempotent => {
                 // 2.5.4: the server makes the Response anew.
                 self.state = State::AwaitingRequest;
-                self.last = self.transaction.minus(u32::from(self.groups));
-                self.begin_receiving(header, source, service, cx, step);
+                let groups = u32::from(self.groups);
+                self.last = self.transaction.minus(groups);
+                let first = self.last.next();
+                self.begin_receiving(header, first, source, service, cx, step);
             }
             State::Responded => {
                 if first {

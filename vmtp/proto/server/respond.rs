@@ -9,7 +9,7 @@ use crate::proto::outgoing::{groups_of, Outgoing};
 use crate::proto::time::{Span, Time};
 use crate::proto::timers;
 use crate::proto::wire::{
-    Code, Control, Mask, Mcb, Priority, ResponseCode, Transaction, GROUP_OCTETS,
+    Code, Control, Mask, Mcb, Priority, ResponseCode, Transaction, BLOCK_OCTETS, GROUP_OCTETS,
     MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
 };
 
@@ -279,6 +279,6 @@ impl Remote {
 
 /// Octets of VMTP packets for a segment, with one block a packet.
 fn response_octets(segment: u32) -> u32 {
-    let packets = segment.div_ceil(1024).max(1);
+    let packets = segment.div_ceil(BLOCK_OCTETS).max(1);
     segment.saturating_add(packets.saturating_mul(OVERHEAD_OCTETS))
 }

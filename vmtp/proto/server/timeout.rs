@@ -27,7 +27,7 @@ impl Remote {
                 return self.send_held(cx, step);
             }
             State::Responded if self.flags.idempotent || self.outgoing.segment_octets() == 0 => {
-                self.expire(&mut step)
+                self.expire(cx, &mut step)
             }
             State::Responded => {
                 if self.outgoing.transmissions() > cx.policy.retries {
@@ -45,20 +45,23 @@ impl Remote {
             }
             State::Processing => {
                 // TS2: nobody has asked for the Response for a long time.
+                // What waits behind it is one as well.
+                self.abandon_all(cx, &mut step);
                 self.discard_response(cx, &mut step);
                 step.event = Event::Ended;
             }
             State::Forwarded => self.forward_timeout(cx, &mut step),
-            State::ResponseDiscarded | State::AwaitingRequest => self.expire(&mut step),
+            State::ResponseDiscarded | State::AwaitingRequest => self.expire(cx, &mut step),
         }
         step
     }
 
-    fn expire(&mut self, step: &mut Step) {
-        self.deadline = Time::NEVER;
+    fn expire(&mut self, cx: &Context, step: &mut Step) {
         if self.incoming.is_some() || self.queued != 0 {
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
             return;
         }
+        self.deadline = Time::NEVER;
         self.state = State::AwaitingRequest;
         step.release = true;
         step.event = Event::Expired;
@@ -105,8 +108,7 @@ impl Remote {
         }
         let transaction = self.incoming.current();
         let held = self.incoming.held();
-        self.last = self.incoming.first().minus(1);
-        self.incoming = Incoming::NONE;
+        self.forget_incoming();
         self.flags.probing = false;
         step.keep = Keep::Restart;
         if self.state == State::AwaitingRequest {
