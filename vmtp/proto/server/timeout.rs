@@ -4,7 +4,6 @@
 
 use super::{Event, Keep, Remote, State, Step, To};
 use crate::proto::context::Context;
-use crate::proto::incoming::Incoming;
 use crate::proto::path::GroupFate;
 use crate::proto::time::{Span, Time};
 use crate::proto::timers;
