@@ -5,8 +5,10 @@
 use ::kernel::prelude::*;
 
 mod bindings;
+mod host;
 mod kernel;
-mod skeleton;
+pub mod proto;
+mod socket;
 
 module! {
     type: Vmtp,
@@ -19,16 +21,23 @@ module! {
 
 /// The registrations. They end in this order, the reverse of how they began: no socket, then no packet, then no state.
 struct Vmtp {
-    _family: kernel::family::Registration<skeleton::Socket>,
-    _protocol: kernel::protocol::Registration<skeleton::Input>,
-    _hosts: kernel::pernet::Registration<skeleton::Host>,
+    _family: kernel::family::Registration<socket::VmtpSocket>,
+    _interfaces: kernel::netdev::Registration<host::Host>,
+    _protocol: kernel::protocol::Registration<host::Host>,
+    _hosts: kernel::pernet::Registration<host::Host>,
 }
 
 impl ::kernel::Module for Vmtp {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let hosts = kernel::pernet::PerNet::<skeleton::Host>::register()?;
-        let protocol = kernel::protocol::Protocol::<skeleton::Input>::register()?;
-        let family = kernel::family::Family::<skeleton::Socket>::register(module)?;
-        Ok(Self { _family: family, _protocol: protocol, _hosts: hosts })
+        let hosts = host::register()?;
+        let protocol = host::receive::register()?;
+        let interfaces = host::group::watch()?;
+        let family = socket::register(module)?;
+        Ok(Self {
+            _family: family,
+            _interfaces: interfaces,
+            _protocol: protocol,
+            _hosts: hosts,
+        })
     }
 }

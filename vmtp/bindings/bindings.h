@@ -6,6 +6,7 @@
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/delay.h>
 #include <linux/ethtool.h>
 #include <linux/filter.h>
 #include <linux/hrtimer.h>
@@ -28,6 +29,8 @@
 #include <linux/socket.h>
 #include <linux/swap.h>
 #include <linux/sysctl.h>
+#include <linux/uio.h>
+#include <linux/vmtp.h>
 #include <linux/wait.h>
 #include <net/icmp.h>
 #include <net/inet_common.h>

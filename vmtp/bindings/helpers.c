@@ -819,6 +819,18 @@ void *vmtp_helper_page_address(const struct page *page)
 	return page_address(page);
 }
 
+/* ---- user memory, sleeping ---- */
+
+int vmtp_helper_import_ubuf(bool writable, void *address, size_t length, struct iov_iter *iter)
+{
+	return import_ubuf(writable ? ITER_DEST : ITER_SOURCE, (void __user *)address, length, iter);
+}
+
+void vmtp_helper_usleep(u32 microseconds)
+{
+	usleep_range(microseconds, 2 * microseconds);
+}
+
 /* ---- /proc ---- */
 
 void *vmtp_helper_pde_data(const struct inode *inode)

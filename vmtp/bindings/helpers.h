@@ -192,6 +192,10 @@ u64 *vmtp_helper_kmalloc_words(size_t count, gfp_t flags);
 void vmtp_helper_put_page(struct page *page);
 void *vmtp_helper_page_address(const struct page *page);
 
+/* user memory, sleeping */
+int vmtp_helper_import_ubuf(bool writable, void *address, size_t length, struct iov_iter *iter);
+void vmtp_helper_usleep(u32 microseconds);
+
 /* /proc */
 void *vmtp_helper_pde_data(const struct inode *inode);
 struct seq_file *vmtp_helper_seq_file(struct file *file);

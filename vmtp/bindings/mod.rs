@@ -16,7 +16,12 @@
     unreachable_pub,
     unsafe_op_in_unsafe_fn
 )]
-#![allow(clippy::undocumented_unsafe_blocks, clippy::ptr_as_ptr, clippy::ref_as_ptr, clippy::cast_lossless)]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::cast_lossless
+)]
 
 use kernel::ffi;
 use pin_init::{MaybeZeroable, Zeroable};
@@ -32,3 +37,27 @@ unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: 
 include!(env!("VMTP_BINDINGS"));
 // One assertion a struct: its size here is its size in the kernel's BTF.
 include!(env!("VMTP_BINDINGS_SIZES"));
+
+/// The structs of the ABI may be copied from and to programs as octets.
+macro_rules! plain {
+    ($($name:ident),*) => {
+        $(
+            // SAFETY: numbers only, so any octets are a value.
+            unsafe impl kernel::transmute::FromBytes for $name {}
+            // SAFETY: numbers only, without padding: the UAPI header keeps its structs free of it.
+            unsafe impl kernel::transmute::AsBytes for $name {}
+        )*
+    };
+}
+
+plain!(
+    vmtp_host,
+    sockaddr_vmtp,
+    vmtp_mcb,
+    vmtp_piece,
+    vmtp_membership,
+    vmtp_peer_info,
+    vmtp_msg,
+    vmtp_exchange,
+    vmtp_probe
+);

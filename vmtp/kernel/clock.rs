@@ -17,3 +17,9 @@ pub fn realtime() -> u64 {
     // SAFETY: no requirements.
     unsafe { bindings::vmtp_helper_ktime_get_real_ns() }
 }
+
+/// Waits. Process context; sleeps.
+pub fn sleep_us(microseconds: u32) {
+    // SAFETY: process context, as the callers promise.
+    unsafe { bindings::vmtp_helper_usleep(microseconds) };
+}

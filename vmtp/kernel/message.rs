@@ -101,14 +101,16 @@ impl Message {
 
     /// sendmsg: the data.
     pub fn source(&mut self) -> &mut IovIterSource<'_> {
-        // SAFETY: valid by the invariant, and sendmsg's direction; the iov_iter types are one C type.
-        unsafe { IovIterSource::from_raw((&raw mut self.0.msg_iter).cast()) }
+        // SAFETY: valid by the invariant, and sendmsg's direction; the iov_iter types are one C type and `IovIterSource` is
+        // transparent (`from_raw` would assert the direction, and panic).
+        unsafe { &mut *(&raw mut self.0.msg_iter).cast() }
     }
 
     /// recvmsg: where the data goes.
     pub fn destination(&mut self) -> &mut IovIterDest<'_> {
-        // SAFETY: valid by the invariant, and recvmsg's direction; the iov_iter types are one C type.
-        unsafe { IovIterDest::from_raw((&raw mut self.0.msg_iter).cast()) }
+        // SAFETY: valid by the invariant, and recvmsg's direction; the iov_iter types are one C type and `IovIterDest` is
+        // transparent.
+        unsafe { &mut *(&raw mut self.0.msg_iter).cast() }
     }
 
     /// Whether there is room for control messages (recvmsg) or are any (sendmsg).

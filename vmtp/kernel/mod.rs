@@ -14,6 +14,7 @@
 // Each wrapper is complete in itself, whether or not somebody uses all of it yet.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod array;
 pub mod clock;
 pub mod counters;
 pub mod cred;
@@ -39,6 +40,7 @@ pub mod sock;
 pub mod sysctl;
 pub mod table;
 pub mod timer;
+pub mod user;
 pub mod wait;
 
 use core::net::Ipv4Addr;

@@ -33,7 +33,9 @@ impl Drop for Rtnl {
 
 fn request(group: Ipv4Addr, interface: u32) -> Result<bindings::ip_mreqn> {
     Ok(bindings::ip_mreqn {
-        imr_multiaddr: bindings::in_addr { s_addr: super::to_be32(group) },
+        imr_multiaddr: bindings::in_addr {
+            s_addr: super::to_be32(group),
+        },
         imr_address: bindings::in_addr { s_addr: 0 },
         imr_ifindex: i32::try_from(interface)?,
     })
@@ -56,6 +58,22 @@ impl Sk {
         let _rtnl = Rtnl::lock();
         let _locked = self.lock();
         // SAFETY: both locks are held and the socket is an inet_sock.
+        to_result(unsafe { bindings::ip_mc_leave_group(self.as_raw(), &mut request) })
+    }
+
+    /// [`Sk::join_group`] for callers that hold the lock of network configuration, such as `netdev` watchers. Sleeps.
+    pub fn join_group_configured(&self, group: Ipv4Addr, interface: u32) -> Result {
+        let mut request = request(group, interface)?;
+        let _locked = self.lock();
+        // SAFETY: both locks are held, the one by the caller, and the socket is an inet_sock.
+        to_result(unsafe { bindings::ip_mc_join_group(self.as_raw(), &mut request) })
+    }
+
+    /// [`Sk::leave_group`] for callers that hold the lock of network configuration. Sleeps.
+    pub fn leave_group_configured(&self, group: Ipv4Addr, interface: u32) -> Result {
+        let mut request = request(group, interface)?;
+        let _locked = self.lock();
+        // SAFETY: both locks are held, the one by the caller, and the socket is an inet_sock.
         to_result(unsafe { bindings::ip_mc_leave_group(self.as_raw(), &mut request) })
     }
 

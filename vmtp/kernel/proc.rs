@@ -4,6 +4,7 @@
 //! no lock held and no buffer beyond a page.
 
 use super::net::Net;
+use super::pernet::{NetState, PerNet};
 use crate::bindings;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -16,8 +17,8 @@ use kernel::seq_file::SeqFile;
 pub trait ProcFile: 'static {
     /// The file's name.
     const NAME: &'static CStr;
-    /// What it is about, typically a namespace's state; alive as long as the [`Directory`]'s borrow says.
-    type State: Sync + 'static;
+    /// What it is about: the namespace's state.
+    type State: NetState;
     /// Goes through the items.
     type Items<'a>: Iterator<Item = Self::Item>;
     /// What a line shows.
@@ -31,13 +32,16 @@ pub trait ProcFile: 'static {
     fn show(item: &Self::Item, file: &SeqFile) -> Result;
 }
 
-/// A directory in /proc/net of a namespace. Removed with its files when dropped: that waits for readers, and nothing of
+/// A directory in /proc/net of a namespace, to be kept in that namespace's `pernet` state. Removed with its files when dropped: that waits for readers, and nothing of
 /// a file is called afterwards, even if it is still open. Sleeps.
 ///
 /// # Invariants
 ///
 /// The pointer is a directory of ours.
-pub struct Directory(NonNull<bindings::proc_dir_entry>);
+pub struct Directory {
+    entry: NonNull<bindings::proc_dir_entry>,
+    net: NonNull<bindings::net>,
+}
 
 // SAFETY: /proc locks itself.
 unsafe impl Send for Directory {}
@@ -48,26 +52,26 @@ impl Directory {
     /// Makes it. EEXIST-like failures are ENOMEM. Sleeps.
     pub fn new(net: &Net, name: &'static CStr) -> Result<Self> {
         // SAFETY: the namespace is alive, the name static.
-        let entry = unsafe { bindings::vmtp_helper_proc_net_mkdir(net.as_raw(), name.as_char_ptr()) };
+        let entry =
+            unsafe { bindings::vmtp_helper_proc_net_mkdir(net.as_raw(), name.as_char_ptr()) };
         // INVARIANT: just made.
-        Ok(Self(NonNull::new(entry).ok_or(ENOMEM)?))
+        let net = NonNull::new(net.as_raw()).ok_or(EINVAL)?;
+        Ok(Self {
+            entry: NonNull::new(entry).ok_or(ENOMEM)?,
+            net,
+        })
     }
 
-    /// Adds a file that everybody may read. Sleeps.
-    ///
-    /// # Safety
-    ///
-    /// `state` stays valid until this directory is dropped: have both in one value, the directory first, so that it is
-    /// dropped first.
-    pub unsafe fn add<F: ProcFile>(&self, state: *const F::State) -> Result {
-        // SAFETY: name and operations are static; `state` by the caller's promise.
+    /// Adds a file that everybody may read. Before the namespace's state is there it cannot be opened. Sleeps.
+    pub fn add<F: ProcFile>(&self) -> Result {
+        // SAFETY: name and operations are static; the namespace outlives this directory by the invariant.
         let entry = unsafe {
             bindings::proc_create_data(
                 F::NAME.as_char_ptr(),
                 0o444,
-                self.0.as_ptr(),
+                self.entry.as_ptr(),
                 &raw const Tables::<F>::PROC.0,
-                state.cast_mut().cast(),
+                self.net.as_ptr().cast(),
             )
         };
         if entry.is_null() {
@@ -80,7 +84,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         // SAFETY: ours by the invariant.
-        unsafe { bindings::proc_remove(self.0.as_ptr()) };
+        unsafe { bindings::proc_remove(self.entry.as_ptr()) };
     }
 }
 
@@ -141,11 +145,25 @@ impl<F: ProcFile> Reader<F> {
     }
 }
 
-unsafe extern "C" fn open<F: ProcFile>(inode: *mut bindings::inode, file: *mut bindings::file) -> ffi::c_int {
+unsafe extern "C" fn open<F: ProcFile>(
+    inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> ffi::c_int {
     from_result(|| {
-        // SAFETY: `Directory::add` put the state there, which is alive as long as /proc calls this.
-        let state = unsafe { &*bindings::vmtp_helper_pde_data(inode).cast::<F::State>() };
-        let reader = KBox::new(Reader::<F> { state, items: None, item: None, at: -1 }, GFP_KERNEL)?;
+        // SAFETY: `Directory::add` put the namespace there, which is alive as long as /proc calls this.
+        let net: &'static Net =
+            unsafe { Net::from_raw(bindings::vmtp_helper_pde_data(inode).cast()) };
+        // By the directory's invariant the state stays as long as /proc calls: `'static` as far as a reader can see.
+        let state: &'static F::State = PerNet::get(net).ok_or(ENODEV)?;
+        let reader = KBox::new(
+            Reader::<F> {
+                state,
+                items: None,
+                item: None,
+                at: -1,
+            },
+            GFP_KERNEL,
+        )?;
         // SAFETY: /proc opens the file. The box belongs to it until `release`.
         unsafe {
             let error = bindings::seq_open(file, &raw const Tables::<F>::SEQ.0);
@@ -158,10 +176,17 @@ unsafe extern "C" fn open<F: ProcFile>(inode: *mut bindings::inode, file: *mut b
     })
 }
 
-unsafe extern "C" fn release<F: ProcFile>(inode: *mut bindings::inode, file: *mut bindings::file) -> ffi::c_int {
+unsafe extern "C" fn release<F: ProcFile>(
+    inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> ffi::c_int {
     // SAFETY: opened by `open`, which left the box there.
     unsafe {
-        drop(KBox::from_raw((*bindings::vmtp_helper_seq_file(file)).private.cast::<Reader<F>>()));
+        drop(KBox::from_raw(
+            (*bindings::vmtp_helper_seq_file(file))
+                .private
+                .cast::<Reader<F>>(),
+        ));
         bindings::seq_release(inode, file)
     }
 }
@@ -207,7 +232,10 @@ unsafe extern "C" fn next<F: ProcFile>(
 
 unsafe extern "C" fn stop(_file: *mut bindings::seq_file, _item: *mut ffi::c_void) {}
 
-unsafe extern "C" fn show<F: ProcFile>(file: *mut bindings::seq_file, _item: *mut ffi::c_void) -> ffi::c_int {
+unsafe extern "C" fn show<F: ProcFile>(
+    file: *mut bindings::seq_file,
+    _item: *mut ffi::c_void,
+) -> ffi::c_int {
     from_result(|| {
         // SAFETY: called by seq_file; the two seq_file types are one C type.
         let (reader, out) = unsafe { (reader::<F>(file), SeqFile::from_raw(file.cast())) };

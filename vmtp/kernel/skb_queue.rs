@@ -39,7 +39,12 @@ unsafe fn link(skb: *mut bindings::sk_buff) -> *mut *mut bindings::sk_buff {
 impl SkbQueue {
     /// An empty queue.
     pub const fn new() -> Self {
-        Self { head: null_mut(), tail: null_mut(), length: 0, octets: 0 }
+        Self {
+            head: null_mut(),
+            tail: null_mut(),
+            length: 0,
+            octets: 0,
+        }
     }
 
     /// How many packets.
@@ -87,6 +92,56 @@ impl SkbQueue {
         self.head = skb;
     }
 
+    /// Puts it in front of the first packet that comes `after` it, or at the end. Quick if that is the end: `after` is
+    /// asked about the last packet first.
+    pub fn insert_by(&mut self, skb: Skb, mut after: impl FnMut(&Skb) -> bool) {
+        let mut comes_after = |at: *mut bindings::sk_buff| {
+            // SAFETY: a packet of the chain, valid by the invariant, and only borrowed.
+            let other = core::mem::ManuallyDrop::new(unsafe { Skb::from_raw(at) });
+            after(&other)
+        };
+        if self.tail.is_null() || !comes_after(self.tail) {
+            self.push_back(skb);
+            return;
+        }
+        if comes_after(self.head) {
+            self.push_front(skb);
+            return;
+        }
+        self.octets = self.octets.wrapping_add(skb.truesize());
+        self.length = self.length.wrapping_add(1);
+        let skb = skb.into_raw();
+        // SAFETY: the chain is valid; the last packet comes after, so the walk ends before the chain's end.
+        unsafe {
+            let mut before = self.head;
+            while !comes_after(*link(before)) {
+                before = *link(before);
+            }
+            *link(skb) = *link(before);
+            *link(before) = skb;
+        }
+    }
+
+    /// The first packet, to be changed in place.
+    pub fn front_mut(&mut self) -> Option<&mut Skb> {
+        // SAFETY: `Skb` is a transparent pointer, and the head is a packet of ours if it is not null.
+        (!self.head.is_null()).then(|| unsafe { &mut *(&raw mut self.head).cast::<Skb>() })
+    }
+
+    /// Shows every packet, to be changed in place.
+    pub fn for_each_mut(&mut self, mut each: impl FnMut(&mut Skb)) {
+        let mut at = self.head;
+        while !at.is_null() {
+            // SAFETY: a packet of the chain, valid by the invariant, and only borrowed; what `each` may change is not its
+            // link.
+            unsafe {
+                let mut skb = core::mem::ManuallyDrop::new(Skb::from_raw(at));
+                each(&mut skb);
+                at = *link(at);
+            }
+        }
+    }
+
     /// Takes the first.
     pub fn pop_front(&mut self) -> Option<Skb> {
         let skb = NonNull::new(self.head)?.as_ptr();
@@ -111,7 +166,10 @@ impl SkbQueue {
 
     /// All, first to last.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { place: &raw const self.head, _queue: PhantomData }
+        Iter {
+            place: &raw const self.head,
+            _queue: PhantomData,
+        }
     }
 
     /// Drops every packet for which `keep` says no.

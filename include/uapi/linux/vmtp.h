@@ -92,6 +92,8 @@ struct sockaddr_vmtp {
 #define VMTP_REQUEST		0
 #define VMTP_RESPONSE		1
 #define VMTP_FORWARD		2	/* sendmsg only: pass a Request on */
+#define VMTP_FAILURE		3	/* output: the transaction ended without a
+					 * Response; code, made here, says why */
 
 /* vmtp_mcb.flags: what the sender asks of the protocol for this message */
 #define VMTP_F_APG		0x01	/* acknowledge the packet group */
@@ -113,6 +115,12 @@ struct sockaddr_vmtp {
  *
  * msg_delivery is user data unless VMTP_MDM is set, segment_size unless a
  * segment is appended.
+ *
+ * On input members that a call does not use are ignored, as are VMTP_SDA in
+ * code (it follows from the length given), forward_count, coresident without
+ * VMTP_CRE, user[0..1] with it, and priority without VMTP_F_PRIORITY. function
+ * is ignored by the ioctls, each of which is for one. A set RES bit in code or
+ * an undefined bit in flags is EINVAL.
  */
 struct vmtp_mcb {
 	__u64	server;		/* to (Request), or who answered (Response) */
@@ -125,7 +133,7 @@ struct vmtp_mcb {
 	__u32	segment_size;	/* octets of the whole message */
 	__u8	forward_count;	/* output */
 	__u8	priority;	/* 4 bits as on the wire */
-	__u8	function;	/* VMTP_REQUEST, VMTP_RESPONSE, VMTP_FORWARD */
+	__u8	function;	/* VMTP_REQUEST ... VMTP_FAILURE */
 	__u8	flags;		/* VMTP_F_* */
 };
 
@@ -205,7 +213,8 @@ struct vmtp_piece {
 #define VMTP_OPT_PROBE_CLIENTS		19 /* int: VMTP_PROBE_*; _HOST */
 #define VMTP_OPT_IMMUNE			20 /* bool: nobody else may add it to a group */
 #define VMTP_OPT_PRIVATE		21 /* bool: probes get NO_PERMISSION */
-#define VMTP_OPT_PEER			22 /* struct vmtp_peer_info (get) */
+#define VMTP_OPT_PEER			22 /* struct vmtp_peer_info (get; entity in
+					    * the buffer is read first) */
 
 #define VMTP_CHECKSUM_NONE	0
 #define VMTP_CHECKSUM_HEADER	1	/* HCO */
@@ -254,7 +263,9 @@ struct vmtp_peer_info {
  * [segment, segment + length); in calls that receive, at most length octets
  * are stored there and received tells how many were. mcb.segment_size tells
  * the whole: if it is greater, the rest is discarded, or with
- * VMTP_MSG_PIECES is what the next call returns.
+ * VMTP_MSG_PIECES kept: a later call with VMTP_MSG_PIECES and this client and
+ * transaction (recvreq), or transaction and server (getreply), in mcb gets
+ * what follows.
  */
 struct vmtp_msg {
 	struct vmtp_mcb mcb;
@@ -297,20 +308,27 @@ struct vmtp_probe {
 #define VMTP_IOC_MAGIC		0x51	/* 81 */
 
 /*
- * INVOKE	start a transaction and wait for its first Response. out.timeout
- *		is the limit of the transaction (USER_TIMEOUT in the code).
- * GETREPLY	the next Response of the open transaction; timeout 0 polls.
+ * INVOKE	start a transaction with out and wait for its first Response, to
+ *		in. out.timeout is the limit of the transaction (0: none). The
+ *		flags of out count. A datagram returns at once and with
+ *		VMTP_MSG_START any Request does; in is then not written.
+ * GETREPLY	the next Response of the socket's transactions; timeout 0 polls.
+ *		ENOTCONN if none was started.
  * RECVREQ	the next Request; timeout 0 waits without limit.
  * SENDREPLY	answer the Request named by mcb.client and mcb.transaction.
- * FORWARD	pass that Request on to mcb.server with this MCB and segment.
+ *		ENOTCONN if that Client does not wait (any more).
+ * FORWARDREQ	pass that Request on to mcb.server with this MCB and segment.
  * PROBEENTITY	what an entity's host says of it; 0 is the calling socket's own.
- * REPLYRECV	SENDREPLY of out, then RECVREQ into in. VMTP_MSG_SENT in
- *		out.flags tells, also when the call fails, that out has gone.
- * ABORT	end the socket's open transaction; nothing of it is delivered.
+ * REPLYRECV	SENDREPLY of out, then RECVREQ into in with the timeout and flags
+ *		of in. VMTP_MSG_SENT in out.flags tells, also when the call
+ *		fails, that out has gone.
+ * ABORT	end the socket's open transactions; nothing of them is delivered.
  *
- * When the time of invoke or getreply is up the call succeeds with the code
- * VMTP_USER_TIMEOUT (4.6.2); recvreq, which has no MCB to return then, fails
- * with EAGAIN. VMTP_MSG_DONTWAIT fails with EAGAIN where a call would wait.
+ * When the time of invoke or getreply is up the call succeeds with function
+ * VMTP_FAILURE and code VMTP_USER_TIMEOUT (4.6.2); recvreq, which has no MCB to
+ * return then, fails with EAGAIN. VMTP_MSG_DONTWAIT (or O_NONBLOCK) fails with
+ * EAGAIN where a call would wait. A call that a signal interrupts fails with
+ * EINTR; a transaction that was started stays open for getreply.
  */
 #define VMTP_INVOKE		_IOWR(VMTP_IOC_MAGIC, 1, struct vmtp_exchange)
 #define VMTP_GETREPLY		_IOWR(VMTP_IOC_MAGIC, 2, struct vmtp_msg)

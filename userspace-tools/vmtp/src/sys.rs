@@ -56,6 +56,7 @@ numbers! {
     VMTP_REQUEST: u8 = 0;
     VMTP_RESPONSE: u8 = 1;
     VMTP_FORWARD: u8 = 2;
+    VMTP_FAILURE: u8 = 3;
 
     VMTP_F_APG: u8 = 0x01;
     VMTP_F_NRT: u8 = 0x02;

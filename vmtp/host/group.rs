@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Members of entity groups on this host, and the IP host groups that go with them (2.7, VI).
+
+use super::endpoint::Endpoint;
+use super::Host;
+use crate::kernel::errno::Errno;
+use crate::kernel::net::Net;
+use crate::kernel::netdev::{self, Change, Watch, Watcher};
+use crate::kernel::record::{Record, Recorded, Ref};
+use crate::kernel::sock::Sk;
+use crate::proto::wire::{Entity, GroupPermissions};
+use core::net::Ipv4Addr;
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+
+/// One entity's membership of one group.
+#[pin_data]
+pub struct Membership {
+    /// The member.
+    pub endpoint: Ref<Endpoint>,
+    /// What it may do in the group.
+    pub permissions: GroupPermissions,
+    /// The interface by which it joined, or 0.
+    pub interface: u32,
+}
+
+impl Recorded for Membership {
+    type Key = u64;
+
+    fn expired(_record: Ref<Self>) {}
+}
+
+impl Endpoint {
+    /// Joins a group. EINVAL if it is none, EADDRINUSE if the entity is a member, and what IGMP says. Sleeps.
+    pub fn join(
+        record: &Ref<Self>,
+        sk: &Sk,
+        group: Entity,
+        permissions: GroupPermissions,
+        interface: u32,
+    ) -> Result {
+        let address = group.host_group().ok_or(EINVAL)?;
+        if record.membership(group).is_some() {
+            return Err(Errno::EADDRINUSE.into());
+        }
+        let membership = Record::new(
+            group.bits(),
+            pin_init!(Membership {
+                endpoint: record.clone(),
+                permissions,
+                interface
+            }),
+            GFP_KERNEL,
+        )?;
+        match sk.join_group(Ipv4Addr::from(address), interface) {
+            Ok(()) => {}
+            // Another group of this socket has the same host group.
+            Err(error) if error.to_errno() == Error::from(Errno::EADDRINUSE).to_errno() => {}
+            Err(error) => {
+                membership.stop();
+                return Err(error);
+            }
+        }
+        let result = record.host().members.insert(&membership);
+        if result.is_err() {
+            membership.stop();
+        }
+        result
+    }
+
+    /// Leaves a group. EADDRNOTAVAIL if the entity is no member. Sleeps.
+    pub fn leave(record: &Ref<Self>, sk: &Sk, group: Entity) -> Result {
+        let membership = record.membership(group).ok_or(Errno::EADDRNOTAVAIL)?;
+        record.host().members.remove(&membership);
+        membership.stop();
+        if let Some(address) = group.host_group() {
+            let _ = sk.leave_group(Ipv4Addr::from(address), membership.interface);
+        }
+        Ok(())
+    }
+
+    /// Its membership of a group.
+    pub fn membership(&self, group: Entity) -> Option<Ref<Membership>> {
+        let mut found = None;
+        self.host.members.for_each(group.bits(), |membership| {
+            if membership.endpoint.entity == self.entity {
+                found = Some(membership.clone());
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    /// The entity goes: it leaves all groups. Sleeps.
+    pub(super) fn leave_all(record: &Ref<Self>) {
+        if let Ok(walk) = record.host.members.walk() {
+            for membership in walk {
+                if membership.endpoint.entity == record.entity {
+                    record.host.members.remove(&membership);
+                    membership.stop();
+                }
+            }
+        }
+    }
+}
+
+static WATCH: Watch<Host> = Watch::new();
+
+impl Watcher for Host {
+    fn storage() -> &'static Watch<Self> {
+        &WATCH
+    }
+
+    fn changed(net: &Net, interface: u32, change: Change) {
+        let Some(host) = Host::of(net) else { return };
+        match change {
+            // The lock of network configuration is held here: the form that does not take it.
+            Change::Up => {
+                let _ = host
+                    .control()
+                    .sk()
+                    .join_group_configured(super::ALL_HOSTS, interface);
+            }
+            Change::Unregister => {
+                let _ = host
+                    .control()
+                    .sk()
+                    .leave_group_configured(super::ALL_HOSTS, interface);
+            }
+            Change::Down | Change::Changed => {}
+        }
+    }
+}
+
+/// Hears of interfaces that come and go; until the result is dropped.
+pub fn watch() -> Result<netdev::Registration<Host>> {
+    Watch::<Host>::register()
+}

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One VMTP host: all there is of VMTP in a network namespace.
+//!
+//! It owns the tables, turns packets and timers into events of `proto`, and does what the steps say. What a system call
+//! wants comes through `endpoint`. The parts: `receive` takes packets apart, `transmit` makes them, `endpoint` is a local
+//! entity with its two sides, `client` and `server`; `remote` is the record of a remote Client, `manager` the management
+//! procedures, `probe` the Probes this host sends, `path` what is known of other hosts.
+//!
+//! Locks, each taken alone unless said so: a record's or a side's spinlock is held for one event of `proto` and no longer;
+//! packets are made and sent, and sockets woken, after it is dropped.
+
+// The door to the rest of the module; nothing of the crate is seen from outside.
+#![allow(unreachable_pub)]
+
+pub mod client;
+pub mod counters;
+pub mod endpoint;
+pub mod group;
+pub mod manager;
+pub mod path;
+pub mod probe;
+pub mod receive;
+pub mod remote;
+pub mod ring;
+pub mod server;
+pub mod settings;
+pub mod show;
+pub mod transmit;
+
+use self::counters::Counter;
+use self::endpoint::{Endpoint, Vacated};
+use self::group::Membership;
+use self::path::{PathRecord, PlaceRecord};
+use self::probe::Pending;
+use self::remote::RemoteRecord;
+use self::settings::{Setting, Settings};
+use crate::kernel::clock;
+use crate::kernel::counters::Counters;
+use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
+use crate::kernel::net::Net;
+use crate::kernel::output::ControlSocket;
+use crate::kernel::pernet::{NetState, PerNet, StateRef};
+use crate::kernel::proc::Directory;
+use crate::kernel::random;
+use crate::kernel::record::Ref;
+use crate::kernel::route::{address_kind, AddressKind};
+use crate::kernel::table::{MultiTable, Table};
+use crate::proto::allocate::Allocator;
+use crate::proto::client::Found;
+use crate::proto::context::{Context, ProbeClients, Timing};
+use crate::proto::peer::Peer;
+use crate::proto::time::Time;
+use crate::proto::wire::{Entity, Transaction, IPPROTO};
+use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use kernel::alloc::{flags::GFP_ATOMIC, flags::GFP_NOWAIT, Flags};
+use kernel::prelude::*;
+
+/// For what a packet makes the host allocate for a while: it may fail, silently.
+pub const ATOMIC: Flags = GFP_NOWAIT;
+
+/// For packets to send.
+pub const PACKET: Flags = GFP_ATOMIC;
+
+/// The entity domain of an Internet host (IV.1).
+pub const DOMAIN: u16 = 1;
+
+/// The multicast address to which all VMTP hosts belong (IV.1).
+pub const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 0);
+
+static STATE: PerNet<Host> = PerNet::new();
+
+/// The VMTP of one network namespace.
+#[pin_data]
+pub struct Host {
+    /// Dropped first: its files look at the tables.
+    #[pin]
+    proc: SpinLockBh<Option<Directory>>,
+    control: ControlSocket,
+    /// What it counts.
+    pub counters: Counters<Counter>,
+    /// What its administrator set.
+    pub settings: Settings,
+    #[pin]
+    pub(super) entities: Table<Endpoint>,
+    #[pin]
+    pub(super) members: MultiTable<Membership>,
+    #[pin]
+    pub(super) remotes: MultiTable<RemoteRecord>,
+    #[pin]
+    pub(super) paths: Table<PathRecord>,
+    #[pin]
+    pub(super) places: Table<PlaceRecord>,
+    #[pin]
+    pub(super) probes: Table<Pending>,
+    /// Identifiers that were valid lately.
+    #[pin]
+    pub(super) vacated: Table<Vacated>,
+    /// Held to make a record of a remote Client, so that there is only one for each Client and server.
+    #[pin]
+    pub(super) creation: SpinLockBh<()>,
+    #[pin]
+    pub(super) allocator: SpinLockBh<Allocator>,
+    /// The bits of the manager's own entity, once there was an address to make it of.
+    manager: AtomicU64,
+    /// The manager's next Transaction.
+    transaction: AtomicU32,
+    /// When VMTP started here: unknown Clients are probed during the first TS4.
+    started: Time,
+}
+
+impl NetState for Host {
+    fn storage() -> &'static PerNet<Self> {
+        &STATE
+    }
+
+    fn init(net: &Net) -> impl PinInit<Self, Error> {
+        try_pin_init!(Host {
+            proc <- new_spinlock_bh!(Some(Host::files(net)?), "vmtp::proc"),
+            control: ControlSocket::new(net, IPPROTO as u8, true)?,
+            counters: Counters::new()?,
+            settings: Settings::register(net)?,
+            entities <- Table::new(1 << 24),
+            members <- MultiTable::new(1 << 20),
+            remotes <- MultiTable::new(1 << 24),
+            paths <- Table::new(1 << 24),
+            places <- Table::new(1 << 24),
+            probes <- Table::new(1 << 16),
+            vacated <- Table::new(1 << 20),
+            creation <- new_spinlock_bh!((), "vmtp::creation"),
+            allocator <- new_spinlock_bh!(Allocator::new(), "vmtp::allocator"),
+            manager: AtomicU64::new(0),
+            transaction: AtomicU32::new(random::u32()),
+            started: Time::from_nanos(clock::monotonic()),
+        }? Error)
+    }
+
+    fn pre_exit(&self, _net: &Net) {
+        let directory = self.proc.lock().take();
+        drop(directory);
+        self.entities.clear();
+        self.members.clear();
+        self.probes.clear();
+        self.remotes.clear();
+        self.places.clear();
+        self.paths.clear();
+        self.vacated.clear();
+    }
+}
+
+impl Host {
+    /// The host of a namespace, while it has one. Any context.
+    #[inline]
+    pub fn of(net: &Net) -> Option<&Self> {
+        PerNet::<Self>::get(net)
+    }
+
+    /// The same, counted.
+    pub fn counted(net: &Net) -> Option<StateRef<Self>> {
+        PerNet::<Self>::get_ref(net)
+    }
+
+    /// The namespace.
+    pub fn net(&self) -> &Net {
+        self.control.sk().net()
+    }
+
+    /// The socket by which the host itself sends.
+    pub fn control(&self) -> &ControlSocket {
+        &self.control
+    }
+
+    /// Now.
+    #[inline]
+    pub fn now() -> Time {
+        Time::from_nanos(clock::monotonic())
+    }
+
+    /// The surroundings of an event.
+    pub fn context(&self, now: Time, timing: Timing, retries: u8) -> Context {
+        Context {
+            now,
+            random: random::u32(),
+            timing,
+            policy: self.settings.policy(retries),
+        }
+    }
+
+    /// Counts one.
+    #[inline]
+    pub fn count(&self, counter: Counter) {
+        self.counters.increment(counter);
+    }
+
+    /// A Transaction for an operation that the manager invokes.
+    pub fn next_transaction(&self) -> Transaction {
+        Transaction::from_bits(self.transaction.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The manager's own entity. It is made when an address is first there to make it of; until then the default client
+    /// of little-endian hosts stands in (IV.1).
+    pub fn manager(&self) -> Entity {
+        let known = Entity::from_bits(self.manager.load(Ordering::Acquire));
+        if !known.is_zero() {
+            return known;
+        }
+        let Ok(entity) = self.allocate(self.primary_address()) else {
+            return Entity::DEFAULT_LECLIENT;
+        };
+        match self
+            .manager
+            .compare_exchange(0, entity.bits(), Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => entity,
+            Err(other) => Entity::from_bits(other),
+        }
+    }
+
+    /// Whether a Client without a record must be probed before its Request is executed.
+    pub fn must_probe(&self, now: Time) -> bool {
+        match self.settings.probe_clients() {
+            ProbeClients::Always => true,
+            ProbeClients::Never => false,
+            ProbeClients::Auto => {
+                let lifetime = self.settings.record_lifetime();
+                !self.started.plus(lifetime).has_come(now)
+            }
+        }
+    }
+
+    /// The way to a host, made if it is not known. Any context.
+    pub fn path(&self, peer: &Peer, now: Time) -> Result<Ref<PathRecord>> {
+        let key = path::key(peer);
+        if let Some(record) = self.paths.get(key) {
+            return Ok(record);
+        }
+        let host = Self::counted(self.net()).ok_or(ENODEV)?;
+        let record = PathRecord::make(host, *peer, now)?;
+        if self.paths.len() >= self.settings.get(Setting::PathsMax) {
+            // It works without being remembered.
+            return Ok(record);
+        }
+        match self.paths.insert(&record) {
+            Ok(()) => Ok(record),
+            Err(_) => {
+                record.stop();
+                Ok(self.paths.get(key).unwrap_or(record))
+            }
+        }
+    }
+
+    /// Where to send to an entity, and whether that is certain: this host, the cache, the address in the identifier, or
+    /// nowhere yet.
+    pub fn find(&self, entity: Entity, now: Time) -> Destination {
+        if let Some(address) = entity.host_group() {
+            return Destination {
+                peer: Peer::inet(address),
+                found: Found::Certain,
+                multicast: true,
+            };
+        }
+        if self.entities.get(entity.bits()).is_some() {
+            return Destination {
+                peer: Peer::inet([127, 0, 0, 1]),
+                found: Found::Certain,
+                multicast: false,
+            };
+        }
+        let guessed = |peer| Destination {
+            peer,
+            found: Found::Guessed,
+            multicast: false,
+        };
+        if let Some(place) = self.places.get(entity.bits()) {
+            return guessed(place.peer(now));
+        }
+        guessed(embedded(entity))
+    }
+
+    /// An entity was heard from a host.
+    pub fn learn(&self, entity: Entity, peer: &Peer, now: Time) {
+        if entity.is_group() || entity.is_zero() {
+            return;
+        }
+        if let Some(place) = self.places.get(entity.bits()) {
+            place.moved(*peer, now);
+            return;
+        }
+        let address = peer.as_inet().unwrap_or([0; 4]);
+        let [first, ..] = address;
+        if first == 127 || entity.address() == address {
+            return;
+        }
+        if self.places.len() >= self.settings.get(Setting::PlacesMax) {
+            return;
+        }
+        if let Some(host) = Host::counted(self.net()) {
+            if let Ok(record) = PlaceRecord::make(host, entity, *peer, now) {
+                if self.places.insert(&record).is_err() {
+                    record.stop();
+                }
+            }
+        }
+    }
+
+    /// What the cache says of an entity proved wrong.
+    pub fn unlearn(&self, entity: Entity) {
+        if let Some(place) = self.places.get(entity.bits()) {
+            self.places.remove(&place);
+            place.stop();
+        }
+    }
+
+    /// An address of this host by which others may know it: the one it would use towards the whole Internet, else any.
+    pub fn primary_address(&self) -> [u8; 4] {
+        transmit::primary_address(self.net())
+    }
+
+    /// Whether an address is one of this host's own.
+    pub fn is_own(&self, address: [u8; 4]) -> bool {
+        address_kind(self.net(), Ipv4Addr::from(address)) == AddressKind::Local
+    }
+}
+
+/// Where to send to an entity.
+#[derive(Clone, Copy)]
+pub struct Destination {
+    /// The host or host group; not known if it must be found.
+    pub peer: Peer,
+    /// Whether a failure there is believed.
+    pub found: Found,
+    /// Whether `peer` is a multicast address.
+    pub multicast: bool,
+}
+
+/// The host that the identifier of a Domain 1 entity names.
+fn embedded(entity: Entity) -> Peer {
+    let address = entity.address();
+    let [first, ..] = address;
+    let usable = Ipv4Addr::from(address);
+    if usable.is_unspecified() || usable.is_multicast() || usable.is_broadcast() || first == 0 {
+        return Peer::NONE;
+    }
+    Peer::inet(address)
+}
+
+/// Registers the hosts of all namespaces; until the result is dropped.
+pub fn register() -> Result<crate::kernel::pernet::Registration<Host>> {
+    PerNet::<Host>::register()
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ways to other hosts (the RFC's ServerHost cache, VII.2): for each address what `proto::path` knows and a route,
+//! and for each entity that is not where its identifier says, its address.
+
+use super::settings::Setting;
+use super::Host;
+use crate::kernel::clock;
+use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
+use crate::kernel::pernet::StateRef;
+use crate::kernel::record::{Record, Recorded, Ref};
+use crate::kernel::route::{Route, RouteKey, User};
+use crate::proto::context::Timing;
+use crate::proto::manager::Limiter;
+use crate::proto::path::{GroupFate, Path};
+use crate::proto::peer::Peer;
+use crate::proto::time::{Span, Time};
+use crate::proto::wire::{Entity, IPPROTO};
+use core::net::Ipv4Addr;
+use kernel::prelude::*;
+
+/// How long a way or an address is kept without being used.
+const KEPT: Span = Span::from_millis(600_000);
+
+/// Octets of an IP packet when there is no route to ask.
+const DEFAULT_MTU: u32 = 1_500;
+
+/// The way to one address.
+#[pin_data]
+pub struct PathRecord {
+    host: StateRef<Host>,
+    /// The host, or host group.
+    pub peer: Peer,
+    #[pin]
+    inner: SpinLockBh<Inner>,
+}
+
+struct Inner {
+    path: Path,
+    route: Option<Route>,
+    limiter: Limiter,
+}
+
+impl Recorded for PathRecord {
+    type Key = u64;
+
+    fn expired(record: Ref<Self>) {
+        // Only the table keeps a way that nobody has used for so long; its route holds a device.
+        let mut inner = record.inner.lock();
+        let idle = Time::from_nanos(clock::monotonic()).since(inner.path.used);
+        inner.route = None;
+        let used = inner.path.used;
+        drop(inner);
+        if idle >= KEPT {
+            record.host.paths.remove(&record);
+            record.stop();
+        } else {
+            record.arm(used.plus(KEPT).nanos());
+        }
+    }
+}
+
+impl PathRecord {
+    pub(super) fn make(host: StateRef<Host>, peer: Peer, now: Time) -> Result<Ref<Self>> {
+        let mut path = Path::new(
+            DEFAULT_MTU,
+            packet_time(DEFAULT_MTU, host.settings.get(Setting::LinkSpeed)),
+        );
+        path.used = now;
+        let record = Record::new(
+            key(&peer),
+            pin_init!(PathRecord {
+                host,
+                peer,
+                inner <- new_spinlock_bh!(Inner { path, route: None, limiter: Limiter::new(now) }, "vmtp::path"),
+            }),
+            super::ATOMIC,
+        )?;
+        record.arm(now.plus(KEPT).nanos());
+        Ok(record)
+    }
+
+    /// The timers that follow from what is known.
+    pub fn timing(&self) -> Timing {
+        self.inner.lock().path.timing()
+    }
+
+    /// A copy of what is known, for people.
+    pub fn path(&self) -> Path {
+        self.inner.lock().path
+    }
+
+    /// The route, looked up if the one at hand does not hold any more. It is that of the host itself, without the
+    /// options of a socket.
+    pub fn route(&self, host: &Host, now: Time) -> Result<Route> {
+        let mut inner = self.inner.lock();
+        inner.path.used = now;
+        if let Some(route) = &inner.route {
+            if route.is_valid() {
+                let route = route.clone();
+                let mtu = route.mtu();
+                if mtu != inner.path.mtu {
+                    let time = packet_time(mtu, host.settings.get(Setting::LinkSpeed));
+                    inner.path.set_mtu(mtu, time);
+                }
+                return Ok(route);
+            }
+        }
+        drop(inner);
+        let route = Route::lookup(host.net(), &self.route_key())?;
+        let mtu = route.mtu();
+        let time = packet_time(mtu, host.settings.get(Setting::LinkSpeed));
+        let mut inner = self.inner.lock();
+        inner.path.set_mtu(mtu, time);
+        inner.route = Some(route.clone());
+        Ok(route)
+    }
+
+    /// Whether it is the way to a group of hosts.
+    pub fn is_multicast(&self) -> bool {
+        self.peer
+            .as_inet()
+            .is_some_and(|address| Ipv4Addr::from(address).is_multicast())
+    }
+
+    /// What a route to the host is looked up by.
+    pub fn route_key(&self) -> RouteKey {
+        RouteKey {
+            destination: Ipv4Addr::from(self.peer.as_inet().unwrap_or([0; 4])),
+            source: Ipv4Addr::UNSPECIFIED,
+            interface: self.peer.interface,
+            mark: 0,
+            tos: 0,
+            protocol: IPPROTO as u8,
+            user: User::ROOT,
+        }
+    }
+
+    /// Takes in what a step learned.
+    pub fn learn(
+        &self,
+        round_trip: Option<Span>,
+        interpacket: Option<Span>,
+        sent: Option<GroupFate>,
+        received: Option<GroupFate>,
+    ) {
+        if round_trip.is_none() && interpacket.is_none() && sent.is_none() && received.is_none() {
+            return;
+        }
+        let path = &mut self.inner.lock().path;
+        if let Some(span) = round_trip {
+            path.sample_round_trip(span);
+        }
+        if let Some(span) = interpacket {
+            path.sample_interpacket(span);
+        }
+        if let Some(fate) = sent {
+            path.sent(fate);
+        }
+        if let Some(fate) = received {
+            path.received(fate);
+        }
+    }
+
+    /// The host asked for this spacing of packets sent to it.
+    pub fn asked_for_gap(&self, gap: u8) {
+        self.inner.lock().path.asked_for_gap(gap);
+    }
+
+    /// The host does not stream.
+    pub fn does_not_stream(&self) {
+        self.inner.lock().path.does_not_stream();
+    }
+
+    /// Whether another error may be notified to the host.
+    pub fn may_notify_error(&self, now: Time) -> bool {
+        self.inner.lock().limiter.take(now)
+    }
+}
+
+/// The transmission time of a packet of `mtu` octets on a link of `speed` Mb/s.
+fn packet_time(mtu: u32, speed: u32) -> Span {
+    Span::from_nanos(u64::from(mtu).wrapping_mul(8_000) / u64::from(speed.max(1)))
+}
+
+/// What a way is found by.
+pub(super) fn key(peer: &Peer) -> u64 {
+    let address = u32::from_be_bytes(peer.as_inet().unwrap_or([0; 4]));
+    (u64::from(peer.interface) << 32) | u64::from(address)
+}
+
+/// Where an entity is that is not where its identifier says.
+#[pin_data]
+pub struct PlaceRecord {
+    host: StateRef<Host>,
+    #[pin]
+    inner: SpinLockBh<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    peer: Peer,
+    used: Time,
+}
+
+impl Recorded for PlaceRecord {
+    type Key = u64;
+
+    fn expired(record: Ref<Self>) {
+        let place = *record.inner.lock();
+        let due = place.used.plus(KEPT);
+        if due.has_come(Time::from_nanos(clock::monotonic())) {
+            record.host.places.remove(&record);
+            record.stop();
+        } else {
+            record.arm(due.nanos());
+        }
+    }
+}
+
+impl PlaceRecord {
+    pub(super) fn make(
+        host: StateRef<Host>,
+        entity: Entity,
+        peer: Peer,
+        now: Time,
+    ) -> Result<Ref<Self>> {
+        let record = Record::new(
+            entity.bits(),
+            pin_init!(PlaceRecord {
+                host,
+                inner <- new_spinlock_bh!(Place { peer, used: now }, "vmtp::place"),
+            }),
+            super::ATOMIC,
+        )?;
+        record.arm(now.plus(KEPT).nanos());
+        Ok(record)
+    }
+
+    /// The address; it counts as used.
+    pub fn peer(&self, now: Time) -> Peer {
+        let mut place = self.inner.lock();
+        place.used = now;
+        place.peer
+    }
+
+    /// The address, for people.
+    pub fn look(&self) -> Peer {
+        self.inner.lock().peer
+    }
+
+    /// The entity was heard from another address.
+    pub fn moved(&self, peer: Peer, now: Time) {
+        *self.inner.lock() = Place { peer, used: now };
+    }
+}

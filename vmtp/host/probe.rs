@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Probes that this host sends: to find an entity, to be sure of a Client, or because a user asks (III, ProbeEntity).
+
+use super::counters::Counter;
+use super::endpoint::Endpoint;
+use super::path::PathRecord;
+use super::remote::RemoteRecord;
+use super::transmit::Manner;
+use super::{Host, ALL_HOSTS, ATOMIC, DOMAIN};
+use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
+use crate::kernel::pernet::StateRef;
+use crate::kernel::record::{Record, Recorded, Ref};
+use crate::kernel::wait::{new_wait_queue, WaitQueue};
+use crate::proto::context::Timing;
+use crate::proto::manager::{Probe, ProbeStep, LOCATE_RETRIES};
+use crate::proto::peer::Peer;
+use crate::proto::time::Time;
+use crate::proto::wire::{Code, Entity, Header, ProbeEntityResults, ResponseCode, Transaction};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// What a Probe is for.
+pub enum Purpose {
+    /// A Client of which this host has no record sent a Request.
+    Remote(Ref<RemoteRecord>),
+    /// The Server of this transaction must be found.
+    Call(Ref<Endpoint>, Transaction),
+    /// A user asks.
+    User(Arc<Answer>),
+}
+
+/// Where a user waits for what a Probe finds.
+#[pin_data]
+pub struct Answer {
+    /// Where callers wait.
+    #[pin]
+    pub queue: WaitQueue,
+    /// What was found, once it was.
+    #[pin]
+    pub result: SpinLockBh<Option<Found>>,
+}
+
+/// What a Probe found.
+#[derive(Clone, Copy)]
+pub struct Found {
+    /// The results, or the code of the refusal; RETRANS_TIMEOUT if nobody answered.
+    pub result: core::result::Result<ProbeEntityResults, Code>,
+    /// Who answered.
+    pub peer: Peer,
+}
+
+impl Answer {
+    /// Nothing was found yet.
+    pub fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Answer {
+                queue <- new_wait_queue!("vmtp::probe"),
+                result <- new_spinlock_bh!(None, "vmtp::answer"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+/// A Probe under way, found by its Transaction.
+#[pin_data]
+pub struct Pending {
+    host: StateRef<Host>,
+    path: Ref<PathRecord>,
+    purpose: Purpose,
+    #[pin]
+    probe: SpinLockBh<Probe>,
+}
+
+impl Recorded for Pending {
+    type Key = u64;
+
+    fn expired(record: Ref<Self>) {
+        record.go_on();
+    }
+}
+
+impl Pending {
+    fn go_on(self: &Record<Self>) {
+        let host = &*self.host;
+        let now = Host::now();
+        let cx = host.context(now, self.timing(), 0);
+        let mut probe = self.probe.lock();
+        let step = probe.timeout(host.manager(), DOMAIN, &cx);
+        self.arm(probe.deadline().nanos());
+        drop(probe);
+        match step {
+            ProbeStep::Wait => {}
+            ProbeStep::Send(header) => {
+                host.count(Counter::OutProbes);
+                let _ = host.send_single(&self.path, header, &[], &Manner::HOST);
+                if self.path.is_multicast() {
+                    host.send_everywhere(&self.path, header);
+                }
+            }
+            ProbeStep::Silence => {
+                if host.probes.remove(self) {
+                    let found = Found {
+                        result: Err(ResponseCode::RetransTimeout.code()),
+                        peer: Peer::NONE,
+                    };
+                    self.tell(&found);
+                }
+                self.stop();
+            }
+        }
+    }
+
+    /// A group of managers answers in its own time: nothing is known of it.
+    fn timing(&self) -> Timing {
+        if self.path.is_multicast() {
+            Timing::UNKNOWN
+        } else {
+            self.path.timing()
+        }
+    }
+
+    fn tell(&self, found: &Found) {
+        match &self.purpose {
+            Purpose::Remote(record) => RemoteRecord::probed(record, found.result.as_ref().ok()),
+            Purpose::Call(endpoint, transaction) => {
+                let peer = found.result.is_ok().then_some(found.peer);
+                Endpoint::located(endpoint, *transaction, peer);
+            }
+            Purpose::User(answer) => {
+                *answer.result.lock() = Some(*found);
+                answer.queue.wake_all();
+            }
+        }
+    }
+}
+
+impl Host {
+    /// Begins a Probe of `entity`. `to` is asked, for whatever is co-resident with `coresident`.
+    fn probe(
+        &self,
+        entity: Entity,
+        coresident: Entity,
+        to: Peer,
+        retries: u8,
+        limit: Time,
+        purpose: Purpose,
+    ) -> Result {
+        let now = Host::now();
+        let transaction = self.next_transaction();
+        let host = Host::counted(self.net()).ok_or(ENODEV)?;
+        let path = self.path(&to, now)?;
+        let probe = Probe::new(entity, coresident, transaction, retries, limit);
+        let record = Record::new(
+            u64::from(transaction.bits()),
+            pin_init!(Pending { host, path, purpose, probe <- new_spinlock_bh!(probe, "vmtp::pending") }),
+            ATOMIC,
+        )?;
+        if let Err(error) = self.probes.insert(&record) {
+            record.stop();
+            return Err(error);
+        }
+        record.go_on();
+        Ok(())
+    }
+
+    /// Asks the manager of a Client, at the host its Request came from, whether it is there.
+    pub(super) fn probe_client(&self, client: Entity, peer: Peer, purpose: Purpose) {
+        let record = match &purpose {
+            Purpose::Remote(record) => Some(record.clone()),
+            Purpose::Call(..) | Purpose::User(_) => None,
+        };
+        if self
+            .probe(client, client, peer, 5, Time::NEVER, purpose)
+            .is_err()
+        {
+            self.count(Counter::DropNoMemory);
+            if let Some(record) = record {
+                RemoteRecord::probed(&record, None);
+            }
+        }
+    }
+
+    /// Looks for the host of an entity by asking all managers.
+    pub(super) fn locate(&self, entity: Entity, purpose: Purpose) {
+        let call = match &purpose {
+            Purpose::Call(endpoint, transaction) => Some((endpoint.clone(), *transaction)),
+            Purpose::Remote(_) | Purpose::User(_) => None,
+        };
+        let all = Peer::inet(ALL_HOSTS.octets());
+        if self
+            .probe(entity, entity, all, LOCATE_RETRIES, Time::NEVER, purpose)
+            .is_err()
+        {
+            self.count(Counter::DropNoMemory);
+            if let Some((endpoint, transaction)) = call {
+                Endpoint::located(&endpoint, transaction, None);
+            }
+        }
+    }
+
+    /// A user's Probe: at `peer` if that is known, else everywhere.
+    pub fn probe_for_user(
+        &self,
+        entity: Entity,
+        peer: Peer,
+        retries: u8,
+        limit: Time,
+        answer: Arc<Answer>,
+    ) -> Result {
+        if peer.is_known() {
+            self.probe(entity, entity, peer, retries, limit, Purpose::User(answer))
+        } else {
+            let all = Peer::inet(ALL_HOSTS.octets());
+            self.probe(
+                entity,
+                entity,
+                all,
+                LOCATE_RETRIES.max(retries),
+                limit,
+                Purpose::User(answer),
+            )
+        }
+    }
+
+    /// A Response for the manager's own entity arrived: to a Probe.
+    pub(super) fn probe_answered(&self, header: &Header, peer: Peer) {
+        let Some(record) = self.probes.get(u64::from(header.transaction.bits())) else {
+            self.count(Counter::DropOld);
+            return;
+        };
+        let (result, round_trip) = record.probe.lock().answer(header, Host::now());
+        let nobody_else = !record.path.is_multicast();
+        if result.is_err()
+            && !nobody_else
+            && header.code.bits() == ResponseCode::EntityMigrated.bits()
+        {
+            // Another host knows better.
+            return;
+        }
+        // Whoever takes it out of the table tells.
+        if !self.probes.remove(&record) {
+            return;
+        }
+        record.stop();
+        if nobody_else {
+            record.path.learn(round_trip, None, None, None);
+        }
+        if result.is_ok() {
+            let entity = record.probe.lock().entity;
+            self.learn(entity, &peer, Host::now());
+        }
+        record.tell(&Found { result, peer });
+    }
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets on their way in: checked, counted, and handed to whom they are for (RFC 1045, 4.7).
+
+use super::counters::Counter;
+use super::endpoint::Endpoint;
+use super::remote::RemoteRecord;
+use super::settings::Setting;
+use super::{Host, DOMAIN};
+use crate::kernel::net::Net;
+use crate::kernel::protocol::{self, IcmpError, Protocol, Receiver};
+use crate::kernel::protocol::{
+    ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, ICMP_NET_UNREACH, ICMP_PROT_UNREACH,
+};
+use crate::kernel::record::Ref;
+use crate::kernel::skb::Skb;
+use crate::proto::client::{stray, Stray};
+use crate::proto::peer::Peer;
+use crate::proto::server::{refuse, Refusal, Remote, Source, State};
+use crate::proto::time::Time;
+use crate::proto::wire::{
+    Checksum, Code, Control, Entity, Header, Procedure, Verification, WireError, CHECKSUM_OCTETS,
+    HEADER_OCTETS, IPPROTO, OVERHEAD_OCTETS,
+};
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+
+static PROTOCOL: Protocol<Host> = Protocol::new();
+
+impl Receiver for Host {
+    const PROTOCOL: u8 = IPPROTO as u8;
+
+    fn storage() -> &'static Protocol<Self> {
+        &PROTOCOL
+    }
+
+    fn receive(net: &Net, skb: Skb) {
+        if let Some(host) = Host::of(net) {
+            host.packet_arrived(skb);
+        }
+    }
+
+    fn error(net: &Net, error: &IcmpError<'_>) {
+        let Some(host) = Host::of(net) else { return };
+        let unreachable = matches!(
+            error.code,
+            ICMP_HOST_UNREACH | ICMP_NET_UNREACH | ICMP_PROT_UNREACH
+        );
+        if error.kind != ICMP_DEST_UNREACH || !unreachable {
+            return;
+        }
+        // Eight octets are quoted for certain: the Client. A Response's Client is not here.
+        let Some(client) = error.quoted.first_chunk::<8>() else {
+            return;
+        };
+        if let Some(endpoint) = host.entities.get(u64::from_be_bytes(*client)) {
+            Endpoint::unreachable(&endpoint, &Peer::inet(error.destination.octets()));
+        }
+    }
+}
+
+/// Packets of protocol 81 come in until the result is dropped.
+pub fn register() -> Result<protocol::Registration<Host>> {
+    Protocol::<Host>::register()
+}
+
+impl Host {
+    /// A packet of protocol 81 arrived. Softirq.
+    fn packet_arrived(&self, mut skb: Skb) {
+        let octets = skb.len();
+        self.count(Counter::InPackets);
+        self.counters.add(Counter::InOctets, octets as u64);
+        let Some(first) = skb
+            .pull::<{ HEADER_OCTETS as usize }>()
+            .filter(|_| octets >= OVERHEAD_OCTETS as usize)
+        else {
+            self.count(Counter::DropShort);
+            return;
+        };
+        let header = Header::parse(first);
+        let ip = skb.ip();
+        let source = Source {
+            peer: Peer::inet(ip.source.octets()),
+            multicast: skb.is_multicast(),
+        };
+        if header.domain != DOMAIN {
+            self.count(Counter::DropForeign);
+            return;
+        }
+        let checked = header.check(octets);
+        // Encrypted packets cannot be looked into; everything else has a checksum that says whether it may be believed.
+        if !header.epg {
+            match self.verify(&header, &skb) {
+                Verification::Correct => {}
+                Verification::Absent if !self.settings.is_set(Setting::ChecksumRequired) => {}
+                Verification::Absent => {
+                    self.count(Counter::DropNoChecksum);
+                    return;
+                }
+                Verification::Wrong => {
+                    self.count(Counter::DropChecksum);
+                    return;
+                }
+            }
+        }
+        if let Err(error) = checked {
+            self.malformed(&header, error, &source);
+            return;
+        }
+        if header.epg {
+            self.count(Counter::DropForeign);
+            self.refuse(&header, Refusal::SecurityNotSupported, &source);
+            return;
+        }
+        if header.is_response() {
+            self.count(Counter::InResponses);
+            self.response_arrived(&header, skb, &source);
+        } else {
+            self.count(Counter::InRequests);
+            self.request_arrived(&header, skb, &source);
+        }
+    }
+
+    /// Compares the checksum that ends the packet with that of its octets.
+    fn verify(&self, header: &Header, skb: &Skb) -> Verification {
+        let Some(field) = skb.tail::<{ CHECKSUM_OCTETS as usize }>() else {
+            return Verification::Wrong;
+        };
+        let field = u32::from_be_bytes(field);
+        if field == 0 {
+            return Verification::Absent;
+        }
+        let covered = if header.hco {
+            HEADER_OCTETS as usize
+        } else {
+            skb.len().saturating_sub(CHECKSUM_OCTETS as usize)
+        };
+        let mut sum = Checksum::new();
+        if skb
+            .for_each_piece(0, covered, |piece| sum.add(piece))
+            .is_err()
+        {
+            return Verification::Wrong;
+        }
+        sum.verify(field)
+    }
+
+    fn malformed(&self, header: &Header, error: WireError, source: &Source) {
+        self.count(Counter::DropProtocol);
+        if error.silent() || source.multicast {
+            return;
+        }
+        if header.is_response() {
+            let notify = crate::proto::wire::NotifyVmtpServer {
+                server: header.server,
+                client: header.client,
+                transaction: header.transaction,
+                delivery: crate::proto::wire::Mask::EMPTY,
+                code: crate::proto::wire::ResponseCode::VmtpError.code(),
+            };
+            self.notify_server(&source.peer, &notify);
+        } else {
+            self.refuse(header, Refusal::VmtpError, source);
+        }
+    }
+
+    /// Tells the sender of a Request that it is refused; never a Notify operation (decision: these are not answered).
+    fn refuse(&self, header: &Header, refusal: Refusal, source: &Source) {
+        let to_manager = header.server == Entity::MANAGER_GROUP;
+        if to_manager && Procedure::of(header.code).is_some_and(Procedure::is_notify) {
+            return;
+        }
+        if let Some(notify) = refuse(header, refusal, source) {
+            if let Ok(path) = self.path(&source.peer, Host::now()) {
+                self.notify_client(&path, &notify, header.control.forward_count() != 0);
+            }
+        }
+    }
+
+    fn response_arrived(&self, header: &Header, skb: Skb, source: &Source) {
+        if let Some(endpoint) = self.entities.get(header.client.bits()) {
+            if !self.has_checksum(&endpoint, &skb) {
+                return;
+            }
+            if endpoint.options.accepts_group_responses() && self.group_response(&endpoint, header)
+            {
+                return;
+            }
+            self.learn(header.server, &source.peer, Host::now());
+            Endpoint::response(&endpoint, header, skb, source.peer, source.multicast);
+            return;
+        }
+        if header.client == self.manager() || header.client == Entity::DEFAULT_LECLIENT {
+            self.probe_answered(header, source.peer);
+            return;
+        }
+        self.count(Counter::DropNoEntity);
+        let streaming = self.settings.is_set(Setting::Streaming);
+        if let Some(notify) = stray(header, Stray::Unknown, source.multicast, streaming) {
+            self.notify_server(&source.peer, &notify);
+        }
+    }
+
+    /// Group Responses (2.7) are for issue-level policy of servers that asked for them; none of theirs is a Client's.
+    fn group_response(&self, _endpoint: &Ref<Endpoint>, _header: &Header) -> bool {
+        false
+    }
+
+    fn request_arrived(&self, header: &Header, skb: Skb, source: &Source) {
+        if header.server == Entity::MANAGER_GROUP || header.server == self.manager() {
+            self.manage(header, source);
+            return;
+        }
+        let now = Host::now();
+        if !header.server.is_group() {
+            let Some(endpoint) = self.entities.get(header.server.bits()) else {
+                self.count(Counter::DropNoEntity);
+                self.refuse(header, Refusal::NonexistentEntity, source);
+                return;
+            };
+            self.request_for(&endpoint, header, skb, source, now);
+            return;
+        }
+        // 2.7: a copy for each member here, but not for the Client itself.
+        if header.code.has(Code::CRE) && !self.has_entity(header.coresident()) {
+            self.count(Counter::DropNoEntity);
+            return;
+        }
+        let mut anyone = false;
+        self.members.for_each(header.server.bits(), |membership| {
+            if membership.endpoint.entity != header.client {
+                anyone = true;
+                match skb.try_clone(super::ATOMIC) {
+                    Ok(copy) => self.request_for(&membership.endpoint, header, copy, source, now),
+                    Err(_) => self.count(Counter::DropNoMemory),
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        if !anyone {
+            self.count(Counter::DropNoEntity);
+        }
+    }
+
+    /// Whether an entity takes a packet as far as its checksum goes.
+    fn has_checksum(&self, endpoint: &Ref<Endpoint>, skb: &Skb) -> bool {
+        if endpoint.options.is_checksum_required() && skb.tail::<4>() == Some([0; 4]) {
+            self.count(Counter::DropNoChecksum);
+            return false;
+        }
+        true
+    }
+
+    fn request_for(
+        &self,
+        endpoint: &Ref<Endpoint>,
+        header: &Header,
+        skb: Skb,
+        source: &Source,
+        now: Time,
+    ) {
+        if !self.has_checksum(endpoint, &skb) {
+            return;
+        }
+        let found = RemoteRecord::find(self, header.client, endpoint.entity);
+        let record = match found {
+            Some(record) => record,
+            None if !Remote::may_start(header) => {
+                self.count(Counter::DropSequence);
+                self.refuse(header, Refusal::NoRunRecord, source);
+                return;
+            }
+            None => {
+                match RemoteRecord::find_or_make(self, header, endpoint.entity, source.peer, now) {
+                    Ok(record) => record,
+                    Err(_) => {
+                        self.count(Counter::DropNoRoom);
+                        self.refuse(header, Refusal::Busy, source);
+                        return;
+                    }
+                }
+            }
+        };
+        if header.control.forward_count() == 0 {
+            self.learn(header.client, &source.peer, now);
+        }
+        RemoteRecord::request(&record, endpoint, header, skb, source, now);
+        if !header.control.has(Control::NSR) && !header.server.is_group() {
+            self.supersede(header, endpoint.entity);
+        }
+    }
+
+    /// A Request outside a run ends what the same Client had with other servers of this host (2.3, 5.3).
+    fn supersede(&self, header: &Header, server: Entity) {
+        self.remotes.for_each(header.client.bits(), |record| {
+            if record.server != server {
+                let (state, _) = record.look();
+                let older = state.transaction().is_older_than(header.transaction);
+                let busy = matches!(
+                    state.state(),
+                    State::Processing | State::Responded | State::Forwarded
+                );
+                if older && busy {
+                    RemoteRecord::superseded(record);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+    }
+}

@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The record of a remote Client with one server of this host: `proto::server::Remote`, the packets of the Request that
+//! is being received, the Requests of a run that wait, and the Responses that may be asked for again.
+
+use super::counters::Counter;
+use super::endpoint::Endpoint;
+use super::path::PathRecord;
+use super::probe::Purpose;
+use super::transmit::Manner;
+use super::{Host, ATOMIC};
+use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
+use crate::kernel::pages::Pages;
+use crate::kernel::pernet::StateRef;
+use crate::kernel::record::{Record, Recorded, Ref};
+use crate::kernel::skb::Skb;
+use crate::kernel::skb_queue::SkbQueue;
+use crate::proto::burst::Burst;
+use crate::proto::context::Context;
+use crate::proto::peer::Peer;
+use crate::proto::server::{Arrival, Event, Keep, Remote, Retained, Source, State, Step, To};
+use crate::proto::time::Time;
+use crate::proto::wire::{
+    Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, ResponseCode,
+    Transaction,
+};
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// A Request with its packets, on its way to the server's user.
+pub struct Delivered {
+    /// The record of its Client.
+    pub record: Ref<RemoteRecord>,
+    /// What it is.
+    pub arrival: Arrival,
+    /// In the order of the segment.
+    pub packets: SkbQueue,
+}
+
+/// The record of one remote Client with one local server entity.
+#[pin_data]
+pub struct RemoteRecord {
+    host: StateRef<Host>,
+    /// The remote Client.
+    pub client: Entity,
+    /// The local server.
+    pub server: Entity,
+    #[pin]
+    inner: SpinLockBh<Inner>,
+}
+
+struct Inner {
+    remote: Remote,
+    path: Ref<PathRecord>,
+    /// Of the Request being received.
+    packets: SkbQueue,
+    /// Complete Requests of the run behind the one in progress, oldest first.
+    waiting: super::ring::Ring<(Arrival, SkbQueue)>,
+    /// The segment of the Response, or of the forwarded Request.
+    segment: Option<Arc<Pages>>,
+    /// Responses of the run that the Client has not acknowledged.
+    retained: super::ring::Ring<(Retained, Option<Arc<Pages>>)>,
+    retries: u8,
+    manner: Manner,
+}
+
+impl Recorded for RemoteRecord {
+    type Key = u64;
+
+    fn expired(record: Ref<Self>) {
+        record.host.count(Counter::Timeouts);
+        RemoteRecord::event(&record, None, true, |inner, cx| inner.remote.timeout(cx));
+    }
+}
+
+/// What a kept packet says.
+pub fn header_of(skb: &Skb) -> Option<Header> {
+    skb.linear().first_chunk::<64>().map(Header::parse)
+}
+
+/// What is to be done when the record's lock has been dropped.
+struct Aftermath {
+    burst: Option<(Burst, To, Entity)>,
+    segment: Option<Arc<Pages>>,
+    path: Ref<PathRecord>,
+    manner: Manner,
+    notify: Option<(NotifyVmtpClient, bool)>,
+    delivered: Option<Delivered>,
+    probe: bool,
+    expired: bool,
+}
+
+impl RemoteRecord {
+    /// The record of a Client with a server, if there is one.
+    pub fn find(host: &Host, client: Entity, server: Entity) -> Option<Ref<Self>> {
+        let mut found = None;
+        host.remotes.for_each(client.bits(), |record| {
+            if record.server == server {
+                found = Some(record.clone());
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    /// The same, made if there is none: for a Request that may start one. ENOSPC if there is no room.
+    pub fn find_or_make(
+        host: &Host,
+        header: &Header,
+        server: Entity,
+        peer: Peer,
+        now: Time,
+    ) -> Result<Ref<Self>> {
+        if let Some(record) = Self::find(host, header.client, server) {
+            return Ok(record);
+        }
+        let counted = Host::counted(host.net()).ok_or(ENODEV)?;
+        let path = host.path(&peer, now)?;
+        let inner = Inner {
+            remote: Remote::new(header, server, peer),
+            path,
+            packets: SkbQueue::new(),
+            waiting: super::ring::Ring::new(),
+            segment: None,
+            retained: super::ring::Ring::new(),
+            retries: 5,
+            manner: Manner::HOST,
+        };
+        let record = Record::new(
+            header.client.bits(),
+            pin_init!(RemoteRecord {
+                host: counted,
+                client: header.client,
+                server,
+                inner <- new_spinlock_bh!(inner, "vmtp::remote"),
+            }),
+            ATOMIC,
+        )?;
+        let guard = host.creation.lock();
+        if let Some(other) = Self::find(host, header.client, server) {
+            drop(guard);
+            record.stop();
+            return Ok(other);
+        }
+        let limit = host.settings.get(super::settings::Setting::RecordsMax);
+        let result = if host.remotes.len() >= limit {
+            Err(ENOSPC)
+        } else {
+            host.remotes.insert(&record)
+        };
+        drop(guard);
+        if let Err(error) = result {
+            record.stop();
+            return Err(error);
+        }
+        host.count(Counter::RecordsMade);
+        Ok(record)
+    }
+
+    /// One event of `proto` under the lock, and what follows from it. `skb` is the packet that led here, `again` whether
+    /// what is sent counts as a retransmission.
+    fn event(
+        record: &Ref<Self>,
+        skb: Option<Skb>,
+        again: bool,
+        event: impl FnOnce(&mut Inner, &Context) -> Step,
+    ) -> Step {
+        let now = Host::now();
+        let mut inner = record.inner.lock();
+        let cx = record.host.context(now, inner.path.timing(), inner.retries);
+        let step = event(&mut inner, &cx);
+        let aftermath = inner.apply(record, &step, skb, &cx);
+        record.arm(inner.remote.deadline().nanos());
+        drop(inner);
+        aftermath.finish(record, &step, again);
+        step
+    }
+
+    /// A Request packet for `endpoint` arrived. All checks are done.
+    pub fn request(
+        record: &Ref<Self>,
+        endpoint: &Endpoint,
+        header: &Header,
+        skb: Skb,
+        source: &Source,
+        now: Time,
+    ) {
+        let service = endpoint.service(record.host.must_probe(now));
+        let retries = endpoint.options.response_retries();
+        Self::event(record, Some(skb), true, |inner, cx| {
+            inner.retries = retries;
+            if inner.path.peer != source.peer {
+                if let Ok(path) = record.host.path(&source.peer, now) {
+                    inner.path = path;
+                }
+            }
+            if header.control.gap() != 0 {
+                inner.path.asked_for_gap(header.control.gap());
+            }
+            inner.remote.request(header, source, &service, cx)
+        });
+    }
+
+    /// Another server of this host got a Request of the same Client outside a run: what is here is over.
+    pub fn superseded(record: &Ref<Self>) {
+        Self::event(record, None, false, |inner, cx| inner.remote.superseded(cx));
+    }
+
+    /// NotifyVmtpServer arrived.
+    pub fn notified(record: &Ref<Self>, notify: &NotifyVmtpServer) {
+        Self::event(record, None, true, |inner, cx| {
+            if inner.remote.is_notified_by(notify) {
+                return inner.remote.notified(notify, cx);
+            }
+            inner.notified_retained(notify, cx)
+        });
+    }
+
+    /// NotifyRemoteVmtpClient, from the server to which the Request was forwarded, arrived.
+    pub fn forward_notified(record: &Ref<Self>, notify: &NotifyVmtpClient) {
+        Self::event(record, None, true, |inner, cx| {
+            inner.remote.forward_notified(notify, cx)
+        });
+    }
+
+    /// The Client's manager answered a Probe, or nobody did.
+    pub fn probed(record: &Ref<Self>, results: Option<&ProbeEntityResults>) {
+        let current = results.map(|results| results.transaction);
+        Self::event(record, None, false, |inner, cx| {
+            inner.remote.probed(current, cx)
+        });
+    }
+
+    /// Runs an operation of the server's user. ENOTCONN if there is no such Request (any more).
+    pub fn operate<E>(
+        record: &Ref<Self>,
+        manner: &Manner,
+        segment: Option<Arc<Pages>>,
+        operation: impl FnOnce(&mut Remote, &Context) -> core::result::Result<Step, E>,
+    ) -> core::result::Result<(), E> {
+        let mut result = Ok(());
+        Self::event(record, None, false, |inner, cx| {
+            match operation(&mut inner.remote, cx) {
+                Ok(step) => {
+                    inner.manner = *manner;
+                    if !step.release || step.burst.is_some() {
+                        inner.segment = segment;
+                    }
+                    step
+                }
+                Err(error) => {
+                    result = Err(error);
+                    Step {
+                        keep: Keep::Keep,
+                        ..Step::NOTHING
+                    }
+                }
+            }
+        });
+        result
+    }
+
+    /// Whether the Request of `arrival` still waits for its Response, or is a datagram, for which nobody waits.
+    pub fn is_current(&self, arrival: &Arrival) -> bool {
+        let inner = self.inner.lock();
+        inner.remote.transaction() == arrival.transaction
+            && (inner.remote.state() == State::Processing || arrival.datagram)
+    }
+
+    /// Whether the server may answer this Transaction now.
+    pub fn awaits(&self, transaction: Transaction) -> bool {
+        let inner = self.inner.lock();
+        inner.remote.transaction() == transaction && inner.remote.state() == State::Processing
+    }
+
+    /// What the record says, for /proc.
+    pub fn look(&self) -> (Remote, u32) {
+        let inner = self.inner.lock();
+        (inner.remote, inner.waiting.len() as u32)
+    }
+}
+
+impl Inner {
+    fn apply(
+        &mut self,
+        record: &Ref<RemoteRecord>,
+        step: &Step,
+        skb: Option<Skb>,
+        cx: &Context,
+    ) -> Aftermath {
+        if step.aborted {
+            while self.waiting.pop_front().is_some() {}
+        }
+        if step.release_retained {
+            while self.retained.pop_front().is_some() {}
+        }
+        if let Some(retained) = step.retain {
+            let kept = (retained, self.segment.take());
+            if self.retained.len() >= usize::from(cx.policy.run_responses) {
+                self.retained.pop_front();
+            }
+            // Without memory the Response is one that was discarded.
+            let _ = self.retained.push_back(kept, ATOMIC);
+        }
+        // What is sent now needs its segment even if it is not kept.
+        let segment = self.segment.clone();
+        if step.release {
+            self.segment = None;
+        }
+        keep(
+            &record.host,
+            &mut self.packets,
+            step.keep,
+            step.group_offset,
+            skb,
+        );
+        let mut aftermath = Aftermath {
+            burst: step
+                .burst
+                .map(|burst| (burst, step.to, self.remote.forward_server())),
+            segment,
+            path: self.path.clone(),
+            manner: self.manner,
+            notify: step.notify.map(|notify| (notify, step.notify_remote)),
+            delivered: None,
+            probe: false,
+            expired: false,
+        };
+        match step.event {
+            Event::None | Event::Ended => {}
+            Event::Request(arrival) => {
+                let packets = core::mem::take(&mut self.packets);
+                if arrival.queued {
+                    if self.waiting.push_back((arrival, packets), ATOMIC).is_err() {
+                        record.host.count(Counter::DropNoMemory);
+                        self.remote.superseded(cx);
+                    }
+                } else {
+                    self.hand_over(record, arrival, packets, cx, &mut aftermath);
+                }
+            }
+            Event::Next => self.next(record, cx, &mut aftermath),
+            Event::Probe => aftermath.probe = true,
+            Event::Expired => aftermath.expired = true,
+        }
+        if !self.remote.holds_packets() {
+            self.packets = SkbQueue::new();
+        }
+        aftermath
+    }
+
+    fn next(&mut self, record: &Ref<RemoteRecord>, cx: &Context, aftermath: &mut Aftermath) {
+        if let Some((arrival, packets)) = self.waiting.pop_front() {
+            let step = self.remote.begin(&arrival, cx);
+            if let Some(retained) = step.retain {
+                let _ = self
+                    .retained
+                    .push_back((retained, self.segment.take()), ATOMIC);
+            }
+            self.hand_over(record, arrival, packets, cx, aftermath);
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        record: &Ref<RemoteRecord>,
+        arrival: Arrival,
+        packets: SkbQueue,
+        cx: &Context,
+        aftermath: &mut Aftermath,
+    ) {
+        aftermath.delivered = Some(Delivered {
+            record: record.clone(),
+            arrival,
+            packets,
+        });
+        if arrival.datagram {
+            // The next of the run follows when the user has taken this one; order is kept by the socket's queue.
+            let _ = self.remote.is_datagram(cx);
+        }
+    }
+
+    /// A Notify about a Response of the run that is kept behind the current one.
+    fn notified_retained(&mut self, notify: &NotifyVmtpServer, cx: &Context) -> Step {
+        let mut step = Step {
+            keep: Keep::Keep,
+            ..Step::NOTHING
+        };
+        let code = ResponseCode::from_bits(notify.code.bits());
+        let wants = matches!(code, Some(ResponseCode::Retry | ResponseCode::RetryAll));
+        let after = if code == Some(ResponseCode::RetryAll) {
+            notify.transaction.next()
+        } else {
+            notify.transaction
+        };
+        let mut rest = self.retained.len();
+        while rest != 0 {
+            rest = rest.wrapping_sub(1);
+            let Some((mut retained, segment)) = self.retained.pop_front() else {
+                break;
+            };
+            if wants {
+                if retained.is_about(after) && step.burst.is_none() {
+                    step.burst = retained.resend(&self.remote, after, notify.delivery, cx);
+                    step.to = To::Peer;
+                }
+            } else if retained.transaction().since(notify.transaction) <= 0 {
+                // 2.5.3: this one and all before it have arrived.
+                continue;
+            }
+            let _ = self.retained.push_back((retained, segment), ATOMIC);
+        }
+        step
+    }
+}
+
+/// Does with a packet what a step says. Kept packets are in the order of the segment, each with the offset of its group.
+pub(super) fn keep(
+    host: &Host,
+    packets: &mut SkbQueue,
+    keep: Keep,
+    group_offset: u32,
+    skb: Option<Skb>,
+) {
+    if keep == Keep::Restart {
+        *packets = SkbQueue::new();
+    }
+    let Some(mut skb) = skb else { return };
+    if let Keep::Drop(reason) = keep {
+        host.count(reason.into());
+        return;
+    }
+    let lowest = header_of(&skb).map_or(0, |header| header.delivery.bits().trailing_zeros());
+    let place = u64::from(group_offset) | u64::from(lowest.min(31));
+    skb.detach();
+    skb.set_note([place, 0, 0, 0]);
+    packets.insert_by(skb, |other| {
+        other.note().first().is_some_and(|at| *at > place)
+    });
+}
+
+/// Octets from the start of the segment to the start of a kept packet's group.
+pub fn group_offset_of(skb: &Skb) -> u32 {
+    let [place, ..] = skb.note();
+    // Groups start at multiples of 16,384: the low bits hold the packet's lowest block.
+    (place & !31) as u32
+}
+
+impl Aftermath {
+    fn finish(self, record: &Ref<RemoteRecord>, step: &Step, again: bool) {
+        let host = &*record.host;
+        self.path
+            .learn(step.round_trip, step.interpacket, step.sent, step.received);
+        if let Some((notify, remote)) = self.notify {
+            host.notify_client(&self.path, &notify, remote);
+        }
+        if let Some((burst, to, forward_server)) = self.burst {
+            let now = Host::now();
+            let destination = match to {
+                To::Peer => self.path.peer,
+                To::Client => host.find(record.client, now).peer,
+                To::ForwardServer => host.find(forward_server, now).peer,
+            };
+            if !again {
+                host.count(Counter::ResponsesSent);
+            }
+            let path = if to == To::Peer {
+                Ok(self.path.clone())
+            } else {
+                host.path(&destination, now)
+            };
+            if let Ok(path) = path {
+                // What cannot be sent now is sent again by the timer.
+                let _ = host.transmit(
+                    &path,
+                    burst,
+                    self.segment.as_deref(),
+                    &self.manner,
+                    again,
+                    None,
+                );
+            }
+        }
+        if let Some(delivered) = self.delivered {
+            match host.entities.get(record.server.bits()) {
+                Some(endpoint) => endpoint.deliver(delivered),
+                None => RemoteRecord::drop_request(delivered),
+            }
+        }
+        if self.probe {
+            host.probe_client(
+                record.client,
+                self.path.peer,
+                Purpose::Remote(record.clone()),
+            );
+        }
+        if self.expired {
+            host.count(Counter::RecordsExpired);
+            host.remotes.remove(record);
+            record.stop();
+        }
+    }
+}
+
+impl RemoteRecord {
+    /// A Request cannot or will not be handled: its Client is told at once.
+    pub fn drop_request(delivered: Delivered) {
+        let transaction = delivered.arrival.transaction;
+        let _ = Self::operate(&delivered.record, &Manner::HOST, None, |remote, cx| {
+            remote.abandon(transaction, cx)
+        });
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A queue in one piece of memory that grows up to a limit: for what waits at a socket. It locks nothing.
+
+use crate::kernel::array::Array;
+use kernel::alloc::Flags;
+use kernel::prelude::*;
+
+/// A first-in, first-out queue.
+///
+/// # Invariants
+///
+/// `length` slots from `head` on, around the end, are `Some`, all others `None`.
+pub struct Ring<T> {
+    slots: Array<Option<T>>,
+    head: usize,
+    length: usize,
+}
+
+impl<T> Ring<T> {
+    /// An empty queue; it allocates nothing.
+    pub const fn new() -> Self {
+        Self {
+            slots: Array::new(),
+            head: 0,
+            length: 0,
+        }
+    }
+
+    /// How many are waiting.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    fn place(&self, index: usize) -> usize {
+        let place = self.head.wrapping_add(index);
+        if place >= self.slots.len() {
+            place.wrapping_sub(self.slots.len())
+        } else {
+            place
+        }
+    }
+
+    /// Appends. Gives it back if memory is short. With GFP_ATOMIC any context.
+    pub fn push_back(&mut self, value: T, flags: Flags) -> Result<(), T> {
+        if self.length == self.slots.len() && self.grow(flags).is_err() {
+            return Err(value);
+        }
+        let place = self.place(self.length);
+        match self.slots.get_mut(place) {
+            Some(slot) => {
+                *slot = Some(value);
+                self.length = self.length.wrapping_add(1);
+                Ok(())
+            }
+            None => Err(value),
+        }
+    }
+
+    fn grow(&mut self, flags: Flags) -> Result {
+        let mut slots = Array::with_capacity(self.slots.len().saturating_mul(2).max(8), flags)?;
+        while let Some(value) = self.pop_front() {
+            // There is room: it has twice as much.
+            let _ = slots.push(Some(value), flags);
+        }
+        let length = slots.len();
+        while slots.len() < slots.capacity() {
+            let _ = slots.push(None, flags);
+        }
+        // INVARIANT: the values are at the start, in order.
+        *self = Self {
+            slots,
+            head: 0,
+            length,
+        };
+        Ok(())
+    }
+
+    /// Takes the first.
+    pub fn pop_front(&mut self) -> Option<T> {
+        let value = self.slots.get_mut(self.head)?.take()?;
+        self.head = self.place(1);
+        self.length = self.length.wrapping_sub(1);
+        Some(value)
+    }
+
+    /// Puts in front. Gives it back if memory is short.
+    pub fn push_front(&mut self, value: T, flags: Flags) -> Result<(), T> {
+        if self.length == self.slots.len() && self.grow(flags).is_err() {
+            return Err(value);
+        }
+        let head = self
+            .head
+            .checked_sub(1)
+            .unwrap_or(self.slots.len().wrapping_sub(1));
+        match self.slots.get_mut(head) {
+            Some(slot) => {
+                *slot = Some(value);
+                self.head = head;
+                self.length = self.length.wrapping_add(1);
+                Ok(())
+            }
+            None => Err(value),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A local entity as a server: Requests are queued until its user receives them, and answered by Client and Transaction.
+
+use super::counters::Counter;
+use super::endpoint::Endpoint;
+use super::remote::{Delivered, RemoteRecord};
+use super::transmit::Manner;
+use super::PACKET;
+use crate::kernel::errno::Errno;
+use crate::kernel::pages::Pages;
+use crate::kernel::record::Ref;
+use crate::proto::server::{Forward, ForwardError, Respond, RespondError};
+use crate::proto::wire::{Entity, Transaction};
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+impl Endpoint {
+    /// A Request is complete. Any context.
+    pub(super) fn deliver(&self, mut delivered: Delivered) {
+        let host = &*self.host;
+        if let Some(skb) = delivered.packets.front_mut() {
+            if self
+                .with_socket(|sk| sk.filter(skb))
+                .unwrap_or(Err(ENOENT))
+                .is_err()
+            {
+                host.count(Counter::DropFiltered);
+                RemoteRecord::drop_request(delivered);
+                return;
+            }
+        }
+        let mut requests = self.requests.lock();
+        self.with_socket(|sk| {
+            delivered.packets.for_each_mut(|skb| {
+                // What SO_RCVBUF has no room for is held to account by the queue's limit.
+                let _ = skb.charge_receive(sk);
+            })
+        });
+        let refused = requests.push_back(delivered, PACKET).err();
+        self.queued.store(requests.len() as u32, Ordering::Relaxed);
+        drop(requests);
+        match refused {
+            None => {
+                host.count(Counter::RequestsDelivered);
+                self.wake_receiver();
+            }
+            Some(delivered) => {
+                host.count(Counter::DropNoMemory);
+                RemoteRecord::drop_request(delivered);
+            }
+        }
+    }
+
+    /// The next Request whose Client still waits, if there is one. Any context.
+    pub fn take_request(&self) -> Option<Delivered> {
+        loop {
+            let mut requests = self.requests.lock();
+            let delivered = requests.pop_front()?;
+            self.queued.store(requests.len() as u32, Ordering::Relaxed);
+            drop(requests);
+            if delivered.record.is_current(&delivered.arrival) {
+                return Some(delivered);
+            }
+            // Its Client has aborted it meanwhile.
+        }
+    }
+
+    /// Puts a Request back in front, after its user could not take it.
+    pub fn put_request_back(&self, delivered: Delivered) {
+        let mut requests = self.requests.lock();
+        let refused = requests.push_front(delivered, PACKET).err();
+        self.queued.store(requests.len() as u32, Ordering::Relaxed);
+        drop(requests);
+        if let Some(delivered) = refused {
+            RemoteRecord::drop_request(delivered);
+        }
+    }
+
+    /// Whether a Request waits.
+    pub fn has_request(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) != 0
+    }
+
+    /// A caller begins (or ends) to wait for Requests: conditional messages are for it.
+    pub fn caller_waits(&self, waits: bool) {
+        if waits {
+            self.callers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.callers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The record of a Request to be answered. ENOTCONN if the Client does not wait for it (any more).
+    fn request_of(&self, client: Entity, transaction: Transaction) -> Result<Ref<RemoteRecord>> {
+        RemoteRecord::find(&self.host, client, self.entity)
+            .filter(|record| record.awaits(transaction))
+            .ok_or_else(|| Errno::ENOTCONN.into())
+    }
+
+    /// Answers a Request. ENOTCONN; EMSGSIZE.
+    pub fn reply(
+        &self,
+        client: Entity,
+        transaction: Transaction,
+        respond: &Respond,
+        segment: Option<Arc<Pages>>,
+        manner: &Manner,
+    ) -> Result {
+        let record = self.request_of(client, transaction)?;
+        RemoteRecord::operate(&record, manner, segment, |remote, cx| {
+            remote.respond(transaction, respond, cx)
+        })
+        .map_err(|error| match error {
+            RespondError::NoRequest => Errno::ENOTCONN.into(),
+            RespondError::TooLarge => Errno::EMSGSIZE.into(),
+        })
+    }
+
+    /// Gives a Request up: its Client is told NONEXISTENT_ENTITY. ENOTCONN.
+    pub fn abandon(&self, client: Entity, transaction: Transaction) -> Result {
+        let record = self.request_of(client, transaction)?;
+        RemoteRecord::operate(&record, &Manner::HOST, None, |remote, cx| {
+            remote.abandon(transaction, cx)
+        })
+        .map_err(|_| Errno::ENOTCONN.into())
+    }
+
+    /// Passes a Request on to another server. ENOTCONN; `Ok(false)` if that must be done by a nested call.
+    pub fn forward(
+        &self,
+        client: Entity,
+        transaction: Transaction,
+        forward: &Forward,
+        segment: Option<Arc<Pages>>,
+        manner: &Manner,
+    ) -> Result<bool> {
+        let record = self.request_of(client, transaction)?;
+        match RemoteRecord::operate(&record, manner, segment, |remote, cx| {
+            remote.forward(transaction, forward, cx)
+        }) {
+            Ok(()) => Ok(true),
+            Err(ForwardError::Nested) => Ok(false),
+            Err(ForwardError::NoRequest) => Err(Errno::ENOTCONN.into()),
+        }
+    }
+
+    /// The socket is closed: every Client that waits is told. Sleeps.
+    pub(super) fn close_server(record: &Ref<Self>) {
+        while let Some(delivered) = record.take_request() {
+            RemoteRecord::drop_request(delivered);
+        }
+        // Requests that were received and not answered are known by their records only.
+        if let Ok(walk) = record.host.remotes.walk() {
+            for remote in walk {
+                if remote.server == record.entity {
+                    let (state, _) = remote.look();
+                    let transaction = state.transaction();
+                    let _ = RemoteRecord::operate(&remote, &Manner::HOST, None, |remote, cx| {
+                        remote.abandon(transaction, cx)
+                    });
+                }
+            }
+        }
+    }
+}

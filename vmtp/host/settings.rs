@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The settings of a host, `net.vmtp.*`.
+
+use crate::kernel::net::Net;
+use crate::kernel::sysctl::{Entry, Sysctls};
+use crate::proto::context::{Policy, ProbeClients};
+use crate::proto::time::Span;
+use kernel::prelude::*;
+
+/// A setting, by its place in [`ENTRIES`].
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub enum Setting {
+    /// The maximum packet lifetime in ms: TS4 is four times that.
+    PacketLifetime,
+    /// Whether runs are accepted and issued.
+    Streaming,
+    /// 0: as needed, 1: always, 2: never.
+    ProbeClients,
+    /// Megabits a second of a link that does not tell.
+    LinkSpeed,
+    /// Records of remote Clients at most.
+    RecordsMax,
+    /// Addresses of hosts known at most.
+    PathsMax,
+    /// Entities of which the address is remembered at most.
+    PlacesMax,
+    /// Entities at most.
+    EntitiesMax,
+    /// The least discriminator that an unprivileged process may bind.
+    UnprivilegedStart,
+    /// Whether packets without a checksum are refused.
+    ChecksumRequired,
+}
+
+/// How many settings there are.
+const COUNT: usize = 10;
+
+static ENTRIES: [Entry; COUNT] = [
+    Entry {
+        name: c"packet_lifetime_ms",
+        default: 30_000,
+        min: 1,
+        max: 3_600_000,
+    },
+    Entry {
+        name: c"streaming",
+        default: 1,
+        min: 0,
+        max: 1,
+    },
+    Entry {
+        name: c"probe_clients",
+        default: 0,
+        min: 0,
+        max: 2,
+    },
+    Entry {
+        name: c"link_mbps",
+        default: 1_000,
+        min: 1,
+        max: 1_000_000,
+    },
+    Entry {
+        name: c"records_max",
+        default: 1 << 20,
+        min: 1,
+        max: 1 << 24,
+    },
+    Entry {
+        name: c"paths_max",
+        default: 1 << 16,
+        min: 1,
+        max: 1 << 24,
+    },
+    Entry {
+        name: c"places_max",
+        default: 1 << 16,
+        min: 1,
+        max: 1 << 24,
+    },
+    Entry {
+        name: c"entities_max",
+        default: 1 << 20,
+        min: 1,
+        max: 1 << 24,
+    },
+    Entry {
+        name: c"unprivileged_discriminator",
+        default: 65_536,
+        min: 0,
+        max: 1 << 28,
+    },
+    Entry {
+        name: c"checksum_required",
+        default: 0,
+        min: 0,
+        max: 1,
+    },
+];
+
+/// The settings of one namespace.
+pub struct Settings(Sysctls<COUNT>);
+
+impl Settings {
+    /// Makes the files under /proc/sys/net/vmtp. Sleeps.
+    pub fn register(net: &Net) -> Result<Self> {
+        Sysctls::register(net, c"net/vmtp", &ENTRIES).map(Self)
+    }
+
+    /// The value. Any context.
+    #[inline]
+    pub fn get(&self, setting: Setting) -> u32 {
+        u32::try_from(self.0.get(setting as usize)).unwrap_or(0)
+    }
+
+    /// Whether a setting that is 0 or 1 is 1.
+    #[inline]
+    pub fn is_set(&self, setting: Setting) -> bool {
+        self.get(setting) != 0
+    }
+
+    /// TS4.
+    pub fn record_lifetime(&self) -> Span {
+        Span::from_millis(u64::from(self.get(Setting::PacketLifetime))).times(4)
+    }
+
+    /// When unknown Clients are probed.
+    pub fn probe_clients(&self) -> ProbeClients {
+        match self.get(Setting::ProbeClients) {
+            1 => ProbeClients::Always,
+            2 => ProbeClients::Never,
+            _ => ProbeClients::Auto,
+        }
+    }
+
+    /// What `proto` obeys, with `retries` of the socket.
+    pub fn policy(&self, retries: u8) -> Policy {
+        Policy {
+            retries,
+            record_lifetime: self.record_lifetime(),
+            streaming: self.is_set(Setting::Streaming),
+            ..Policy::DEFAULT
+        }
+    }
+}

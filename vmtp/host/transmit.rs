@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets on their way out: the octets of a [`Burst`], their checksum, and IP.
+
+use super::counters::Counter;
+use super::path::PathRecord;
+use super::Host;
+use crate::kernel::net::Net;
+use crate::kernel::output::{output, IpOptions};
+use crate::kernel::pages::Pages;
+use crate::kernel::route::{Route, RouteKey, User};
+use crate::kernel::skb::Skb;
+use crate::kernel::sock::Sk;
+use crate::proto::burst::Burst;
+use crate::proto::time::Time;
+use crate::proto::wire::{
+    padded, Checksum, Code, Header, Mask, Placement, CHECKSUM_OCTETS, HEADER_OCTETS, IPPROTO,
+    OVERHEAD_OCTETS,
+};
+use core::net::Ipv4Addr;
+use kernel::prelude::*;
+
+/// Octets of an IP header.
+const IP_HEADER: u32 = 20;
+
+/// What a socket (or the host) wants of the packets it sends.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// Whether packets have a checksum.
+    pub checksum: bool,
+    /// Time to live of multicast packets.
+    pub multicast_ttl: u8,
+    /// Interface index, or 0.
+    pub interface: u32,
+    /// Interface for multicast packets, or 0.
+    pub multicast_interface: u32,
+    /// SO_MARK.
+    pub mark: u32,
+    /// SO_PRIORITY.
+    pub priority: u32,
+    /// IP_TOS.
+    pub tos: u8,
+    /// For routing rules.
+    pub user: User,
+}
+
+impl Manner {
+    /// Of what the host itself sends.
+    pub const HOST: Manner = Manner {
+        checksum: true,
+        multicast_ttl: 1,
+        interface: 0,
+        multicast_interface: 0,
+        mark: 0,
+        priority: 0,
+        tos: 0,
+        user: User::ROOT,
+    };
+
+    /// Whether the way of the host itself will do.
+    fn is_ordinary(&self) -> bool {
+        self.interface == 0 && self.mark == 0 && self.tos == 0
+    }
+
+    /// The route for packets to the host of `path`.
+    fn route(&self, host: &Host, path: &PathRecord, now: Time) -> Result<Route> {
+        let multicast = path.is_multicast();
+        if self.is_ordinary() && (!multicast || self.multicast_interface == 0) {
+            return path.route(host, now);
+        }
+        let mut key = path.route_key();
+        key.mark = self.mark;
+        key.tos = self.tos;
+        key.user = self.user;
+        if multicast && self.multicast_interface != 0 {
+            key.interface = self.multicast_interface;
+        }
+        if self.interface != 0 {
+            key.interface = self.interface;
+        }
+        Route::lookup(host.net(), &key)
+    }
+}
+
+/// An address of this namespace by which others may know it: the source towards anywhere, or towards the interfaces' own
+/// networks.
+pub fn primary_address(net: &Net) -> [u8; 4] {
+    let key = RouteKey {
+        destination: Ipv4Addr::new(192, 0, 2, 1),
+        source: Ipv4Addr::UNSPECIFIED,
+        interface: 0,
+        mark: 0,
+        tos: 0,
+        protocol: IPPROTO as u8,
+        user: User::ROOT,
+    };
+    if let Ok(route) = Route::lookup(net, &key) {
+        return route.source().octets();
+    }
+    let mut from = 1;
+    while let Some(interface) = crate::kernel::netdev::next_interface(net, from) {
+        from = interface.index.saturating_add(1);
+        if !interface.multicast {
+            continue;
+        }
+        let key = RouteKey {
+            destination: super::ALL_HOSTS,
+            interface: interface.index,
+            ..key
+        };
+        if let Ok(route) = Route::lookup(net, &key) {
+            return route.source().octets();
+        }
+    }
+    Ipv4Addr::LOCALHOST.octets()
+}
+
+impl Host {
+    /// Sends the packets of a burst to the host of `path`. `segment` is the message's whole segment. `again` says that it
+    /// is a retransmission, for the counter.
+    pub fn transmit(
+        &self,
+        path: &PathRecord,
+        mut burst: Burst,
+        segment: Option<&Pages>,
+        manner: &Manner,
+        again: bool,
+        owner: Option<&Sk>,
+    ) -> Result {
+        let now = Host::now();
+        let route = match manner.route(self, path, now) {
+            Ok(route) => route,
+            Err(error) => {
+                self.count(Counter::OutErrors);
+                return Err(error);
+            }
+        };
+        let data_limit = route
+            .mtu()
+            .saturating_sub(IP_HEADER.saturating_add(OVERHEAD_OCTETS));
+        while let Some(packet) = burst.next(data_limit) {
+            let mut header = packet.header;
+            header.mpg = route.is_multicast();
+            let skb = self.packet(
+                &route,
+                &header,
+                |skb| {
+                    let pages = segment.ok_or(EINVAL)?;
+                    for extent in Placement::new(header.delivery, header.group_octets()) {
+                        let offset = packet.group_offset.saturating_add(extent.group_offset);
+                        skb.append_pages(pages, offset as usize, extent.octets as usize)?;
+                    }
+                    skb.append_zeros(packet.padded.saturating_sub(packet.octets) as usize)
+                },
+                packet.padded,
+                manner.checksum,
+            );
+            let skb = match skb {
+                Ok(skb) => skb,
+                Err(error) => {
+                    self.count(Counter::OutErrors);
+                    return Err(error);
+                }
+            };
+            if again {
+                self.count(Counter::Retransmissions);
+            }
+            self.emit(skb, &route, &header, manner, owner)?;
+        }
+        Ok(())
+    }
+
+    /// Sends one packet without state: a Notify, a Probe, or the Response to a Query with `data` as its segment.
+    pub fn send_single(
+        &self,
+        path: &PathRecord,
+        mut header: Header,
+        data: &[u8],
+        manner: &Manner,
+    ) -> Result {
+        let octets = u32::try_from(data.len())?;
+        let padding = padded(octets);
+        if octets != 0 {
+            header.code = header.code.with(Code::SDA);
+            header.segment_size = octets;
+            header.delivery = Mask::for_octets(octets);
+            header.length = (padding / 4) as u16;
+        }
+        let route = manner.route(self, path, Host::now())?;
+        header.mpg = route.is_multicast();
+        let skb = self.packet(
+            &route,
+            &header,
+            |skb| {
+                skb.append(data)?;
+                skb.append_zeros(padding.saturating_sub(octets) as usize)
+            },
+            padding,
+            manner.checksum,
+        )?;
+        self.emit(skb, &route, &header, manner, None)
+    }
+
+    fn packet(
+        &self,
+        route: &Route,
+        header: &Header,
+        data: impl FnOnce(&mut Skb) -> Result,
+        padded: u32,
+        checksum: bool,
+    ) -> Result<Skb> {
+        let size = OVERHEAD_OCTETS.saturating_add(padded) as usize;
+        let mut skb = Skb::for_output(route, size, super::PACKET)?;
+        let mut octets = [0; HEADER_OCTETS as usize];
+        header.emit(&mut octets);
+        skb.append(&octets)?;
+        if padded != 0 {
+            data(&mut skb)?;
+        }
+        let sum = if checksum {
+            let mut sum = Checksum::new();
+            if header.hco {
+                sum.add(&octets);
+            } else {
+                sum.add(skb.linear());
+            }
+            sum.finish()
+        } else {
+            0
+        };
+        skb.append(&sum.to_be_bytes())?;
+        const { assert!(CHECKSUM_OCTETS == 4) };
+        Ok(skb)
+    }
+
+    fn emit(
+        &self,
+        skb: Skb,
+        route: &Route,
+        header: &Header,
+        manner: &Manner,
+        owner: Option<&Sk>,
+    ) -> Result {
+        let options = IpOptions {
+            protocol: IPPROTO as u8,
+            tos: manner.tos,
+            ttl: if route.is_multicast() {
+                manner.multicast_ttl
+            } else {
+                0
+            },
+            // Below 600 octets a block does not fit: then IP cuts it.
+            dont_fragment: route.mtu() >= 600,
+            priority: if manner.priority != 0 {
+                manner.priority
+            } else {
+                queueing_priority(header)
+            },
+            mark: manner.mark,
+        };
+        let octets = skb.len() as u64;
+        let result = output(self.net(), skb, route, &options, &self.control, owner);
+        match result {
+            Ok(()) => {
+                self.count(Counter::OutPackets);
+                self.counters.add(Counter::OutOctets, octets);
+            }
+            Err(_) => self.count(Counter::OutErrors),
+        }
+        result
+    }
+}
+
+/// The queueing discipline's priority for a packet: VMTP's urgent and important levels go ahead, its background behind.
+fn queueing_priority(header: &Header) -> u32 {
+    match header.control.priority().rank() {
+        // TC_PRIO_INTERACTIVE, TC_PRIO_INTERACTIVE_BULK, TC_PRIO_BESTEFFORT, TC_PRIO_BULK.
+        0..=3 => 6,
+        4..=7 => 4,
+        8..=11 => 0,
+        _ => 2,
+    }
+}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The RFC's calls (VIII), each one ioctl.
+
+use super::transfer::{self, Outgoing, Patience};
+use super::{abi, VmtpSocket};
+use crate::bindings::{self as uapi, vmtp_exchange, vmtp_mcb, vmtp_msg, vmtp_probe};
+use crate::host::client::Outcome;
+use crate::host::endpoint::Endpoint;
+use crate::host::probe::Answer;
+use crate::host::remote::Delivered;
+use crate::host::Host;
+use crate::kernel::errno::Errno;
+use crate::kernel::family::Sock;
+use crate::kernel::pages::Pages;
+use crate::kernel::record::Ref;
+use crate::kernel::user::{self, Readable, Writable};
+use crate::kernel::wait::Wait;
+use crate::proto::peer::Peer;
+use crate::proto::time::{Span, Time};
+use crate::proto::wire::{Entity, ResponseCode, Transaction, MESSAGE_OCTETS_MAX};
+use core::mem::offset_of;
+use kernel::ioctl::{_IO, _IOW, _IOWR};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+const MAGIC: u32 = uapi::VMTP_IOC_MAGIC;
+const INVOKE: u32 = _IOWR::<vmtp_exchange>(MAGIC, 1);
+const GETREPLY: u32 = _IOWR::<vmtp_msg>(MAGIC, 2);
+const RECVREQ: u32 = _IOWR::<vmtp_msg>(MAGIC, 3);
+const SENDREPLY: u32 = _IOW::<vmtp_msg>(MAGIC, 4);
+const FORWARDREQ: u32 = _IOW::<vmtp_msg>(MAGIC, 5);
+const PROBEENTITY: u32 = _IOWR::<vmtp_probe>(MAGIC, 6);
+const REPLYRECV: u32 = _IOWR::<vmtp_exchange>(MAGIC, 7);
+const ABORT: u32 = _IO(MAGIC, 8);
+
+/// The flags a program may give.
+const FLAGS: u32 = uapi::VMTP_MSG_DONTWAIT
+    | uapi::VMTP_MSG_PIECES
+    | uapi::VMTP_MSG_MORE
+    | uapi::VMTP_MSG_START
+    | uapi::VMTP_MSG_ABORT
+    | uapi::VMTP_MSG_SENT
+    | uapi::VMTP_MSG_PEEK;
+
+/// Runs one of the calls.
+pub fn call(
+    sock: &Sock<VmtpSocket>,
+    command: u32,
+    argument: usize,
+    nonblocking: bool,
+) -> Result<isize> {
+    match command {
+        INVOKE => invoke(sock, argument, nonblocking)?,
+        GETREPLY => get_reply(sock, argument, nonblocking)?,
+        RECVREQ => receive_request(sock, argument, nonblocking)?,
+        SENDREPLY => {
+            let message = user::read::<vmtp_msg>(argument)?;
+            send_reply(sock, &sock.endpoint()?, &message)?;
+        }
+        FORWARDREQ => forward(sock, argument)?,
+        PROBEENTITY => probe_entity(sock, argument)?,
+        REPLYRECV => reply_and_receive(sock, argument, nonblocking)?,
+        ABORT => sock.endpoint()?.abort(),
+        _ => return Err(ENOIOCTLCMD),
+    }
+    Ok(0)
+}
+
+fn check(message: &vmtp_msg) -> Result {
+    if message.flags & !FLAGS != 0 || message.reserved != 0 {
+        return Err(EINVAL);
+    }
+    if message.flags & uapi::VMTP_MSG_PIECES != 0 {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    Ok(())
+}
+
+fn waits(message: &vmtp_msg, nonblocking: bool) -> bool {
+    !nonblocking && message.flags & uapi::VMTP_MSG_DONTWAIT == 0
+}
+
+/// The segment that a message carries.
+fn segment(message: &vmtp_msg) -> Result<Option<Arc<Pages>>> {
+    let length = message.length as usize;
+    if length == 0 {
+        return Ok(None);
+    }
+    if length > MESSAGE_OCTETS_MAX as usize {
+        return Err(Errno::EMSGSIZE.into());
+    }
+    transfer::segment_in(Readable::new(message.segment, length)?.source(), length)
+}
+
+fn invoke(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result {
+    let exchange = user::read::<vmtp_exchange>(argument)?;
+    check(&exchange.out)?;
+    check(&exchange.in_)?;
+    let endpoint = sock.endpoint()?;
+    let out = &exchange.out;
+    if out.flags & uapi::VMTP_MSG_ABORT != 0 {
+        endpoint.abort();
+    }
+    let (server, peer) = server_of(sock, &out.mcb, abi::host_in(&out.host)?)?;
+    let request = Outgoing {
+        mcb: &vmtp_mcb {
+            function: uapi::VMTP_REQUEST as u8,
+            ..out.mcb
+        },
+        server,
+        peer,
+        length: out.length as usize,
+        cookie: out.cookie,
+        room: exchange.in_.length as usize,
+        time_limit: out.timeout,
+        more: out.flags & uapi::VMTP_MSG_MORE != 0,
+    };
+    let patience = if waits(out, nonblocking) {
+        Patience::Unlimited
+    } else {
+        Patience::None
+    };
+    let transaction = transfer::start(sock, &endpoint, &request, segment(out)?, patience)?;
+    let datagram = out.mcb.code & uapi::VMTP_DGM != 0;
+    if datagram || out.flags & uapi::VMTP_MSG_START != 0 {
+        return Ok(());
+    }
+    let outcome = transfer::wait_outcome(sock, &endpoint, Some(transaction), patience)?;
+    let place = argument.wrapping_add(offset_of!(vmtp_exchange, in_));
+    give_outcome(&endpoint, outcome, &exchange.in_, place)
+}
+
+/// The Server that a message control block names, or the socket's default one.
+fn server_of(sock: &Sock<VmtpSocket>, mcb: &vmtp_mcb, peer: Peer) -> Result<(Entity, Peer)> {
+    if mcb.server != 0 {
+        return Ok((Entity::from_bits(mcb.server), peer));
+    }
+    sock.state
+        .lock()
+        .peer
+        .ok_or_else(|| Errno::EDESTADDRREQ.into())
+}
+
+/// Gives a program what came of a transaction; if it cannot take it, it can ask again.
+fn give_outcome(
+    endpoint: &Ref<Endpoint>,
+    outcome: Outcome,
+    into: &vmtp_msg,
+    place: usize,
+) -> Result {
+    let result = (|| {
+        let mcb = transfer::outcome_mcb(endpoint, &outcome);
+        let room = (into.length as usize).min(
+            outcome
+                .delivery
+                .map_or(0, |delivery| delivery.segment_octets as usize),
+        );
+        let received = if room == 0 {
+            0
+        } else {
+            transfer::segment_out(
+                &outcome.packets,
+                Writable::new(into.segment, room)?.destination(),
+                room,
+            )?
+        };
+        let message = vmtp_msg {
+            mcb,
+            received: received as u32,
+            cookie: outcome.cookie,
+            host: abi::host_out(&outcome.peer),
+            offset: 0,
+            flags: 0,
+            ..*into
+        };
+        user::write(place, &message)
+    })();
+    if result.is_err() {
+        endpoint.put_outcome_back(outcome);
+    }
+    result
+}
+
+fn get_reply(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result {
+    let message = user::read::<vmtp_msg>(argument)?;
+    check(&message)?;
+    let endpoint = sock.endpoint()?;
+    if !endpoint.has_transaction() {
+        return Err(Errno::ENOTCONN.into());
+    }
+    let patience = if waits(&message, nonblocking) {
+        Patience::of(message.timeout, Patience::None)
+    } else {
+        Patience::None
+    };
+    match transfer::wait_outcome(sock, &endpoint, None, patience) {
+        Ok(outcome) => give_outcome(&endpoint, outcome, &message, argument),
+        // 4.6.2: its time is up. That is a code, not an error.
+        Err(error) if error.to_errno() == EAGAIN.to_errno() && waits(&message, nonblocking) => {
+            let mcb = transfer::failure_mcb(
+                endpoint.entity,
+                Entity::ZERO,
+                Transaction::from_bits(0),
+                ResponseCode::UserTimeout.bits(),
+            );
+            user::write(
+                argument,
+                &vmtp_msg {
+                    mcb,
+                    received: 0,
+                    cookie: 0,
+                    flags: 0,
+                    ..message
+                },
+            )
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn receive_request(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result {
+    let message = user::read::<vmtp_msg>(argument)?;
+    check(&message)?;
+    let endpoint = sock.endpoint()?;
+    receive_into(sock, &endpoint, &message, argument, nonblocking)
+}
+
+fn receive_into(
+    sock: &Sock<VmtpSocket>,
+    endpoint: &Ref<Endpoint>,
+    message: &vmtp_msg,
+    place: usize,
+    nonblocking: bool,
+) -> Result {
+    let patience = if waits(message, nonblocking) {
+        Patience::of(message.timeout, Patience::Unlimited)
+    } else {
+        Patience::None
+    };
+    let delivered = transfer::wait_request(sock, endpoint, patience)?;
+    let result = give_request(&delivered, message, place);
+    if result.is_err() || message.flags & uapi::VMTP_MSG_PEEK != 0 {
+        endpoint.put_request_back(delivered);
+    }
+    result
+}
+
+fn give_request(delivered: &Delivered, into: &vmtp_msg, place: usize) -> Result {
+    let mcb = transfer::request_mcb(delivered)?;
+    let room = (into.length as usize).min(delivered.arrival.segment_octets as usize);
+    let received = if room == 0 {
+        0
+    } else {
+        transfer::segment_out(
+            &delivered.packets,
+            Writable::new(into.segment, room)?.destination(),
+            room,
+        )?
+    };
+    let peer = delivered
+        .packets
+        .front()
+        .map_or(Peer::NONE, |skb| Peer::inet(skb.ip().source.octets()));
+    let message = vmtp_msg {
+        mcb,
+        received: received as u32,
+        cookie: 0,
+        host: abi::host_out(&peer),
+        offset: 0,
+        flags: 0,
+        ..*into
+    };
+    user::write(place, &message)
+}
+
+fn send_reply(sock: &Sock<VmtpSocket>, endpoint: &Ref<Endpoint>, message: &vmtp_msg) -> Result {
+    check(message)?;
+    transfer::reply(
+        sock,
+        endpoint,
+        &message.mcb,
+        message.length as usize,
+        segment(message)?,
+    )
+}
+
+fn forward(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
+    let message = user::read::<vmtp_msg>(argument)?;
+    check(&message)?;
+    let server = Entity::from_bits(message.mcb.server);
+    let segment = segment(&message)?;
+    transfer::forward(
+        sock,
+        &sock.endpoint()?,
+        &message.mcb,
+        server,
+        message.length as usize,
+        segment,
+    )
+}
+
+fn reply_and_receive(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result {
+    let exchange = user::read::<vmtp_exchange>(argument)?;
+    check(&exchange.in_)?;
+    let endpoint = sock.endpoint()?;
+    send_reply(sock, &endpoint, &exchange.out)?;
+    let flags = argument
+        .wrapping_add(offset_of!(vmtp_exchange, out))
+        .wrapping_add(offset_of!(vmtp_msg, flags));
+    user::write(flags, &(exchange.out.flags | uapi::VMTP_MSG_SENT))?;
+    let place = argument.wrapping_add(offset_of!(vmtp_exchange, in_));
+    receive_into(sock, &endpoint, &exchange.in_, place, nonblocking)
+}
+
+fn probe_entity(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
+    let mut probe = user::read::<vmtp_probe>(argument)?;
+    let endpoint = sock.endpoint()?;
+    let entity = if probe.entity == 0 {
+        endpoint.entity
+    } else {
+        Entity::from_bits(probe.entity)
+    };
+    if !entity.is_valid() {
+        return Err(EINVAL);
+    }
+    let named = abi::host_in(&probe.host)?;
+    let destination = sock.destination(entity, named);
+    let limit = match probe.timeout {
+        0 | u32::MAX => Time::NEVER,
+        ms => Host::now().plus(Span::from_millis(ms.into())),
+    };
+    let answer = Answer::new()?;
+    let host = endpoint.host();
+    host.probe_for_user(
+        entity,
+        destination.peer,
+        sock.options.retries(),
+        limit,
+        answer.clone(),
+    )?;
+    let found = match answer.queue.wait(false, None, || *answer.result.lock()) {
+        Wait::Ready(found) => found,
+        Wait::Timeout => return Err(EAGAIN),
+        Wait::Signal => return Err(EINTR),
+    };
+    probe.entity = entity.bits();
+    probe.host = abi::host_out(&found.peer);
+    match found.result {
+        Ok(results) => {
+            probe.code = ResponseCode::Ok.bits();
+            probe.transaction = results.transaction.bits();
+            probe.process = results.process;
+            probe.principal = results.principal;
+            probe.effective_principal = results.effective_principal;
+        }
+        Err(code) => {
+            probe.code = code.number();
+            probe.transaction = 0;
+            probe.process = 0;
+            probe.principal = 0;
+            probe.effective_principal = 0;
+        }
+    }
+    user::write(argument, &probe)
+}

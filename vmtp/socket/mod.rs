@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! AF_VMTP: a socket is one entity, Client and server at once.
+//!
+//! Here are the socket and its names; the RFC's calls are in `calls`, sendmsg and recvmsg in `messages`, what both need in
+//! `transfer`, options in `options`, and what crosses the border to programs in `abi`.
+
+// The door to the rest of the module; nothing of the crate is seen from outside.
+#![allow(unreachable_pub)]
+
+pub mod abi;
+mod calls;
+mod messages;
+pub mod options;
+mod transfer;
+
+use self::options::Options;
+use crate::bindings as uapi;
+use crate::host::endpoint::Endpoint;
+use crate::host::path::PathRecord;
+use crate::host::settings::Setting;
+use crate::host::transmit::Manner;
+use crate::host::{Destination, Host};
+use crate::kernel::cred::Caller;
+use crate::kernel::errno::Errno;
+use crate::kernel::family::{self, Family, Shutdown, Sock, SocketName, SocketOps};
+use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
+use crate::kernel::message::{no_such_option, Message, OptionResult, OptionValue};
+use crate::kernel::net::Net;
+use crate::kernel::pernet::StateRef;
+use crate::kernel::record::Ref;
+use crate::kernel::sock::Sk;
+use crate::kernel::wait::poll;
+use crate::proto::client::Found;
+use crate::proto::peer::Peer;
+use crate::proto::wire::{Entity, GroupPermissions, IPPROTO};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// The Rust part of an AF_VMTP socket.
+#[pin_data]
+pub struct VmtpSocket {
+    host: StateRef<Host>,
+    options: Arc<Options>,
+    owner: Caller,
+    #[pin]
+    state: SpinLockBh<Names>,
+}
+
+/// What a socket is and whom it talks to.
+struct Names {
+    endpoint: Option<Ref<Endpoint>>,
+    /// The default Server of connect.
+    peer: Option<(Entity, Peer)>,
+    closed: bool,
+}
+
+static FAMILY: Family<VmtpSocket> = Family::new();
+
+/// Sockets can be made until the result is dropped.
+pub fn register(module: &'static ThisModule) -> Result<family::Registration<VmtpSocket>> {
+    Family::<VmtpSocket>::register(module)
+}
+
+impl SocketOps for VmtpSocket {
+    const FAMILY: u32 = uapi::AF_VMTP;
+    const TYPE: u32 = uapi::SOCK_TRANSACT;
+    const PROTOCOL: u8 = IPPROTO as u8;
+    const NAME: &'static CStr = c"VMTP";
+
+    fn storage() -> &'static Family<Self> {
+        &FAMILY
+    }
+
+    fn create(net: &Net, _sk: &Sk) -> impl PinInit<Self, Error> {
+        let host = Host::counted(net).ok_or(ENODEV);
+        try_pin_init!(VmtpSocket {
+            host: host?,
+            options: Arc::new(Options::new(), GFP_KERNEL)?,
+            owner: Caller::current(),
+            state <- new_spinlock_bh!(Names { endpoint: None, peer: None, closed: false }, "vmtp::names"),
+        }? Error)
+    }
+
+    fn release(sock: &Sock<Self>) {
+        let mut state = sock.state.lock();
+        state.closed = true;
+        let endpoint = state.endpoint.take();
+        drop(state);
+        if let Some(endpoint) = endpoint {
+            Endpoint::release(&endpoint);
+        }
+    }
+
+    fn bind(sock: &Sock<Self>, name: &[u8]) -> Result {
+        let (entity, _) = abi::name_in(name)?;
+        if entity.is_zero() {
+            return sock.bind_allocated();
+        }
+        if !entity.is_client() || !entity.is_valid() {
+            return Err(EINVAL);
+        }
+        sock.may_bind(entity)?;
+        sock.bind_to(entity)
+    }
+
+    fn connect(sock: &Sock<Self>, name: &[u8]) -> Result {
+        if let Some(family) = name.first_chunk::<2>() {
+            if u16::from_ne_bytes(*family) == 0 {
+                // AF_UNSPEC: no default Server any more.
+                sock.state.lock().peer = None;
+                return Ok(());
+            }
+        }
+        let (entity, peer) = abi::name_in(name)?;
+        if entity.is_zero() || !entity.is_valid() {
+            return Err(EINVAL);
+        }
+        sock.endpoint()?;
+        sock.state.lock().peer = Some((entity, peer));
+        Ok(())
+    }
+
+    fn name(sock: &Sock<Self>, peer: bool) -> Result<SocketName> {
+        let state = sock.state.lock();
+        if peer {
+            let (entity, peer) = state.peer.ok_or(Errno::ENOTCONN)?;
+            return Ok(abi::name_out(entity, &peer));
+        }
+        let entity = state
+            .endpoint
+            .as_ref()
+            .map_or(Entity::ZERO, |endpoint| endpoint.entity);
+        Ok(abi::name_out(entity, &Peer::NONE))
+    }
+
+    fn send(sock: &Sock<Self>, message: &mut Message, length: usize) -> Result<usize> {
+        messages::send(sock, message, length)
+    }
+
+    fn receive(
+        sock: &Sock<Self>,
+        message: &mut Message,
+        length: usize,
+        flags: u32,
+    ) -> Result<usize> {
+        messages::receive(sock, message, length, flags)
+    }
+
+    fn poll(sock: &Sock<Self>) -> u32 {
+        let (receiving, sending) = sock.sk().is_shut_down();
+        let mut events = 0;
+        if sock.sk().has_error() {
+            events |= poll::ERR;
+        }
+        if receiving {
+            events |= poll::RDHUP | poll::IN | poll::RDNORM;
+        }
+        if receiving && sending {
+            events |= poll::HUP;
+        }
+        let endpoint = sock.state.lock().endpoint.clone();
+        let Some(endpoint) = endpoint else {
+            return events | poll::OUT | poll::WRNORM;
+        };
+        let wanted = sock.options.receive();
+        let request = wanted != uapi::VMTP_RECEIVE_RESPONSES && endpoint.has_request();
+        let response = wanted != uapi::VMTP_RECEIVE_REQUESTS && endpoint.has_outcome();
+        if request || response {
+            events |= poll::IN | poll::RDNORM;
+        }
+        if endpoint.may_start() {
+            events |= poll::OUT | poll::WRNORM;
+        }
+        events
+    }
+
+    fn ioctl(
+        sock: &Sock<Self>,
+        command: u32,
+        argument: usize,
+        _compat: bool,
+        nonblocking: bool,
+    ) -> Result<isize> {
+        calls::call(sock, command, argument, nonblocking)
+    }
+
+    fn set_option(sock: &Sock<Self>, level: i32, name: i32, value: &OptionValue) -> Result {
+        if level != uapi::SOL_VMTP as i32 {
+            return no_such_option();
+        }
+        match name as u32 {
+            uapi::VMTP_OPT_JOIN => {
+                let membership = value.read::<uapi::vmtp_membership>()?;
+                let permissions = GroupPermissions::from_bits(membership.permissions);
+                let group = Entity::from_bits(membership.group);
+                if !group.is_valid() || !group.is_group() {
+                    return Err(EINVAL);
+                }
+                Endpoint::join(
+                    &sock.endpoint()?,
+                    sock.sk(),
+                    group,
+                    permissions,
+                    membership.interface,
+                )
+            }
+            uapi::VMTP_OPT_LEAVE => {
+                let membership = value.read::<uapi::vmtp_membership>()?;
+                Endpoint::leave(
+                    &sock.endpoint()?,
+                    sock.sk(),
+                    Entity::from_bits(membership.group),
+                )
+            }
+            name => sock.options.set(name, value.read::<i32>()?),
+        }
+    }
+
+    fn get_option(
+        sock: &Sock<Self>,
+        level: i32,
+        name: i32,
+        result: &mut OptionResult<'_>,
+    ) -> Result {
+        if level != uapi::SOL_VMTP as i32 {
+            return no_such_option();
+        }
+        match name as u32 {
+            uapi::VMTP_OPT_PEER => {
+                let question = result.argument::<uapi::vmtp_peer_info>()?;
+                let answer = sock.peer_info(Entity::from_bits(question.entity))?;
+                result.write(&answer)
+            }
+            name => result.write(&sock.options.get(name)?),
+        }
+    }
+
+    fn shutdown(sock: &Sock<Self>, how: Shutdown) -> Result {
+        let sk = sock.sk();
+        let _locked = sk.lock();
+        sk.shut_down(how != Shutdown::Sending, how != Shutdown::Receiving);
+        Ok(())
+    }
+}
+
+impl Sock<VmtpSocket> {
+    /// The entity, made if the socket has none yet. EAGAIN-like failures of allocation are EADDRNOTAVAIL.
+    fn endpoint(&self) -> Result<Ref<Endpoint>> {
+        if let Some(endpoint) = &self.state.lock().endpoint {
+            return Ok(endpoint.clone());
+        }
+        match self.bind_allocated() {
+            // EINVAL: another thread was faster.
+            Ok(()) => {}
+            Err(error) if error.to_errno() == EINVAL.to_errno() => {}
+            Err(error) => return Err(error),
+        }
+        self.state.lock().endpoint.clone().ok_or(EBADF)
+    }
+
+    /// Binds an identifier of this host's own choice.
+    fn bind_allocated(&self) -> Result {
+        for _ in 0..ALLOCATION_TRIES {
+            match self.host.allocate(self.host.primary_address()) {
+                Ok(entity) => match self.bind_to(entity) {
+                    Err(error) if error.to_errno() == Error::from(Errno::EADDRINUSE).to_errno() => {
+                    }
+                    result => return result,
+                },
+                // The clock has not moved on yet: it gives 10,000 a second.
+                Err(_) => crate::kernel::clock::sleep_us(100),
+            }
+        }
+        Err(Errno::EADDRNOTAVAIL.into())
+    }
+
+    /// Whether the caller may bind an identifier of its own choice: of this host and above the reserved range, or as
+    /// administrator. EACCES.
+    fn may_bind(&self, entity: Entity) -> Result {
+        let own = self.host.is_own(entity.address());
+        let free = entity.discriminator() >= self.host.settings.get(Setting::UnprivilegedStart);
+        if (own && free) || self.host.net().admin_capable() {
+            Ok(())
+        } else {
+            Err(EACCES)
+        }
+    }
+
+    fn bind_to(&self, entity: Entity) -> Result {
+        let sk = self.sk();
+        let _locked = sk.lock();
+        if self.state.lock().endpoint.is_some() {
+            return Err(EINVAL);
+        }
+        let endpoint = Endpoint::bind(&self.host, entity, sk.to_ref(), self.owner, &self.options)?;
+        let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            Endpoint::release(&endpoint);
+            return Err(EBADF);
+        }
+        state.endpoint = Some(endpoint);
+        Ok(())
+    }
+
+    /// How this socket's packets are sent. `header_only` says that they may go without a checksum over their data.
+    fn manner(&self) -> Manner {
+        let sk = self.sk();
+        Manner {
+            checksum: self.options.checksum() != uapi::VMTP_CHECKSUM_NONE,
+            multicast_ttl: self.options.multicast_ttl(),
+            interface: sk.bound_interface(),
+            multicast_interface: self.options.multicast_interface(),
+            mark: sk.mark(),
+            priority: sk.priority(),
+            tos: sk.tos(),
+            user: sk.user(),
+        }
+    }
+
+    /// Where a Request to `server` goes: to the host that the program names, or to where it is found.
+    fn destination(&self, server: Entity, named: Peer) -> Destination {
+        if named.is_known() {
+            let multicast = named
+                .as_inet()
+                .is_some_and(|address| core::net::Ipv4Addr::from(address).is_multicast());
+            return Destination {
+                peer: named,
+                found: Found::Certain,
+                multicast,
+            };
+        }
+        self.host.find(server, Host::now())
+    }
+
+    /// The way there; for a Server that must first be found, the way to everybody.
+    fn path(&self, destination: &Destination) -> Result<Ref<PathRecord>> {
+        let now = Host::now();
+        let peer = if destination.peer.is_known() {
+            destination.peer
+        } else {
+            Peer::inet(crate::host::ALL_HOSTS.octets())
+        };
+        let path = self.host.path(&peer, now)?;
+        if destination.peer.is_known() && !destination.multicast {
+            // No route is an error of the call, not of the transaction.
+            path.route(&self.host, now)?;
+        }
+        Ok(path)
+    }
+
+    fn peer_info(&self, entity: Entity) -> Result<uapi::vmtp_peer_info> {
+        let destination = self.destination(entity, Peer::NONE);
+        if !destination.peer.is_known() {
+            return Err(Errno::EHOSTUNREACH.into());
+        }
+        let path = self.path(&destination)?.path();
+        Ok(uapi::vmtp_peer_info {
+            entity: entity.bits(),
+            host: abi::host_out(&destination.peer),
+            mtu: path.mtu,
+            gap: path.gap().into(),
+            rtt: path.round_trip().mean().nanos(),
+            rtt_deviation: path.round_trip().deviation().nanos(),
+            interpacket: path.interpacket().mean().nanos(),
+        })
+    }
+}
+
+/// How often an identifier is asked of a clock that has none to give: for a tenth of a second.
+const ALLOCATION_TRIES: u32 = 1_000;

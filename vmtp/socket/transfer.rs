@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the RFC's calls and sendmsg and recvmsg have in common: starting a transaction, answering, waiting, and moving
+//! segments to and from programs.
+
+use super::{abi, VmtpSocket};
+use crate::bindings::{self as uapi, vmtp_mcb};
+use crate::host::client::{Outcome, Preallocated, Refused, Start};
+use crate::host::endpoint::Endpoint;
+use crate::host::remote::{group_offset_of, header_of, Delivered};
+use crate::host::Host;
+use crate::kernel::errno::Errno;
+use crate::kernel::family::Sock;
+use crate::kernel::pages::Pages;
+use crate::kernel::record::Ref;
+use crate::kernel::skb_queue::SkbQueue;
+use crate::kernel::wait::{poll, Wait};
+use crate::proto::client::Request;
+use crate::proto::peer::Peer;
+use crate::proto::server::{Forward, Respond};
+use crate::proto::time::{Span, Time};
+use crate::proto::wire::{
+    Code, Control, Entity, Header, Placement, Transaction, GROUP_OCTETS, HEADER_OCTETS,
+    MESSAGE_OCTETS_MAX,
+};
+use kernel::iov::{IovIterDest, IovIterSource};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// How long a call may wait.
+#[derive(Clone, Copy)]
+pub enum Patience {
+    /// Not at all: EAGAIN.
+    None,
+    /// As long as it takes.
+    Unlimited,
+    /// So many nanoseconds.
+    Limited(u64),
+}
+
+impl Patience {
+    /// Of a struct's timeout in ms, where `zero` is what 0 means.
+    pub fn of(timeout: u32, zero: Patience) -> Patience {
+        match timeout {
+            0 => zero,
+            u32::MAX => Patience::Unlimited,
+            ms => Patience::Limited(u64::from(ms).saturating_mul(1_000_000)),
+        }
+    }
+
+    fn timeout(self) -> Option<u64> {
+        match self {
+            Patience::None => Some(0),
+            Patience::Unlimited => None,
+            Patience::Limited(ns) => Some(ns),
+        }
+    }
+}
+
+/// What a program wants sent.
+pub struct Outgoing<'a> {
+    /// The message control block.
+    pub mcb: &'a vmtp_mcb,
+    /// For whom it is.
+    pub server: Entity,
+    /// Where that is, if the program says so.
+    pub peer: Peer,
+    /// Octets of its segment.
+    pub length: usize,
+    /// Comes back with the Responses.
+    pub cookie: u64,
+    /// Octets of the area for the Response.
+    pub room: usize,
+    /// ms; 0 takes the socket's.
+    pub time_limit: u32,
+    /// Another of the run follows.
+    pub more: bool,
+}
+
+/// Reads a segment from a program. EMSGSIZE, EFAULT, ENOMEM. Sleeps.
+pub fn segment_in(from: &mut IovIterSource<'_>, length: usize) -> Result<Option<Arc<Pages>>> {
+    if length > MESSAGE_OCTETS_MAX as usize {
+        return Err(Errno::EMSGSIZE.into());
+    }
+    if length == 0 {
+        return Ok(None);
+    }
+    let pages = Pages::from_iter(from, length)?;
+    Ok(Some(Arc::new(pages, GFP_KERNEL)?))
+}
+
+/// Gives a program the octets of a message from `from` on, at most `room`: how many there were to give. Blocks that did
+/// not come are left as they are in its memory. EFAULT. Sleeps.
+pub fn segment_out(packets: &SkbQueue, to: &mut IovIterDest<'_>, room: usize) -> Result<usize> {
+    let mut position = 0usize;
+    for skb in packets.iter() {
+        let Some(header) = header_of(skb) else {
+            continue;
+        };
+        let group = group_offset_of(skb) as usize;
+        for extent in Placement::new(header.delivery, header.group_octets()) {
+            let mut start = group.saturating_add(extent.group_offset as usize);
+            let end = start.saturating_add(extent.octets as usize).min(room);
+            let mut data = (HEADER_OCTETS as usize).saturating_add(extent.packet_offset as usize);
+            if start < position {
+                // Octets that came twice.
+                data = data.saturating_add(position.saturating_sub(start));
+                start = position;
+            }
+            if end <= start {
+                continue;
+            }
+            to.advance(start.saturating_sub(position));
+            skb.copy_to_iter(data, to, end.saturating_sub(start))?;
+            position = end;
+        }
+    }
+    Ok(position)
+}
+
+/// Starts a transaction; waits for the one before to end if `patience` allows. EAGAIN, EINTR, and what is wrong with it.
+pub fn start(
+    sock: &Sock<VmtpSocket>,
+    endpoint: &Ref<Endpoint>,
+    out: &Outgoing<'_>,
+    segment: Option<Arc<Pages>>,
+    patience: Patience,
+) -> Result<Transaction> {
+    if sock.sk().is_shut_down().1 {
+        return Err(EPIPE);
+    }
+    if out.server.is_zero() || !out.server.is_valid() {
+        return Err(EINVAL);
+    }
+    let mcb = abi::mcb_in(out.mcb, u32::try_from(out.length)?)?;
+    let destination = sock.destination(out.server, out.peer);
+    let path = sock.path(&destination)?;
+    let mut flags = abi::flags_in(out.mcb);
+    if out.server.is_group() && endpoint.membership(out.server).is_some() {
+        flags |= Control::MDG;
+    }
+    let limit = if out.time_limit != 0 {
+        out.time_limit
+    } else {
+        sock.options.time_limit()
+    };
+    let limit = match limit {
+        0 | u32::MAX => Time::NEVER,
+        ms => Host::now().plus(Span::from_millis(ms.into())),
+    };
+    let streamed = sock.options.is_streaming();
+    let header_checksum = sock.options.checksum() == uapi::VMTP_CHECKSUM_HEADER;
+    let start = Start {
+        request: Request {
+            server: out.server,
+            peer: destination.peer,
+            found: destination.found,
+            multicast: destination.multicast,
+            mcb,
+            flags,
+            large_response: out.room > GROUP_OCTETS as usize,
+            hco: header_checksum || abi::has_flag(out.mcb, uapi::VMTP_F_HCO),
+            priority: abi::priority_in(out.mcb)?.unwrap_or(sock.options.priority()),
+            limit,
+            streamed,
+            more: streamed && out.more,
+        },
+        segment,
+        manner: sock.manner(),
+        path,
+        cookie: out.cookie,
+    };
+    let mut slot = None;
+    loop {
+        match Endpoint::start(endpoint, &start, &mut slot) {
+            Ok(transaction) => return Ok(transaction),
+            Err(Refused::TooLarge) => {
+                let masked = start.request.mcb.code.has(Code::MDM);
+                return Err(if masked {
+                    EINVAL
+                } else {
+                    Errno::EMSGSIZE.into()
+                });
+            }
+            Err(Refused::Memory) => {
+                if slot.is_some() {
+                    return Err(ENOMEM);
+                }
+                slot = Some(Preallocated::new(&start)?);
+            }
+            Err(Refused::Wait) => {
+                if matches!(patience, Patience::None) {
+                    return Err(EAGAIN);
+                }
+                let waited = sock.sk().wait(poll::OUT, patience.timeout(), || {
+                    endpoint.may_start().then_some(())
+                });
+                match waited {
+                    Wait::Ready(()) => {}
+                    Wait::Timeout => return Err(EAGAIN),
+                    Wait::Signal => return Err(EINTR),
+                }
+            }
+        }
+    }
+}
+
+/// Waits for what comes of a transaction (or of any). EAGAIN when `patience` is at its end.
+pub fn wait_outcome(
+    sock: &Sock<VmtpSocket>,
+    endpoint: &Ref<Endpoint>,
+    transaction: Option<Transaction>,
+    patience: Patience,
+) -> Result<Outcome> {
+    if let Some(outcome) = endpoint.take_outcome(transaction) {
+        return Ok(outcome);
+    }
+    if matches!(patience, Patience::None) {
+        return Err(EAGAIN);
+    }
+    endpoint.client_waits(true);
+    let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
+        endpoint.take_outcome(transaction)
+    });
+    endpoint.client_waits(false);
+    match waited {
+        Wait::Ready(outcome) => Ok(outcome),
+        Wait::Timeout => Err(EAGAIN),
+        Wait::Signal => Err(EINTR),
+    }
+}
+
+/// Waits for a Request. EAGAIN when `patience` is at its end; ESHUTDOWN when nothing is received any more.
+pub fn wait_request(
+    sock: &Sock<VmtpSocket>,
+    endpoint: &Ref<Endpoint>,
+    patience: Patience,
+) -> Result<Delivered> {
+    if let Some(delivered) = endpoint.take_request() {
+        return Ok(delivered);
+    }
+    if sock.sk().is_shut_down().0 {
+        return Err(Errno::ESHUTDOWN.into());
+    }
+    if matches!(patience, Patience::None) {
+        return Err(EAGAIN);
+    }
+    endpoint.caller_waits(true);
+    let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
+        match endpoint.take_request() {
+            Some(delivered) => Some(Some(delivered)),
+            None => sock.sk().is_shut_down().0.then_some(None),
+        }
+    });
+    endpoint.caller_waits(false);
+    match waited {
+        Wait::Ready(Some(delivered)) => Ok(delivered),
+        Wait::Ready(None) => Err(Errno::ESHUTDOWN.into()),
+        Wait::Timeout => Err(EAGAIN),
+        Wait::Signal => Err(EINTR),
+    }
+}
+
+/// Answers a Request, or abandons it. ENOTCONN, EMSGSIZE, EINVAL.
+pub fn reply(
+    sock: &Sock<VmtpSocket>,
+    endpoint: &Ref<Endpoint>,
+    mcb: &vmtp_mcb,
+    length: usize,
+    segment: Option<Arc<Pages>>,
+) -> Result {
+    let client = Entity::from_bits(mcb.client);
+    let transaction = Transaction::from_bits(mcb.transaction);
+    let response = vmtp_mcb {
+        function: uapi::VMTP_RESPONSE as u8,
+        ..*mcb
+    };
+    let mut block = abi::mcb_in(&response, u32::try_from(length)?)?;
+    if abi::has_flag(mcb, uapi::VMTP_F_ABANDON) {
+        return endpoint.abandon(client, transaction);
+    }
+    if sock.options.is_idempotent() {
+        block.code = block.code.with(Code::DGM);
+    }
+    let respond = Respond {
+        mcb: block,
+        flags: abi::flags_in(mcb),
+        hco: sock.options.checksum() == uapi::VMTP_CHECKSUM_HEADER
+            || abi::has_flag(mcb, uapi::VMTP_F_HCO),
+        priority: abi::priority_in(mcb)?,
+        earlier: 0,
+    };
+    endpoint.reply(client, transaction, &respond, segment, &sock.manner())
+}
+
+/// Passes a Request on. ENOTCONN, EINVAL; EOPNOTSUPP where that takes a nested call.
+pub fn forward(
+    sock: &Sock<VmtpSocket>,
+    endpoint: &Ref<Endpoint>,
+    mcb: &vmtp_mcb,
+    server: Entity,
+    length: usize,
+    segment: Option<Arc<Pages>>,
+) -> Result {
+    if server.is_zero() || !server.is_valid() {
+        return Err(EINVAL);
+    }
+    let request = vmtp_mcb {
+        function: uapi::VMTP_REQUEST as u8,
+        ..*mcb
+    };
+    let forward = Forward {
+        server,
+        mcb: abi::mcb_in(&request, u32::try_from(length)?)?,
+        flags: abi::flags_in(mcb),
+        hco: abi::has_flag(mcb, uapi::VMTP_F_HCO),
+    };
+    let client = Entity::from_bits(mcb.client);
+    let transaction = Transaction::from_bits(mcb.transaction);
+    match endpoint.forward(client, transaction, &forward, segment, &sock.manner())? {
+        true => Ok(()),
+        false => Err(Errno::EOPNOTSUPP.into()),
+    }
+}
+
+/// The header of a message that was received: that of its first packet.
+fn first_header(packets: &SkbQueue) -> Option<Header> {
+    packets.front().and_then(header_of)
+}
+
+/// The message control block of a Request for its server.
+pub fn request_mcb(delivered: &Delivered) -> Result<vmtp_mcb> {
+    let mut header = first_header(&delivered.packets).ok_or(EIO)?;
+    if let Some(mask) = delivered
+        .arrival
+        .message_delivery
+        .filter(|_| header.code.has(Code::MDM))
+    {
+        header.message_delivery = mask.bits();
+    }
+    Ok(abi::mcb_out(&header, delivered.arrival.transaction))
+}
+
+/// The message control block of what came of a transaction.
+pub fn outcome_mcb(endpoint: &Endpoint, outcome: &Outcome) -> vmtp_mcb {
+    let header = first_header(&outcome.packets).filter(|_| outcome.failure.is_none());
+    let (Some(mut header), Some(delivery)) = (header, outcome.delivery) else {
+        let code = outcome.failure.map_or(0, |code| code.bits());
+        return failure_mcb(endpoint.entity, outcome.server, outcome.transaction, code);
+    };
+    if let Some(mask) = delivery.message_delivery {
+        header.message_delivery = mask.bits();
+    }
+    if header.code.has(Code::SDA) {
+        header.segment_size = delivery.segment_octets;
+    }
+    if let Some(code) = delivery.code {
+        header.code = Code::new(header.code.bits() & !uapi::VMTP_CODE_MASK, code.bits());
+    }
+    abi::mcb_out(&header, outcome.transaction)
+}
+
+/// The message control block of a transaction that ended without a Response.
+pub fn failure_mcb(
+    client: Entity,
+    server: Entity,
+    transaction: Transaction,
+    code: u32,
+) -> vmtp_mcb {
+    vmtp_mcb {
+        server: server.bits(),
+        client: client.bits(),
+        code,
+        transaction: transaction.bits(),
+        function: uapi::VMTP_FAILURE as u8,
+        ..Default::default()
+    }
+}
