@@ -112,9 +112,16 @@ impl Burst {
             }
         }
         if !last_group {
-            control = control
-                .with(Control::NER | Control::CMG)
-                .without(Control::STI);
+            control = control.with(Control::NER | Control::CMG);
+        }
+        // STI is on the last group of a Request, and on the further groups of a Response.
+        let skips = if control.is_response() {
+            group != 0
+        } else {
+            last_group
+        };
+        if !skips {
+            control = control.without(Control::STI);
         }
         if self.acknowledge && group.saturating_add(1) >= self.end {
             control = control.with(Control::APG);

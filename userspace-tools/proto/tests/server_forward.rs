@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Forward of RFC 1045, 2.9, 5.3 and 5.6.3, and what a forwarded Request does at its new server.
+
+mod common;
+
+use common::far::{code_of, Far, MULTICAST, TS4};
+use common::{at, carrying, count, flags, headers, mcb, only, packets, request, t, to_client};
+use common::{CLIENT, OTHER_SERVER};
+use vmtp_proto::manager;
+use vmtp_proto::server::{Event, Forward, ForwardError, RespondError, State, Step, To};
+use vmtp_proto::wire::{Code, Control, Header, Mcb, Priority, ResponseCode};
+
+fn to_other(mcb: Mcb) -> Forward {
+    Forward {
+        server: OTHER_SERVER,
+        mcb,
+        flags: 0,
+        hco: false,
+    }
+}
+
+/// A Request was forwarded at 0 ms.
+fn forwarded(mcb: Mcb) -> (Far, Step) {
+    let mut far = Far::processing(&request(0, t(0), common::mcb(0, 0)));
+    let step = far.remote.forward(t(0), &to_other(mcb), &far.cx).unwrap();
+    (far, step)
+}
+
+/// NotifyRemoteVmtpClient from the new server.
+fn told(far: &mut Far, code: ResponseCode, delivery: u32) -> Step {
+    let notify = to_client(code, t(0), delivery, 0);
+    far.remote.forward_notified(&notify, &far.cx)
+}
+
+fn with_count(forwards: u8) -> Header {
+    let mut header = request(0, t(0), mcb(0, 0));
+    header.control = header.control.with_forward_count(forwards);
+    header
+}
+
+/// Shows: D-24-a
+#[test]
+fn forwarded_request_keeps_client_and_transaction_and_counts_one_more() {
+    for forwards in [0, 1, 14] {
+        let mut header = with_count(forwards);
+        header.control = header.control.with_priority(Priority::URGENT);
+        let mut far = Far::processing(&header);
+        let other = mcb(Code::PIC, 0);
+        let step = far.remote.forward(t(0), &to_other(other), &far.cx).unwrap();
+        assert_eq!(step.to, To::ForwardServer);
+        let packet = only(&step.burst);
+        assert_eq!(
+            (packet.client, packet.transaction, packet.server),
+            (CLIENT, t(0), OTHER_SERVER)
+        );
+        assert_eq!(packet.control.forward_count(), forwards + 1);
+        assert_eq!(packet.control.priority(), Priority::URGENT);
+        assert!(!packet.is_response());
+        assert_eq!(packet.mcb(), other);
+        assert_eq!(far.remote.state(), State::Forwarded);
+        assert_eq!(far.remote.forward_server(), OTHER_SERVER);
+    }
+}
+
+/// Decision 24: at ForwardCount 15, of a multicast Request, and of what is longer than a group.
+#[test]
+fn what_cannot_be_passed_on_wants_a_nested_call() {
+    let nested = |mut far: Far, mcb| {
+        let result = far.remote.forward(t(0), &to_other(mcb), &far.cx);
+        assert_eq!(result, Err(ForwardError::Nested));
+        // The Request stays with the server, whose reply to it is the nested call's.
+        assert_eq!(far.remote.state(), State::Processing);
+        assert!(far.respond(t(0), common::mcb(0, 0)).burst.is_some());
+    };
+    nested(Far::processing(&with_count(15)), mcb(0, 0));
+    let mut far = Far::new(&with_count(0));
+    far.source = MULTICAST;
+    far.request(&with_count(0));
+    nested(far, mcb(0, 0));
+    nested(Far::processing(&with_count(0)), mcb(0, 16_385));
+    let mut far = Far::processing(&with_count(0));
+    let wrong = far.remote.forward(t(1), &to_other(mcb(0, 0)), &far.cx);
+    assert_eq!(wrong, Err(ForwardError::NoRequest));
+}
+
+/// Shows: 2.9-c
+#[test]
+fn request_of_a_run_is_forwarded_by_a_nested_call_and_holds_up_the_next() {
+    let mut far = Far::processing(&request(Control::NER, t(0), mcb(0, 0)));
+    let step = far.request(&request(Control::NSR, t(1), mcb(0, 0)));
+    assert!(common::far::arrival(&step).queued);
+    let nested = far.remote.forward(t(0), &to_other(mcb(0, 0)), &far.cx);
+    assert_eq!(nested, Err(ForwardError::Nested));
+    assert_eq!(
+        (far.remote.state(), far.remote.transaction()),
+        (State::Processing, t(0))
+    );
+    // Only the nested call's Response lets the next one through.
+    assert_eq!(far.respond(t(0), mcb(0, 0)).event, Event::Next);
+}
+
+/// Shows: 5.6.3-b
+#[test]
+fn forwarded_segment_asks_for_acknowledgment_and_is_dropped_then() {
+    let (mut far, step) = forwarded(mcb(0, 4_096));
+    assert_eq!(flags(&step.burst, Control::APG), [Control::APG; 4]);
+    assert!(!step.release);
+    let step = told(&mut far, ResponseCode::Ok, 0xFF);
+    assert!(step.release);
+    assert_eq!(far.remote.state(), State::Forwarded);
+    assert_eq!(far.remote.deadline(), at(TS4));
+    // Without a segment it does not ask.
+    let (_, step) = forwarded(mcb(0, 0));
+    assert_eq!(flags(&step.burst, Control::APG), [0]);
+}
+
+/// Shows: 5.6.3-c
+#[test]
+fn forward_is_never_idempotent() {
+    let (mut far, step) = forwarded(mcb(Code::DGM, 1_024));
+    assert!(!step.release);
+    // It is retransmitted, and not handed to the server again.
+    far.cx.now = far.remote.deadline();
+    assert!(far.remote.timeout(&far.cx).burst.is_some());
+    let step = far.request(&request(0, t(0), mcb(0, 0)));
+    assert_eq!(step.event, Event::None);
+}
+
+/// Shows: 5.3-f
+#[test]
+fn forwarded_request_is_retransmitted_until_the_new_server_acknowledges() {
+    let (mut far, _) = forwarded(mcb(0, 4_096));
+    // As a client in AwaitingResponse: TC1 first.
+    let mut far_again = Far {
+        remote: far.remote,
+        ..Far::new(&request(0, t(0), mcb(0, 0)))
+    };
+    for number in 1..=2 {
+        far.cx.now = far.remote.deadline();
+        if number == 1 {
+            assert_eq!(far.cx.now, at(600));
+        }
+        let step = far.remote.timeout(&far.cx);
+        let packet = only(&step.burst);
+        assert_eq!((step.to, count(&step.burst)), (To::ForwardServer, number));
+        assert!(packet.control.has(Control::APG) && packet.delivery.is_empty());
+        assert_eq!(packet.control.forward_count(), 1);
+    }
+    told(&mut far, ResponseCode::Ok, 0xFF);
+    far.cx.now = far.remote.deadline();
+    assert_eq!(far.remote.timeout(&far.cx).burst, None);
+    // A silent one hears it six times in all.
+    let mut transmissions = 1;
+    while far_again.remote.state() == State::Forwarded {
+        far_again.cx.now = far_again.remote.deadline();
+        let step = far_again.remote.timeout(&far_again.cx);
+        transmissions += u32::from(step.burst.is_some());
+    }
+    assert_eq!(transmissions, 6);
+}
+
+/// Shows: 5.3-g
+#[test]
+fn in_forwarded_a_retransmission_of_the_client_is_answered_if_it_asks() {
+    let (mut far, _) = forwarded(mcb(0, 0));
+    let step = far.request(&request(Control::APG, t(0), mcb(0, 0)));
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::Ok));
+    // Not yet acknowledged: it is passed on again.
+    assert_eq!(only(&step.burst).server, OTHER_SERVER);
+    assert_eq!(step.to, To::ForwardServer);
+    let step = far.request(&request(0, t(0), mcb(0, 0)));
+    assert_eq!(step.notify, None);
+    told(&mut far, ResponseCode::Ok, 0);
+    let step = far.request(&request(Control::APG, t(0), mcb(0, 0)));
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::Ok));
+    assert_eq!(step.burst, None);
+}
+
+/// Shows: 5.3-h
+#[test]
+fn new_server_may_acknowledge_ask_for_blocks_or_report_an_error() {
+    let (mut far, _) = forwarded(mcb(0, 4_096));
+    let step = told(&mut far, ResponseCode::Retry, 0b0011_1111);
+    assert_eq!(step.to, To::ForwardServer);
+    assert_eq!(common::deliveries(&step.burst), [0b1100_0000]);
+    assert_eq!(far.remote.state(), State::Forwarded);
+    told(&mut far, ResponseCode::Ok, 0xFF);
+    far.cx.now = far.remote.deadline();
+    assert_eq!(far.remote.timeout(&far.cx).burst, None);
+    // A final error goes on to the Client.
+    let (mut far, _) = forwarded(mcb(0, 0));
+    let step = told(&mut far, ResponseCode::NoPermission, 0);
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::NoPermission));
+    assert_eq!(step.notify.unwrap().transaction, t(0));
+    assert!(!step.notify_remote);
+    assert_eq!(far.remote.state(), State::ResponseDiscarded);
+}
+
+/// Shows: 5.3-i
+#[test]
+fn forwarded_ends_when_the_new_server_is_done_or_silent() {
+    let (mut far, _) = forwarded(mcb(0, 0));
+    let step = told(&mut far, ResponseCode::ResponseDiscarded, 0);
+    assert_eq!(step.notify, None);
+    assert_eq!(far.remote.state(), State::ResponseDiscarded);
+    let (mut far, _) = forwarded(mcb(0, 0));
+    let mut last = Step::NOTHING;
+    while far.remote.state() == State::Forwarded {
+        far.cx.now = far.remote.deadline();
+        last = far.remote.timeout(&far.cx);
+    }
+    assert_eq!(far.remote.state(), State::ResponseDiscarded);
+    assert_eq!(code_of(&last.notify), Some(ResponseCode::RetransTimeout));
+}
+
+/// Shows: 2.9-a
+#[test]
+fn server_of_a_forwarded_request_answers_the_client_directly() {
+    let mut far = Far::processing(&with_count(1));
+    let step = far.respond(t(0), mcb(0, 0));
+    assert_eq!(step.to, To::Client);
+    let packet = only(&step.burst);
+    assert_eq!((packet.client, packet.transaction), (CLIENT, t(0)));
+    // By timer too.
+    let mut far = Far::processing(&with_count(1));
+    far.respond(t(0), mcb(0, 100));
+    far.cx.now = far.remote.deadline();
+    let step = far.remote.timeout(&far.cx);
+    assert_eq!((step.to, headers(&step.burst).len()), (To::Client, 1));
+}
+
+/// Shows: III-0111-a
+#[test]
+fn forwarder_is_notified_by_notify_remote_vmtp_client() {
+    let mut header = request(Control::APG, t(0), mcb(0, 2_048));
+    header.control = header.control.with_forward_count(1);
+    let (mut far, _) = Far::with(&carrying(header, 0b0011));
+    let step = far.request(&carrying(header, 0b1100));
+    assert!(step.notify_remote);
+    let notify = step.notify.unwrap();
+    assert_eq!(notify.code, ResponseCode::Ok.code());
+    let wire = manager::notify_client(&notify, true);
+    assert_eq!(wire.code.bits(), 0x4100_0111);
+    assert_eq!(
+        wire.parameters(),
+        manager::notify_client(&notify, false).parameters()
+    );
+    // Its Response acknowledged, it tells the forwarder that all is done.
+    far.respond(t(0), mcb(0, 100));
+    let step = far.notified(ResponseCode::Ok, t(0), 1);
+    assert!(step.notify_remote);
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::ResponseDiscarded));
+    // One that was not forwarded is notified in the ordinary way.
+    let header = request(Control::APG, t(0), mcb(0, 0));
+    let (_, step) = Far::with(&header);
+    assert!(step.notify.is_some() && !step.notify_remote);
+}
+
+#[test]
+fn forwarded_request_is_answered_by_nobody_here() {
+    let (mut far, _) = forwarded(mcb(0, 0));
+    let late = far.try_respond(t(0), mcb(0, 0));
+    assert_eq!(late, Err(RespondError::NoRequest));
+    let step = far.remote.forward_failed(&far.cx);
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::NonexistentEntity));
+    assert_eq!(far.remote.state(), State::ResponseDiscarded);
+    assert!(packets(&step.burst).is_empty());
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The Probe of a Client before its Request is executed (RFC 1045, 2.5.1, 5.3), and at most once
+//! whatever it says.
+
+mod common;
+
+use common::far::{arrival, Far, TS1};
+use common::{carrying, mask, mcb, meant, request, t};
+use vmtp_proto::server::{Drop, Event, Keep, State};
+use vmtp_proto::wire::Control;
+
+/// A record of a Client that must be probed.
+fn suspicious(header: &vmtp_proto::wire::Header) -> Far {
+    let mut far = Far::new(header);
+    far.service.probe = true;
+    far
+}
+
+/// Shows: 5.3-b, 2.5.1-c
+#[test]
+fn request_of_an_unknown_client_waits_for_the_probe() {
+    let header = request(0, t(0), mcb(0, 0));
+    let mut far = suspicious(&header);
+    let step = far.request(&header);
+    assert_eq!(step.event, Event::Probe);
+    assert!(far.remote.is_probing());
+    assert_eq!(far.remote.state(), State::AwaitingRequest);
+    // However often it comes.
+    assert_eq!(far.request(&header).event, Event::None);
+    let step = far.remote.probed(Some(t(0)), &far.cx);
+    assert_eq!(arrival(&step).transaction, t(0));
+    assert_eq!(far.remote.state(), State::Processing);
+    assert!(far.remote.is_probed() && !far.remote.is_probing());
+    // Once.
+    assert_eq!(far.remote.probed(Some(t(0)), &far.cx).event, Event::None);
+}
+
+/// A long one is received meanwhile, and waits only if the Probe takes longer.
+#[test]
+fn packets_are_taken_while_the_client_is_probed() {
+    let header = request(0, t(0), mcb(0, 2_048));
+    let mut far = suspicious(&header);
+    let step = far.request(&carrying(header, 0b0011));
+    assert_eq!((step.event, step.keep), (Event::Probe, Keep::Restart));
+    let step = far.remote.probed(Some(t(0)), &far.cx);
+    assert_eq!(step.event, Event::None);
+    let step = far.request(&carrying(header, 0b1100));
+    assert_eq!(arrival(&step).transaction, t(0));
+}
+
+/// Shows: D-20-e
+#[test]
+fn request_older_than_the_probed_client_is_not_executed() {
+    let header = request(0, t(0), mcb(0, 0));
+    let mut far = suspicious(&header);
+    assert_eq!(far.request(&header).event, Event::Probe);
+    let step = far.remote.probed(Some(t(1)), &far.cx);
+    assert_eq!((step.event, step.keep), (Event::None, Keep::Restart));
+    assert_eq!(far.remote.state(), State::AwaitingRequest);
+    // Neither when it comes again; the Client's present one is.
+    let step = far.request(&header);
+    assert_eq!(
+        (step.event, step.keep),
+        (Event::None, Keep::Drop(Drop::Old))
+    );
+    let step = far.request(&request(0, t(1), mcb(0, 0)));
+    assert_eq!(arrival(&step).transaction, t(1));
+}
+
+#[test]
+fn request_of_a_client_that_does_not_answer_is_not_executed() {
+    let header = request(0, t(0), mcb(0, 0));
+    let mut far = suspicious(&header);
+    far.request(&header);
+    let step = far.remote.probed(None, &far.cx);
+    assert_eq!((step.event, step.keep), (Event::None, Keep::Restart));
+    assert!(!far.remote.is_probed());
+    assert_eq!(far.remote.state(), State::AwaitingRequest);
+}
+
+/// Shows: 2.5.5-e
+#[test]
+fn closely_spaced_requests_of_a_client_cost_one_probe() {
+    let mut probes = 0;
+    let mut far = suspicious(&request(0, t(0), mcb(0, 0)));
+    for number in 0..10 {
+        far.at(100 * u64::from(number));
+        let step = far.request(&request(0, t(number), mcb(0, 0)));
+        if step.event == Event::Probe {
+            probes += 1;
+            far.remote.probed(Some(t(number)), &far.cx);
+        }
+        far.respond(t(number), mcb(0, 0));
+    }
+    assert_eq!(probes, 1);
+}
+
+/// What never came is never said to have come, however long the Probe takes.
+#[test]
+fn incomplete_request_with_mdm_tells_what_came_also_after_a_probe() {
+    let header = request(Control::NRT, t(0), meant(mcb(0, 2_048), 0b1111));
+    let mut far = suspicious(&header);
+    far.request(&carrying(header, 0b0001));
+    let step = far.timeout(TS1);
+    assert_eq!(step.event, Event::None);
+    let mut step = far.remote.probed(Some(t(0)), &far.cx);
+    if step.event == Event::None {
+        far.cx.now = far.remote.deadline();
+        step = far.remote.timeout(&far.cx);
+    }
+    assert_eq!(arrival(&step).message_delivery, Some(mask(0b0001)));
+}
+
+/// The one behind does not take the place of the one that waits for the Probe.
+#[test]
+fn next_of_the_run_waits_while_the_first_waits_for_the_probe() {
+    let first = request(Control::NER, t(0), mcb(0, 0));
+    let mut far = suspicious(&first);
+    far.request(&first);
+    let second = request(Control::NSR, t(1), mcb(0, 0));
+    assert_eq!(far.request(&second).event, Event::None);
+    let step = far.remote.probed(Some(t(0)), &far.cx);
+    assert_eq!(arrival(&step).transaction, t(0));
+    let step = far.request(&second);
+    assert_eq!(arrival(&step).transaction, t(1));
+    assert!(arrival(&step).queued);
+}
