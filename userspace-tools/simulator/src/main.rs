@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use vmtp_simulator::scenario::{Class, Scenario};
 use vmtp_simulator::Report;
 
-const USAGE: &str = "usage: vmtp-simulator [--class NAME] [--seed N | --seeds FIRST..LAST] [--trace] [--threads N]
+const USAGE: &str =
+    "usage: vmtp-simulator [--class NAME] [--seed N | --seeds FIRST..LAST] [--trace] [--threads N]
        vmtp-simulator --hosts N [--loss PERCENT] [--calls N]
        vmtp-simulator --list";
 

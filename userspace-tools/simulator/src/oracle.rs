@@ -238,7 +238,9 @@ impl Oracle {
         let seed = content::of_request(op as u64);
         if case.op.request.is_some() && data.len() != octets as usize {
             let got = data.len();
-            self.fail(format!("operation {op}: {got} of {octets} octets of Request"));
+            self.fail(format!(
+                "operation {op}: {got} of {octets} octets of Request"
+            ));
             return 0;
         }
         let wrong = match wants.blocks {
@@ -306,13 +308,14 @@ impl Oracle {
             ));
             return;
         }
-        if case.responses.contains(&server) || (!case.op.wants.many && !case.responses.is_empty())
-        {
+        if case.responses.contains(&server) || (!case.op.wants.many && !case.responses.is_empty()) {
             self.fail(format!("operation {op}: a second Response by {server}"));
             return;
         }
         if !case.executions.iter().any(|e| e.server == server) {
-            self.fail(format!("operation {op} answered by {server}, who never had it"));
+            self.fail(format!(
+                "operation {op} answered by {server}, who never had it"
+            ));
             return;
         }
         let octets = case.op.response.unwrap_or(0);
@@ -327,12 +330,19 @@ impl Oracle {
         }
         if !incomplete && case.op.response.is_some() && data.len() != octets as usize {
             let got = data.len();
-            self.fail(format!("operation {op}: {got} of {octets} octets of Response"));
+            self.fail(format!(
+                "operation {op}: {got} of {octets} octets of Response"
+            ));
             return;
         }
         case.responses.push(server);
         if incomplete {
-            self.ended(op, Outcome::Failed(ResponseCode::BadReplySegment), now, counts);
+            self.ended(
+                op,
+                Outcome::Failed(ResponseCode::BadReplySegment),
+                now,
+                counts,
+            );
         } else {
             self.ended(op, Outcome::Answered, now, counts);
         }
@@ -346,7 +356,9 @@ impl Oracle {
         }
         if case.outcome != Outcome::Open {
             let before = case.outcome;
-            self.fail(format!("operation {op} ended as {before:?} ends as {outcome:?}"));
+            self.fail(format!(
+                "operation {op} ended as {before:?} ends as {outcome:?}"
+            ));
             return;
         }
         match outcome {
@@ -365,7 +377,9 @@ impl Oracle {
         let patience = self.patience;
         if let Some(limit) = case.op.limit {
             if took > limit.plus(Span::from_millis(10)) {
-                self.fail(format!("operation {op} took {took:?}, its limit is {limit:?}"));
+                self.fail(format!(
+                    "operation {op} took {took:?}, its limit is {limit:?}"
+                ));
                 return;
             }
         } else if took > patience {
@@ -390,7 +404,9 @@ impl Oracle {
         });
         if let Some(op) = stuck {
             let outcome = self.cases[op].outcome;
-            self.fail(format!("operation {op} is {outcome:?}, and nothing more happens"));
+            self.fail(format!(
+                "operation {op} is {outcome:?}, and nothing more happens"
+            ));
         }
         if self.strict.two_packets && counts.packets != 2 * counts.transactions {
             self.fail(format!(

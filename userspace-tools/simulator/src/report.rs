@@ -94,7 +94,9 @@ impl Report {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Runs a failed scenario again, with its trace.
@@ -126,7 +128,11 @@ fn last_lines(failure: Failure) -> Failure {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<14} {:>6} {:>12} {:>9} {:>9} {:>8} {:>9}", "class", "seeds", "transactions", "answered", "failed", "packets", "a transaction")?;
+        writeln!(
+            f,
+            "{:<14} {:>6} {:>12} {:>9} {:>9} {:>8} {:>9}",
+            "class", "seeds", "transactions", "answered", "failed", "packets", "a transaction"
+        )?;
         for (name, (seeds, counts)) in &self.classes {
             writeln!(
                 f,

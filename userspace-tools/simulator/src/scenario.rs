@@ -75,7 +75,10 @@ impl Class {
 
     /// The class with a name.
     pub fn by_name(name: &str) -> Option<Class> {
-        Class::ALL.iter().copied().find(|class| class.name() == name)
+        Class::ALL
+            .iter()
+            .copied()
+            .find(|class| class.name() == name)
     }
 }
 
@@ -323,19 +326,21 @@ impl Builder {
     /// Adds one operation, or the operations of a run, to a script.
     fn next_ops(&mut self, client: Entity, left: usize) -> usize {
         let class = match self.class {
-            Class::Mixture | Class::Restart | Class::Partition | Class::Late | Class::Busy
-            | Class::Migrate => {
-                [
-                    Class::Single,
-                    Class::Single,
-                    Class::Segments,
-                    Class::Run,
-                    Class::Datagram,
-                    Class::Idempotent,
-                    Class::Flags,
-                    Class::Forward,
-                ][self.random.usize(..8)]
-            }
+            Class::Mixture
+            | Class::Restart
+            | Class::Partition
+            | Class::Late
+            | Class::Busy
+            | Class::Migrate => [
+                Class::Single,
+                Class::Single,
+                Class::Segments,
+                Class::Run,
+                Class::Datagram,
+                Class::Idempotent,
+                Class::Flags,
+                Class::Forward,
+            ][self.random.usize(..8)],
             Class::NoStreaming => Class::Run,
             class => class,
         };
@@ -419,12 +424,20 @@ impl Builder {
             Class::Datagram => {
                 op.wants.datagram = true;
                 op.wants.acknowledge = self.one_in(3);
-                op.request = if self.one_in(2) { self.size(16_384) } else { None };
+                op.request = if self.one_in(2) {
+                    self.size(16_384)
+                } else {
+                    None
+                };
             }
             Class::Idempotent => {
                 op.wants.idempotent = true;
                 op.wants.varies = self.one_in(2);
-                op.request = if self.one_in(3) { self.size(16_384) } else { None };
+                op.request = if self.one_in(3) {
+                    self.size(16_384)
+                } else {
+                    None
+                };
                 op.response = self.size(16_384);
                 if self.one_in(8) {
                     op.response = self.size(60_000);
@@ -474,8 +487,16 @@ impl Builder {
                     op.forward.push(next);
                     before = next;
                 }
-                op.request = if self.one_in(3) { self.size(16_384) } else { None };
-                op.response = if self.one_in(3) { self.size(16_384) } else { None };
+                op.request = if self.one_in(3) {
+                    self.size(16_384)
+                } else {
+                    None
+                };
+                op.response = if self.one_in(3) {
+                    self.size(16_384)
+                } else {
+                    None
+                };
             }
             _ => {
                 if self.one_in(20) {
@@ -583,7 +604,14 @@ impl Builder {
 pub fn many(hosts: usize, calls: usize, loss: f64) -> Result<(), String> {
     println!(
         "{:>8} {:>12} {:>10} {:>8} {:>14} {:>16} {:>14} {:>12}",
-        "hosts", "transactions", "answered", "failed", "packets/call", "retransm./call", "octets/host", "us/call"
+        "hosts",
+        "transactions",
+        "answered",
+        "failed",
+        "packets/call",
+        "retransm./call",
+        "octets/host",
+        "us/call"
     );
     let mut size = 100.min(hosts);
     loop {
@@ -639,7 +667,9 @@ fn row(hosts: usize, calls: usize, loss: f64) -> Result<(), String> {
     }
     // Memory is read when the last transaction has ended and all records still stand.
     let started = Instant::now();
-    let memory = world.run_to_answers().map_err(|failure| failure.to_string())?;
+    let memory = world
+        .run_to_answers()
+        .map_err(|failure| failure.to_string())?;
     let took = started.elapsed().as_secs_f64() * 1e6;
     let counts = &world.env.counts;
     let each = |n: u64| n as f64 / counts.transactions.max(1) as f64;

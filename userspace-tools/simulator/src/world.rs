@@ -267,7 +267,8 @@ impl World {
             return;
         };
         self.env.counts.fault_migrations += 1;
-        self.env.trace(from, || format!("{server} moves to host {to}"));
+        self.env
+            .trace(from, || format!("{server} moves to host {to}"));
         if let Some(old) = self.hosts[from].servers.get_mut(&server) {
             old.leave();
         }

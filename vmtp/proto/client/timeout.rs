@@ -13,8 +13,8 @@ use crate::proto::wire::{NotifyVmtpServer, ResponseCode};
 const LOCATE_AFTER: u8 = 3;
 
 impl Call {
-    /// The call's deadline has passed. With [`Event::Finished`] in a run, all calls before this one
-    /// have failed with the same code (4.9).
+    /// The call's deadline has passed. With [`Event::Finished`] of RETRANS_TIMEOUT in a run, all its
+    /// open calls have failed with that code (4.9): the server takes nothing behind this one.
     pub fn timeout(&mut self, client: &mut Client, cx: &Context) -> Step {
         let mut step = Step::NOTHING;
         if !self.deadline.has_come(cx.now) {
@@ -24,6 +24,12 @@ impl Call {
             return self.give_up(client, ResponseCode::UserTimeout);
         }
         match self.state {
+            State::AwaitingResponse
+                if self.flags.streamed && self.first_transaction() != client.expected =>
+            {
+                // 2.11: a run has one timer, that of its oldest call.
+                self.wait(cx, self.response_time(cx));
+            }
             State::AwaitingResponse => {
                 if self.outgoing.transmissions() > cx.policy.retries {
                     return self.give_up(client, ResponseCode::RetransTimeout);
@@ -68,6 +74,10 @@ impl Call {
             return step;
         }
         reply.deadline = Time::NEVER;
+        if matches!(self.state, State::Processing { collecting: false }) {
+            // The transaction ended with another Response, or without any.
+            return step;
+        }
         step.received = Some(GroupFate::Lossy);
         self.flags.lossy = true;
         let idempotent = reply.idempotent;

@@ -65,6 +65,8 @@ pub struct Remote {
     deadline: Time,
     /// When the group being received ends: TS1 or TS3.
     receive_deadline: Time,
+    /// Gaps in the run are not told until then: what was asked for is still on its way.
+    gap_quiet: Time,
     /// The Transaction of the current Request's last group.
     transaction: Transaction,
     /// The last group received whole and in sequence.
@@ -121,8 +123,6 @@ struct Flags {
     forward_accepted: bool,
     /// Some group needed a retransmission.
     lossy: bool,
-    /// A gap in the run was reported, and nothing came in sequence since.
-    gap_told: bool,
 }
 
 /// Whom a step's packets are for.
@@ -254,6 +254,7 @@ impl Remote {
             ),
             deadline: Time::NEVER,
             receive_deadline: Time::NEVER,
+            gap_quiet: Time::from_nanos(0),
             transaction: header.transaction.minus(1),
             last: header.transaction.minus(1),
             control: header.control,
@@ -403,37 +404,34 @@ impl Remote {
         }
         self.flags.probing = false;
         let Some(current) = current else {
-            return self.distrust(cx, step);
+            // Nobody is there: all that was received is void.
+            self.abandon_all(cx, &mut step);
+            step.keep = Keep::Restart;
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+            return step;
         };
         self.flags.probed = true;
-        if self.flags.response_held && self.state == State::Responded {
-            return self.send_held(cx, step);
-        }
-        if self.incoming.is_some() {
-            if self.incoming.last().is_older_than(current) {
-                self.last = current.minus(1);
-                self.transaction = self.last;
-                return self.distrust(cx, step);
-            }
-            if self.incoming.is_complete() {
-                self.deliver(cx, &mut step);
-            }
-        }
-        step
-    }
-
-    /// What was received of a Client that is not there, or of an old transaction, is void.
-    fn distrust(&mut self, cx: &Context, mut step: Step) -> Step {
-        if self.incoming.is_some() {
+        if self.incoming.is_some() && self.incoming.last().is_older_than(current) {
+            self.last = current.minus(1);
             self.incoming = Incoming::NONE;
             self.receive_deadline = Time::NEVER;
             step.keep = Keep::Restart;
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
         }
-        if self.flags.response_held {
-            self.discard_response(cx, &mut step);
+        if self.flags.response_held && self.state == State::Responded {
+            step = self.send_held(cx, step);
         }
+        self.deliver_waiting(cx, &mut step);
         step
+    }
+
+    /// A complete Request that waited for the Probe is delivered, unless another of the run goes
+    /// first.
+    fn deliver_waiting(&mut self, cx: &Context, step: &mut Step) {
+        let waits = self.incoming.is_some() && self.incoming.is_complete();
+        if waits && !self.flags.probing && step.event == Event::None {
+            self.deliver(cx, step);
+        }
     }
 
     /// The Response is not kept any longer; the record goes on filtering duplicates for TS4.
@@ -459,7 +457,7 @@ impl Remote {
         self.last = self.incoming.first().minus(if skip { 256 } else { 1 });
         self.incoming = Incoming::NONE;
         self.receive_deadline = Time::NEVER;
-        self.flags.gap_told = false;
+        self.gap_quiet = Time::from_nanos(0);
     }
 
     /// Drops whatever is in progress.

@@ -195,24 +195,30 @@ impl Remote {
             // 5.7: the previous group is asked for; this one comes again after it.
             let held = self.incoming.held();
             let transaction = self.incoming.current();
-            self.control = header.control;
-            step.keep = Keep::Drop(Drop::OutOfSequence);
-            if !source.multicast {
-                self.notify(step, transaction, held, ResponseCode::Retry);
-            }
+            self.tell_gap(
+                header,
+                source,
+                transaction,
+                held,
+                ResponseCode::Retry,
+                cx,
+                step,
+            );
             return;
         }
         let expected = self.last.plus(if self.flags.skip { 256 } else { 1 });
         if header.transaction != expected && !skipped {
-            // A later group of the message that `expected` begins is a gap as well. It is told
-            // once, and again to a Client that asks again: not for each packet behind it.
-            self.control = header.control;
-            step.keep = Keep::Drop(Drop::OutOfSequence);
-            let tell = !self.flags.gap_told || control.has(Control::APG);
-            self.flags.gap_told = true;
-            if tell && !source.multicast {
-                self.notify(step, self.last, Mask::EMPTY, ResponseCode::RetryAll);
-            }
+            // A later group of the message that `expected` begins is a gap as well.
+            let last = self.last;
+            self.tell_gap(
+                header,
+                source,
+                last,
+                Mask::EMPTY,
+                ResponseCode::RetryAll,
+                cx,
+                step,
+            );
             return;
         }
         if self.queued >= cx.policy.run_queue {
@@ -224,6 +230,29 @@ impl Remote {
             return;
         }
         self.begin_receiving(header, header.transaction, source, service, cx, step);
+    }
+
+    /// A packet of the run that comes too early. Everything behind a gap comes too early, and
+    /// what is sent again may be overtaken as well: the gap is told once in a round trip.
+    #[allow(clippy::too_many_arguments)]
+    fn tell_gap(
+        &mut self,
+        header: &Header,
+        source: &Source,
+        transaction: Transaction,
+        held: Mask,
+        code: ResponseCode,
+        cx: &Context,
+        step: &mut Step,
+    ) {
+        self.control = header.control;
+        step.keep = Keep::Drop(Drop::OutOfSequence);
+        if source.multicast || !self.gap_quiet.has_come(cx.now) {
+            return;
+        }
+        self.notify(step, transaction, held, code);
+        let quiet = cx.timing.round_trip.at_least(cx.timing.packet_gap);
+        self.gap_quiet = cx.now.plus(quiet);
     }
 
     fn refuse(
@@ -393,7 +422,6 @@ impl Remote {
         self.flags.lossy = false;
         let through = self.incoming.current().minus(1);
         self.last = through;
-        self.flags.gap_told = false;
         let wants = header.control.has(Control::APG);
         if wants {
             let earlier =
@@ -481,6 +509,7 @@ impl Remote {
         let mut step = Step::NOTHING;
         self.queued = self.queued.saturating_sub(1);
         self.accept(arrival, cx, &mut step);
+        self.deliver_waiting(cx, &mut step);
         step
     }
 

@@ -14,8 +14,7 @@ use vmtp_proto::peer::Peer;
 use vmtp_proto::server::Source;
 use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{
-    Code, Control, Entity, Header, Mask, Mcb, NotifyVmtpClient, Priority, ResponseCode,
-    Transaction,
+    Code, Control, Entity, Header, Mask, Mcb, NotifyVmtpClient, Priority, ResponseCode, Transaction,
 };
 
 use super::manager::Purpose;
@@ -153,7 +152,13 @@ impl Host {
             if wants.datagram && pause != Span::ZERO {
                 // Nothing will call the user back.
                 let number = self.number;
-                env.after(pause, Event::User { host: number, client });
+                env.after(
+                    pause,
+                    Event::User {
+                        host: number,
+                        client,
+                    },
+                );
                 return;
             }
         }
@@ -221,9 +226,12 @@ impl Host {
         let (call, step) = match endpoint.root.start(&request, &cx) {
             Ok(started) => started,
             Err(error) => {
-                env.trace(self.number, || format!("   {client} cannot start {op}: {error:?}"));
+                env.trace(self.number, || {
+                    format!("   {client} cannot start {op}: {error:?}")
+                });
                 if endpoint.root.open() == 0 {
-                    env.oracle.fail(format!("operation {op}: {error:?} although none is open"));
+                    env.oracle
+                        .fail(format!("operation {op}: {error:?} although none is open"));
                 }
                 return false;
             }
@@ -241,7 +249,9 @@ impl Host {
         }
         let first = call.first_transaction();
         env.oracle.began(op, env.now, &mut env.counts);
-        env.trace(self.number, || format!("   {client} starts {op} as T{:08x}", first.bits()));
+        env.trace(self.number, || {
+            format!("   {client} starts {op} as T{:08x}", first.bits())
+        });
         endpoint.calls.push_back(Open {
             op,
             call,
@@ -295,7 +305,11 @@ impl Host {
             self.send(env, burst, &segment, peer);
         }
         self.notify_server(env, step.notify, reply_peer);
-        let way = if from.peer.is_known() { from.peer } else { peer };
+        let way = if from.peer.is_known() {
+            from.peer
+        } else {
+            peer
+        };
         self.learn(
             env,
             way,
@@ -341,7 +355,13 @@ impl Host {
         };
         let open = &mut endpoint.calls[index];
         let of = Timer::Call(client, first);
-        env.arm(number, incarnation, of, open.call.deadline(), &mut open.armed);
+        env.arm(
+            number,
+            incarnation,
+            of,
+            open.call.deadline(),
+            &mut open.armed,
+        );
         for (reply, answer) in open.answers.iter_mut().enumerate() {
             let of = Timer::Reply(client, first, reply);
             let deadline = answer.reply.deadline();
@@ -402,7 +422,8 @@ impl Host {
                 endpoint.root.covered(&mut open.call);
                 open.ended = true;
                 let op = open.op;
-                env.oracle.ended(op, Outcome::Covered, env.now, &mut env.counts);
+                env.oracle
+                    .ended(op, Outcome::Covered, env.now, &mut env.counts);
             }
         }
         let open = &mut endpoint.calls[index];
@@ -419,7 +440,10 @@ impl Host {
         open.ended = true;
         let blocks: Option<Mask> = delivery.message_delivery;
         env.trace(self.number, || {
-            format!("   {client} has the Response to {op}, {} octets", data.len())
+            format!(
+                "   {client} has the Response to {op}, {} octets",
+                data.len()
+            )
         });
         env.oracle.answered(
             op,
@@ -450,40 +474,27 @@ impl Host {
             return;
         };
         let mut ended = Vec::new();
-        // 4.9: the run up to here fails with it.
-        let streamed = endpoint.calls[index]
-            .call
-            .outgoing()
-            .control()
-            .has(Control::NSR);
-        for earlier in 0..index {
-            let open = &mut endpoint.calls[earlier];
-            if streamed && !open.ended {
+        // 4.9: with the timeout of one the whole run is over.
+        let all = code == ResponseCode::RetransTimeout;
+        for (number, open) in endpoint.calls.iter_mut().enumerate() {
+            if !open.ended && (all || number == index) {
                 endpoint.root.failed(&mut open.call, code);
                 open.ended = true;
                 ended.push(open.op);
             }
         }
-        let open = &mut endpoint.calls[index];
-        if !open.ended {
-            open.ended = true;
-            ended.push(open.op);
-        }
-        env.trace(self.number, || format!("   {client}: {ended:?} end with {}", code.name()));
+        env.trace(self.number, || {
+            format!("   {client}: {ended:?} end with {}", code.name())
+        });
         for op in ended {
-            env.oracle.ended(op, Outcome::Failed(code), env.now, &mut env.counts);
+            env.oracle
+                .ended(op, Outcome::Failed(code), env.now, &mut env.counts);
             self.call_ended(env, client, op, Some(code));
         }
     }
 
     /// A call has ended: the run moves on, and so does the user.
-    fn call_ended(
-        &mut self,
-        env: &mut Env,
-        client: Entity,
-        op: OpId,
-        code: Option<ResponseCode>,
-    ) {
+    fn call_ended(&mut self, env: &mut Env, client: Entity, op: OpId, code: Option<ResponseCode>) {
         if let Some(endpoint) = self.endpoints.get_mut(&client) {
             let oldest = endpoint.calls.iter().find(|open| !open.ended);
             if let Some(oldest) = oldest {

@@ -244,6 +244,14 @@ impl Host {
             let mut header = next.header;
             header.mpg = multicast;
             let group = segment.get(next.group_offset as usize..).unwrap_or(&[]);
+            if next.octets != 0 && group.is_empty() {
+                let what = show(&header);
+                env.oracle.fail(format!(
+                    "host {} has the segment no more: {what}",
+                    self.number
+                ));
+                return;
+            }
             let octets = packet::encode(&header, group);
             self.transmit(env, &header, to, &octets, wait);
             wait = wait.plus(pause);
@@ -270,14 +278,18 @@ impl Host {
             }
             Err(packet::Bad::Wire(error, header)) => {
                 env.counts.malformed += 1;
-                env.trace(self.number, || format!("<- {} {}", name(from), error.name()));
+                env.trace(self.number, || {
+                    format!("<- {} {}", name(from), error.name())
+                });
                 if let Some(header) = header {
                     self.malformed(env, &header, &source);
                 }
                 return;
             }
         };
-        env.trace(self.number, || format!("<- {} {}", name(from), show(&header)));
+        env.trace(self.number, || {
+            format!("<- {} {}", name(from), show(&header))
+        });
         if header.domain != DOMAIN {
             return;
         }
@@ -312,11 +324,7 @@ impl Host {
         match reason {
             Drop::Duplicate | Drop::NoData => env.counts.duplicates += 1,
             Drop::Old | Drop::OutOfSequence | Drop::Ahead => env.counts.out_of_sequence += 1,
-            Drop::Conflict
-            | Drop::Protocol
-            | Drop::Streaming
-            | Drop::Unwanted
-            | Drop::NoRoom => {}
+            Drop::Conflict | Drop::Protocol | Drop::Streaming | Drop::Unwanted | Drop::NoRoom => {}
         }
         env.trace(self.number, || format!("   dropped: {reason:?}"));
     }
@@ -358,7 +366,13 @@ pub(crate) fn show(header: &Header) -> String {
                 return told("client", n.client, n.transaction, n.delivery.bits(), n.code);
             }
             Ok(ManagementRequest::NotifyRemoteVmtpClient(n)) => {
-                return told("forwarder of", n.client, n.transaction, n.delivery.bits(), n.code);
+                return told(
+                    "forwarder of",
+                    n.client,
+                    n.transaction,
+                    n.delivery.bits(),
+                    n.code,
+                );
             }
             Ok(ManagementRequest::NotifyVmtpServer(n)) => {
                 let of = format!("{} of the server of", n.server);
@@ -400,5 +414,8 @@ pub(crate) fn show(header: &Header) -> String {
 
 fn told(whom: &str, client: Entity, t: Transaction, delivery: u32, code: Code) -> String {
     let code = ResponseCode::from_bits(code.bits()).map_or("?", ResponseCode::name);
-    format!("Notify {whom} {client} {code} T{:08x} delivery {delivery:08x}", t.bits())
+    format!(
+        "Notify {whom} {client} {code} T{:08x} delivery {delivery:08x}",
+        t.bits()
+    )
 }

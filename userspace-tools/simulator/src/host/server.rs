@@ -132,7 +132,10 @@ impl Host {
             Some(here) if here.moved => {
                 let key = (header.client, server);
                 let known = self.records.get(&key).is_some_and(|record| {
-                    !record.remote.transaction().is_older_than(header.transaction)
+                    !record
+                        .remote
+                        .transaction()
+                        .is_older_than(header.transaction)
                 });
                 (!known).then_some(Refusal::EntityMigrated)
             }
@@ -177,10 +180,16 @@ impl Host {
             };
             if let Some(refusal) = refusal {
                 let notify = refuse(header, refusal, &source);
-                self.notify_client(env, notify, header.control.forward_count() != 0, source.peer);
+                self.notify_client(
+                    env,
+                    notify,
+                    header.control.forward_count() != 0,
+                    source.peer,
+                );
                 return;
             }
-            self.records.insert(key, Record::new(header, server, source.peer));
+            self.records
+                .insert(key, Record::new(header, server, source.peer));
         }
         let waits: usize = self
             .records
@@ -247,7 +256,9 @@ impl Host {
         let Some(record) = self.records.get(&key) else {
             return false;
         };
-        let about = |(r, _): &(Retained, _)| r.transaction().since(header.transaction) >= 0 && r.is_about(header.transaction);
+        let about = |(r, _): &(Retained, _)| {
+            r.transaction().since(header.transaction) >= 0 && r.is_about(header.transaction)
+        };
         let Some(index) = record.retained.iter().position(about) else {
             return false;
         };
@@ -318,7 +329,9 @@ impl Host {
             env.counts.aborted += 1;
             record.queue.clear();
             if let Some(server) = self.servers.get_mut(&server) {
-                server.queue.retain(|message| message.client != client || message.datagram);
+                server
+                    .queue
+                    .retain(|message| message.client != client || message.datagram);
             }
         }
         if let Some(retained) = step.retain {
@@ -355,7 +368,8 @@ impl Host {
             let ok = notify.code.bits() == ResponseCode::Ok.bits();
             if ok && new && !header.control.has(Control::APG) {
                 let t = notify.transaction.bits();
-                env.oracle.fail(format!("T{t:08x} acknowledged although nobody asked"));
+                env.oracle
+                    .fail(format!("T{t:08x} acknowledged although nobody asked"));
             }
         }
         let record_forward = record.forwarded_to;
@@ -452,7 +466,8 @@ impl Host {
             mcb.message_delivery = mask.bits();
         }
         let Some(op) = env.oracle.of_request(&mcb) else {
-            env.oracle.fail(format!("{} has a Request of nobody", key.1));
+            env.oracle
+                .fail(format!("{} has a Request of nobody", key.1));
             return;
         };
         let message = Message {
@@ -525,7 +540,9 @@ impl Host {
                 env.now,
                 &mut env.counts,
             );
-            env.trace(self.number, || format!("   {entity} executes {}", message.op));
+            env.trace(self.number, || {
+                format!("   {entity} executes {}", message.op)
+            });
             let service = env.oracle.cases[message.op].op.service;
             let event = Event::Served {
                 host: self.number,
@@ -589,7 +606,14 @@ impl Host {
                 let rest = op.forward.get(place + 1..).unwrap_or(&[]).to_vec();
                 self.forward(env, entity, message, *next, rest);
             }
-            None => self.reply(env, entity, message.client, message.transaction, message.op, turn),
+            None => self.reply(
+                env,
+                entity,
+                message.client,
+                message.transaction,
+                message.op,
+                turn,
+            ),
         }
     }
 
@@ -636,7 +660,10 @@ impl Host {
         ] {
             flags |= if wanted { flag } else { 0 };
         }
-        let peer = self.records.get(&key).map_or(Peer::NONE, |r| r.remote.peer());
+        let peer = self
+            .records
+            .get(&key)
+            .map_or(Peer::NONE, |r| r.remote.peer());
         let cx = self.context(env, peer);
         let Some(record) = self.records.get_mut(&key) else {
             return;
@@ -668,14 +695,17 @@ impl Host {
                     record.batched = 0;
                     record.segment = Rc::new(segment);
                 }
-                env.trace(self.number, || format!("   {entity} answers {op} (later: {batch})"));
+                env.trace(self.number, || {
+                    format!("   {entity} answers {op} (later: {batch})")
+                });
                 self.server_step(env, key, step, None);
             }
             Err(RespondError::NoRequest) => {
                 env.trace(self.number, || format!("   {entity} answers {op} too late"));
             }
             Err(RespondError::TooLarge) => {
-                env.oracle.fail(format!("the Response to {op} is too large"));
+                env.oracle
+                    .fail(format!("the Response to {op} is too large"));
             }
         }
     }
@@ -809,7 +839,10 @@ impl Host {
         let Some(key) = forwarded.map(|(key, _)| *key) else {
             return false;
         };
-        let to = self.records.get(&key).map_or(Peer::NONE, |r| r.forwarded_to);
+        let to = self
+            .records
+            .get(&key)
+            .map_or(Peer::NONE, |r| r.forwarded_to);
         let cx = self.context(env, to);
         if let Some(record) = self.records.get_mut(&key) {
             let step = record.remote.forward_notified(notify, &cx);
@@ -834,7 +867,10 @@ impl Host {
 
     /// The Client of a record was probed.
     pub(super) fn client_probed(&mut self, env: &mut Env, key: Key, current: Option<Transaction>) {
-        let peer = self.records.get(&key).map_or(Peer::NONE, |r| r.remote.peer());
+        let peer = self
+            .records
+            .get(&key)
+            .map_or(Peer::NONE, |r| r.remote.peer());
         let cx = self.context(env, peer);
         if let Some(record) = self.records.get_mut(&key) {
             let step = record.remote.probed(current, &cx);
