@@ -183,22 +183,22 @@ pub struct Step {
     /// The Request in progress was aborted by a new one: a reply to it will be refused, and
     /// Requests of the run that wait behind it are void.
     pub aborted: bool,
+    /// Packets to send, of the segment that the host keeps for the Response (or forwarded Request)
+    /// before the members below change that.
+    pub burst: Option<Burst>,
+    /// Whom `burst` is for.
+    pub to: To,
     /// All Responses retained for the run may go (2.5.3, 2.11).
     pub release_retained: bool,
     /// The Response before is to be kept for the run: its segment stays with this.
     pub retain: Option<Retained>,
+    /// The segment of the Response (or forwarded Request) is not needed any more.
+    pub release: bool,
     /// What becomes of the packet.
     pub keep: Keep,
     /// Octets from the start of the message's segment to the start of the packet's group, if it is
     /// kept.
     pub group_offset: u32,
-    /// Packets to send.
-    pub burst: Option<Burst>,
-    /// Whom `burst` is for.
-    pub to: To,
-    /// The segment of the Response (or forwarded Request) is not needed any more, once the burst
-    /// is out.
-    pub release: bool,
     /// A Notify to send to the record's peer.
     pub notify: Option<NotifyVmtpClient>,
     /// It is to go as NotifyRemoteVmtpClient: the peer forwarded the Request.

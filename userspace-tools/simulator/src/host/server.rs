@@ -334,6 +334,21 @@ impl Host {
                     .retain(|message| message.client != client || message.datagram);
             }
         }
+        let peer = record.remote.peer();
+        if let Some(burst) = step.burst {
+            let segment = Rc::clone(&record.segment);
+            let to = match step.to {
+                To::Peer => peer,
+                To::ForwardServer => record.forwarded_to,
+                To::Client => self.guess(client),
+            };
+            if to.is_known() {
+                self.send(env, burst, &segment, to);
+            }
+        }
+        let Some(record) = self.records.get_mut(&key) else {
+            return;
+        };
         if let Some(retained) = step.retain {
             let segment = std::mem::take(&mut record.segment);
             record.retained.push_back((retained, segment));
@@ -357,8 +372,6 @@ impl Host {
             (Keep::Restart, None) => record.data = Vec::new(),
             (Keep::Drop(_), _) | (Keep::Keep, None) => {}
         }
-        let peer = record.remote.peer();
-        let segment = Rc::clone(&record.segment);
         if step.release {
             record.segment = Rc::default();
         }
@@ -372,19 +385,8 @@ impl Host {
                     .fail(format!("T{t:08x} acknowledged although nobody asked"));
             }
         }
-        let record_forward = record.forwarded_to;
         if let (Keep::Drop(reason), Some(_)) = (step.keep, packet) {
             self.dropped(env, reason);
-        }
-        if let Some(burst) = step.burst {
-            let to = match step.to {
-                To::Peer => peer,
-                To::Client => self.guess(client),
-                To::ForwardServer => record_forward,
-            };
-            if to.is_known() {
-                self.send(env, burst, &segment, to);
-            }
         }
         self.notify_client(env, step.notify, step.notify_remote, peer);
         self.learn(
