@@ -211,6 +211,11 @@ impl Env {
         }
     }
 
+    /// Events that are waiting.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The next event, and the clock with it.
     pub fn next(&mut self) -> Option<Event> {
         let Reverse(entry) = self.queue.pop()?;

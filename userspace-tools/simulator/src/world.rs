@@ -11,6 +11,9 @@ use crate::env::{Env, Event, Strike};
 use crate::host::{Config, Endpoint, Host, Server};
 use crate::oracle::Outcome;
 
+/// Events that may wait at a time, beside some for each operation.
+const QUEUE_LIMIT: usize = 50_000;
+
 /// What a host is made of, so that it can be made again.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -62,6 +65,9 @@ impl World {
         self.begin();
         while let Some(event) = self.env.next() {
             self.event(event);
+            if self.env.waiting() > QUEUE_LIMIT + 64 * self.env.oracle.cases.len() {
+                self.env.oracle.fail("the traffic grows without bound");
+            }
             if self.env.counts.events > self.events_limit {
                 let limit = self.events_limit;
                 self.env.oracle.fail(format!("no end after {limit} events"));

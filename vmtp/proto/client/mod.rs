@@ -48,14 +48,14 @@ pub struct Client {
     /// Calls of the run that may be outstanding at the server.
     limit: u8,
     run: Run,
-    /// A gap in the Responses was reported, and nothing came in sequence since.
-    gap_told: bool,
     /// The server had no room for the run: calls that are to be sent again wait until others end.
     overflow: bool,
     /// The Transaction of the next message's first group.
     next: Transaction,
     /// The Transaction that the next consecutive Response answers.
     expected: Transaction,
+    /// Gaps in the Responses are not told until then: what was asked for is still on its way.
+    gap_quiet: Time,
 }
 
 /// Whether the next call continues a run.
@@ -319,7 +319,7 @@ impl Client {
             open: 0,
             limit: RUN_LIMIT as u8,
             run: Run::Closed,
-            gap_told: false,
+            gap_quiet: Time::from_nanos(0),
             overflow: false,
             next: first,
             expected: first,
@@ -407,7 +407,6 @@ impl Client {
         if self.open == 0 {
             self.expected = first;
             self.limit = RUN_LIMIT as u8;
-            self.gap_told = false;
             self.overflow = false;
         }
         let one_at_a_time = cx.timing.no_streaming && streamed;
@@ -456,7 +455,6 @@ impl Client {
             // It was never counted.
             return;
         }
-        self.gap_told = false;
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
             self.expected = self.next;

@@ -133,10 +133,13 @@ impl Call {
             self.first_transaction()
         };
         if self.flags.streamed && covers_from.since(client.expected) > 0 {
-            // 2.11, 4.7.1: Responses are taken in sequence. A gap is told once, and again to a
-            // server that repeats itself.
-            let tell = !client.gap_told || control.has(Control::APG);
-            client.gap_told = true;
+            // 2.11, 4.7.1: Responses are taken in sequence.
+            // Everything behind a gap comes too early: it is told once in a round trip.
+            let tell = client.gap_quiet.has_come(cx.now);
+            if tell {
+                let quiet = cx.timing.round_trip.at_least(cx.timing.packet_gap);
+                client.gap_quiet = cx.now.plus(quiet);
+            }
             return Step {
                 notify: tell.then(|| {
                     notify(
