@@ -290,6 +290,8 @@ impl Inner {
         skb: Option<Skb>,
         cx: &Context,
     ) -> Aftermath {
+        // What is sent is of the segment that was kept before this event.
+        let segment = self.segment.clone();
         if step.aborted {
             while self.waiting.pop_front().is_some() {}
         }
@@ -304,8 +306,6 @@ impl Inner {
             // Without memory the Response is one that was discarded.
             let _ = self.retained.push_back(kept, ATOMIC);
         }
-        // What is sent now needs its segment even if it is not kept.
-        let segment = self.segment.clone();
         if step.release {
             self.segment = None;
         }
