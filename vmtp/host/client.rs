@@ -181,7 +181,7 @@ impl ClientSide {
                     aftermath.forget = Some(slot.call.server());
                 }
                 aftermath.wake = true;
-                self.fail_before(index, code);
+                self.fail_run(code);
             }
             Event::Locate => aftermath.locate = Some((slot.call.server(), slot.call.transaction())),
             Event::DoesNotStream => slot.path.does_not_stream(),
@@ -205,9 +205,12 @@ impl ClientSide {
         }
     }
 
-    /// A run that fails at one call has failed at all before it (4.9).
-    fn fail_before(&mut self, index: usize, code: ResponseCode) {
-        for slot in self.slots.iter_mut().take(index) {
+    /// With the silence of the Server the whole run is over (4.9); any other failure is one call's own.
+    fn fail_run(&mut self, code: ResponseCode) {
+        if code != ResponseCode::RetransTimeout {
+            return;
+        }
+        for slot in self.slots.iter_mut() {
             if let Event::Finished(code) = self.client.failed(&mut slot.call, code).event {
                 slot.segment = None;
                 slot.outcome = Some(code);
@@ -373,11 +376,12 @@ impl Endpoint {
     pub(super) fn notified(record: &Ref<Self>, notify: &NotifyVmtpClient) {
         let retries = record.options.retries();
         Self::client_event(record, true, |side, host, now| {
-            let Some(index) = side
-                .slots
-                .iter()
-                .position(|slot| slot.call.is_notified_by(notify))
-            else {
+            // Of a run two calls may be meant (the group before the one, the last of the other): the one that waits.
+            let about = |slot: &KBox<Slot>| slot.call.is_notified_by(notify);
+            let waiting = |slot: &KBox<Slot>| slot.call.state() == State::AwaitingResponse;
+            let mut slots = side.slots.iter();
+            let waits = slots.position(|slot| about(slot) && waiting(slot));
+            let Some(index) = waits.or_else(|| side.slots.iter().position(about)) else {
                 host.count(Counter::DropUnwanted);
                 return Aftermath::default();
             };
@@ -656,19 +660,18 @@ impl ClientSide {
             return Aftermath::default();
         };
         let slot = &mut **slot;
+        // A single Server has one reply, whoever it was forwarded to; a group has one a member.
+        let group = slot.call.is_multicast();
         let mut found = slot.replies.iter().position(|slot| {
-            slot.reply.state() == ReplyState::Empty || slot.reply.server() == header.server
+            !group
+                || slot.reply.state() == ReplyState::Empty
+                || slot.reply.server() == header.server
         });
-        if found.is_none() {
-            let another = slot.replies.is_empty() || slot.call.is_multicast();
-            let room = slot.replies.len() < replies_max.max(1);
-            if another && room && slot.replies.push(ReplySlot::EMPTY, ATOMIC).is_ok() {
-                found = Some(slot.replies.len().wrapping_sub(1));
-            } else if !another {
-                // The Request reached two servers, as a forwarded one may: the first that answered counts.
-                host.count(Counter::DropUnwanted);
-                return Aftermath::default();
-            }
+        if found.is_none()
+            && slot.replies.len() < replies_max.max(1)
+            && slot.replies.push(ReplySlot::EMPTY, ATOMIC).is_ok()
+        {
+            found = Some(slot.replies.len().wrapping_sub(1));
         }
         let Some(index_of_reply) = found else {
             host.count(Counter::DropNoRoom);
