@@ -8,6 +8,7 @@ use crate::proto::incoming::Taken;
 use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
+use crate::proto::timers;
 use crate::proto::wire::{
     Code, Control, Header, Mask, NotifyVmtpServer, ResponseCode, Transaction,
 };
@@ -323,6 +324,9 @@ impl Call {
         if !first {
             return None;
         }
-        self.outgoing.round_trip(control.retransmit_count(), cx.now)
+        // The server's work is in it as well: it never tells more than is assumed without it.
+        self.outgoing
+            .round_trip(control.retransmit_count(), cx.now)
+            .filter(|span| *span <= timers::FIRST_ROUND_TRIP)
     }
 }
