@@ -92,7 +92,7 @@ pub fn wait(transmissions: u8, first: Span, second: Span, random: u32) -> Span {
         2 => second,
         n => {
             let doublings = n.saturating_sub(3).min(BACKOFF_DOUBLINGS);
-            let base = Span::from_millis(BACKOFF_FIRST_MS.wrapping_shl(doublings as u32));
+            let base = Span::from_millis(BACKOFF_FIRST_MS.wrapping_shl(u32::from(doublings)));
             // At least a round trip: an answer on its way is not lost.
             base.at_least(second)
                 .plus(base.fraction(random.wrapping_shr(16), 20))
