@@ -17,7 +17,7 @@ mod timeout;
 
 pub use self::forward::{Forward, ForwardError};
 pub use self::request::{refuse, Refusal, Service, Source};
-pub use self::respond::{Respond, RespondError, Retained};
+pub use self::respond::{Finished, Respond, RespondError, Retained};
 
 pub use super::client::{Drop, Keep};
 

@@ -9,8 +9,8 @@ use crate::proto::outgoing::{groups_of, Outgoing};
 use crate::proto::time::{Span, Time};
 use crate::proto::timers;
 use crate::proto::wire::{
-    Code, Control, Mask, Mcb, Priority, ResponseCode, Transaction, BLOCK_OCTETS, GROUP_OCTETS,
-    MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
+    Code, Control, Mask, Mcb, NotifyVmtpServer, Priority, ResponseCode, Transaction, BLOCK_OCTETS,
+    GROUP_OCTETS, MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
 };
 
 /// Octets sent for each octet received to a Client that was never probed, at most.
@@ -74,24 +74,65 @@ impl Retained {
             || self.outgoing.group_of(transaction).is_some()
     }
 
-    /// The Client lacks `delivery`'s complement of the group with this Transaction (RETRY), or all
-    /// of the Response after it (RETRY_ALL, a repeated Request): the packets that send it again.
-    pub fn resend(
+    /// The Request came again: a Response with data asks what of it is missing (4.9 note 3).
+    pub fn repeat(&mut self, remote: &Remote, request: Control, cx: &Context) -> Burst {
+        let control = self
+            .outgoing
+            .control()
+            .with_retransmit_count(request.retransmit_count());
+        self.outgoing.set_control(control);
+        self.outgoing.repeat(&remote.ends(), false, cx.now)
+    }
+
+    /// NotifyVmtpServer about this Response, or about one of the run before or after it: the
+    /// packets that follow, or `Err` if it may go (2.5.3, 5.8).
+    ///
+    /// # Errors
+    ///
+    /// [`Finished`] if the Client has it, does not want it, or asked in vain too often.
+    pub fn notified(
         &mut self,
         remote: &Remote,
-        transaction: Transaction,
-        delivery: Mask,
+        notify: &NotifyVmtpServer,
         cx: &Context,
-    ) -> Option<Burst> {
+    ) -> Result<Option<Burst>, Finished> {
         let ends = remote.ends();
-        match self.outgoing.group_of(transaction) {
-            Some(group) if !delivery.is_empty() => {
-                self.outgoing.missing(&ends, group, delivery, cx.now).burst
+        let window = cx.timing.window;
+        let group = self.outgoing.group_of(notify.transaction);
+        let through = notify.transaction.since(self.last()) >= 0;
+        match ResponseCode::from_bits(notify.code.bits()) {
+            Some(ResponseCode::Retry | ResponseCode::RetryAll)
+                if self.outgoing.asked() >= cx.policy.retries =>
+            {
+                Err(Finished)
             }
-            _ => self.outgoing.resume(&ends, None, cx.timing.window, cx.now),
+            Some(ResponseCode::Retry) => {
+                let Some(group) = group else {
+                    return Ok(None);
+                };
+                let missing = self.outgoing.missing(&ends, group, notify.delivery, cx.now);
+                Ok(missing
+                    .burst
+                    .or_else(|| self.outgoing.advance(&ends, window, cx.now)))
+            }
+            Some(ResponseCode::RetryAll) if through => Err(Finished),
+            Some(ResponseCode::RetryAll) => Ok(self.outgoing.resume(&ends, group, window, cx.now)),
+            Some(ResponseCode::Busy) => Ok(None),
+            // All else acknowledges what it names, and all before it.
+            Some(_) | None if through => Err(Finished),
+            Some(_) | None => {
+                let news = group.is_some_and(|group| self.outgoing.acknowledge(group));
+                Ok(news
+                    .then(|| self.outgoing.advance(&ends, window, cx.now))
+                    .flatten())
+            }
         }
     }
 }
+
+/// A Response need not be kept any longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Finished;
 
 impl Remote {
     /// The server answers the Request with this Transaction.

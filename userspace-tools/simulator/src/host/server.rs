@@ -9,8 +9,8 @@ use std::rc::Rc;
 use vmtp_proto::client::Keep;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{
-    refuse, Arrival, Event as What, Forward, ForwardError, Refusal, Remote, Respond, RespondError,
-    Retained, Service, Source, State, Step, To,
+    refuse, Arrival, Event as What, Finished, Forward, ForwardError, Refusal, Remote, Respond,
+    RespondError, Retained, Service, Source, State, Step, To,
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
@@ -266,32 +266,19 @@ impl Host {
         if !header.control.has(Control::APG) {
             return true;
         }
-        self.resend_retained(env, key, index, header.transaction, Mask::EMPTY);
-        true
-    }
-
-    fn resend_retained(
-        &mut self,
-        env: &mut Env,
-        key: Key,
-        index: usize,
-        transaction: Transaction,
-        delivery: Mask,
-    ) {
-        let Some(peer) = self.records.get(&key).map(|r| r.remote.peer()) else {
-            return;
-        };
+        let peer = record.remote.peer();
         let cx = self.context(env, peer);
-        let Some(record) = self.records.get_mut(&key) else {
-            return;
-        };
-        let Some((retained, segment)) = record.retained.get_mut(index) else {
-            return;
-        };
-        let segment = Rc::clone(segment);
-        if let Some(burst) = retained.resend(&record.remote, transaction, delivery, &cx) {
-            self.send(env, burst, &segment, peer);
+        if let Some(Record {
+            remote, retained, ..
+        }) = self.records.get_mut(&key)
+        {
+            if let Some((kept, segment)) = retained.get_mut(index) {
+                let burst = kept.repeat(remote, header.control, &cx);
+                let segment = Rc::clone(segment);
+                self.send(env, burst, &segment, peer);
+            }
         }
+        true
     }
 
     /// Room for another record; one that only filters old duplicates may go.
@@ -801,23 +788,20 @@ impl Host {
         let Some(record) = self.records.get_mut(&key) else {
             return;
         };
-        let code = ResponseCode::from_bits(notify.code.bits());
-        let t = notify.transaction;
-        // 2.5.3: what acknowledges a Response acknowledges those before it.
-        let retained = record.retained.iter().position(|(r, _)| r.is_about(t));
-        let all = code == Some(ResponseCode::RetryAll);
-        if code == Some(ResponseCode::Retry) {
-            if let Some(index) = retained {
-                self.resend_retained(env, key, index, t, notify.delivery);
-                return;
+        let peer = record.remote.peer();
+        let Record {
+            remote, retained, ..
+        } = record;
+        let mut bursts = Vec::new();
+        retained.retain_mut(|(kept, segment)| match kept.notified(remote, notify, &cx) {
+            Ok(burst) => {
+                bursts.extend(burst.map(|burst| (burst, Rc::clone(segment))));
+                true
             }
-        } else if all {
-            record.retained.retain(|(r, _)| r.last().since(t) > 0);
-            for index in 0..record.retained.len() {
-                self.resend_retained(env, key, index, t, Mask::EMPTY);
-            }
-        } else {
-            record.retained.retain(|(r, _)| r.last().since(t) > 0);
+            Err(Finished) => false,
+        });
+        for (burst, segment) in bursts {
+            self.send(env, burst, &segment, peer);
         }
         let Some(record) = self.records.get_mut(&key) else {
             return;
