@@ -10,7 +10,7 @@
 
 /* An identifier in the Internet domain: discriminator, then the host's address (RFC 1045, IV.1). */
 #define SERVER_ENTITY	(VMTP_ENTITY_LEE | (__u64)81 << 32 | SERVER_ADDRESS)
-#define CLIENT_ENTITY	(VMTP_ENTITY_LEE | (__u64)82 << 32 | CLIENT_ADDRESS)
+#define ANY_ENTITY	0
 
 static int open_entity(__u64 entity)
 {
@@ -56,7 +56,7 @@ static void serve(int fd, size_t octets)
 
 static int open_client(void)
 {
-	return open_entity(CLIENT_ENTITY);
+	return open_entity(ANY_ENTITY);
 }
 
 static void transact(int fd, size_t octets)
