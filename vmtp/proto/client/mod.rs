@@ -178,6 +178,8 @@ pub struct Reply {
     no_retransmission: bool,
     /// Its first packet had MDM.
     masked: bool,
+    /// PGcount of its first group, 0 until that is known.
+    before: u8,
 }
 
 /// How far a Response has come.
@@ -688,6 +690,7 @@ impl Reply {
         idempotent: false,
         no_retransmission: false,
         masked: false,
+        before: 0,
     };
 
     /// The first packet of the Response, or of one that takes its place.

@@ -126,13 +126,11 @@ impl Call {
                 };
             }
         }
-        // The Transaction of the Response's first group is the call's own.
-        let first_group = header.transaction == self.transaction();
-        let covers_from = if first_group {
-            header.transaction.minus(u32::from(control.pg_count()))
-        } else {
-            self.first_transaction()
-        };
+        // The Transaction of the Response's first group is the call's own, and PGcount is there.
+        if header.transaction == self.transaction() {
+            reply.before = control.pg_count();
+        }
+        let covers_from = self.covers_from(reply);
         if self.flags.streamed && covers_from.since(client.expected) > 0 {
             // 2.11, 4.7.1: Responses are taken in sequence.
             // Everything behind a gap comes too early: it is told once in a round trip.
@@ -247,6 +245,14 @@ impl Call {
         });
         self.answered(client);
         step
+    }
+
+    /// The first Transaction that the reply answers: PGcount tells, and the Request's own groups are
+    /// always among them.
+    pub(super) fn covers_from(&self, reply: &Reply) -> Transaction {
+        let own = self.outgoing.groups().saturating_sub(1);
+        let before = u16::from(reply.before).max(own);
+        self.transaction().minus(u32::from(before))
     }
 
     /// The transaction has a Response: the Request is not sent again, and a group's further

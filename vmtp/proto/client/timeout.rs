@@ -135,7 +135,7 @@ impl Call {
             code: (!masked).then_some(ResponseCode::BadReplySegment),
             segment_octets: octets,
             message_delivery: masked.then_some(held),
-            covers_from: self.first_transaction(),
+            covers_from: self.covers_from(reply),
         });
         self.answered(client);
         step
