@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! NotifyVmtpClient of RFC 1045, 4.8.
+
+mod common;
+
+use common::near::{member, plain, to_group, Near, TC1, TC2};
+use common::{at, carrying, count, deliveries, flags, headers, mcb, ms, packets, response, t};
+use common::{to_client, OTHER_HOST, SERVER_HOST};
+use vmtp_proto::client::{Drop, Event, Keep, Request, State, Step};
+use vmtp_proto::wire::{Control, ResponseCode};
+
+fn asked(segment: u32) -> Near {
+    Near::start(&plain(mcb(0, segment))).0
+}
+
+/// How often the Request is sent again if nobody says anything any more.
+fn retransmissions(mut near: Near) -> u32 {
+    let mut number = 0;
+    while near.client.open() != 0 {
+        near.cx.now = near.call.deadline();
+        let step = near.call.timeout(&mut near.client, &near.cx);
+        number += u32::from(step.burst.is_some());
+    }
+    number
+}
+
+/// Shows: 4.8-a
+#[test]
+fn notify_about_nothing_that_awaits_a_response_has_no_effect() {
+    let near = asked(0);
+    for about in [t(1), t(0).minus(1), t(256)] {
+        for code in ResponseCode::ALL {
+            assert!(!near.call.is_notified_by(&to_client(*code, about, 0, 0)));
+        }
+    }
+    // While a Response comes in, and after it.
+    let mut receiving = asked(0);
+    receiving.response(&carrying(response(0, t(0), mcb(0, 1_024)), 0b01));
+    let mut over = asked(0);
+    over.response(&response(0, t(0), mcb(0, 0)));
+    for mut near in [receiving, over] {
+        for code in ResponseCode::ALL {
+            let before = (near.call, near.client, near.reply);
+            let notify = to_client(*code, t(0), 0, 0);
+            let step = near.call.notify(&mut near.client, &notify, &near.cx);
+            let expected = Step {
+                keep: Keep::Drop(Drop::Unwanted),
+                ..Step::NOTHING
+            };
+            assert_eq!(step, expected, "{code:?}");
+            assert_eq!((near.call, near.client, near.reply), before);
+        }
+    }
+}
+
+/// Shows: 4.8-d
+#[test]
+fn ok_clears_the_count_and_restarts_tc1_without_changing_the_state() {
+    let mut near = asked(0);
+    for time in [600, 800, 1_000, 1_400] {
+        near.timeout(time);
+    }
+    let step = near.at(1_405).notify(ResponseCode::Ok, 0, 0, 4);
+    assert_eq!((step.burst, step.event), (None, Event::None));
+    assert_eq!(near.call.state(), State::AwaitingResponse);
+    // TC1 of a server that works: TC2 + 200 ms.
+    assert_eq!(near.call.deadline(), at(1_405 + TC2 + 200));
+    assert_eq!(retransmissions(near), 5);
+}
+
+/// Shows: 4.8-e
+#[test]
+fn acknowledged_blocks_are_not_sent_again_unless_asked_for() {
+    let mut near = asked(4_096);
+    let step = near.notify(ResponseCode::Retry, 0, 0b0011_1100, 0);
+    assert_eq!(deliveries(&step.burst), [0b0000_0011, 0b1100_0000]);
+    // A later Notify acknowledges a superset.
+    let step = near.notify(ResponseCode::Retry, 0, 0b0111_1111, 1);
+    assert_eq!(deliveries(&step.burst), [0b1000_0000]);
+    near.notify(ResponseCode::Ok, 0, 0xFF, 2);
+    // By itself the Client sends no data any more.
+    near.cx.now = near.call.deadline();
+    let step = near.call.timeout(&mut near.client, &near.cx);
+    assert_eq!(deliveries(&step.burst), [0]);
+    // The server has forgotten it all, and asks for it.
+    let step = near.notify(ResponseCode::Retry, 0, 0, 3);
+    assert_eq!(
+        deliveries(&step.burst),
+        [0b11, 0b1100, 0b11_0000, 0b1100_0000]
+    );
+    // And for what it had, of what was never acknowledged whole.
+    let mut near = asked(4_096);
+    near.notify(ResponseCode::Retry, 0, 0b0011_1111, 0);
+    let step = near.notify(ResponseCode::Retry, 0, 0b1100_0000, 1);
+    assert_eq!(deliveries(&step.burst), [0b11, 0b1100, 0b11_0000]);
+}
+
+/// Shows: 4.8-f
+#[test]
+fn retry_sends_the_missing_blocks_at_once_and_restarts_tc1() {
+    let mut near = asked(4_096);
+    near.timeout(TC1);
+    near.timeout(TC1 + TC2);
+    let step = near.at(900).notify(ResponseCode::Retry, 0, 0b1110_0111, 2);
+    assert_eq!(deliveries(&step.burst), [0b0001_1000]);
+    assert_eq!(count(&step.burst), 3);
+    assert_eq!(near.call.deadline(), at(900 + TC1));
+    // The server was heard: all retries are there again.
+    assert_eq!(retransmissions(near), 5);
+}
+
+/// Shows: 4.8-g
+#[test]
+fn retry_all_sends_all_blocks_again_at_once() {
+    let mut near = asked(4_096);
+    near.notify(ResponseCode::Retry, 0, 0b0011_1111, 0);
+    let step = near.at(7).notify(ResponseCode::RetryAll, 0, 0b11, 0);
+    assert_eq!(
+        deliveries(&step.burst),
+        [0b11, 0b1100, 0b11_0000, 0b1100_0000]
+    );
+    assert_eq!(near.call.deadline(), at(7 + TC1));
+}
+
+/// Shows: 4.8-c
+#[test]
+fn pg_count_acknowledges_earlier_groups() {
+    let mut cx = common::context();
+    cx.timing.window = 2;
+    let (mut near, _) = Near::start_in(&plain(mcb(0, 5 * 16_384)), cx);
+    // Group 1 lacks blocks, group 0 is there.
+    let mut notify = to_client(ResponseCode::Retry, t(1), 0xFFFF_FFF0, 0);
+    notify.control = notify.control.with_pg_count(1);
+    let step = near.call.notify(&mut near.client, &notify, &near.cx);
+    assert_eq!(deliveries(&step.burst), [0b11, 0b1100]);
+    // With group 1 the window is all new.
+    let mut notify = to_client(ResponseCode::Ok, t(1), u32::MAX, 1);
+    notify.control = notify.control.with_pg_count(1);
+    let step = near.call.notify(&mut near.client, &notify, &near.cx);
+    let mut numbers: Vec<u32> = headers(&step.burst)
+        .iter()
+        .map(|header| header.transaction.bits() - common::T)
+        .collect();
+    numbers.dedup();
+    assert_eq!(numbers, [2, 3]);
+}
+
+/// Shows: 4.8-i
+#[test]
+fn busy_sends_the_whole_request_after_tc1_with_a_fresh_count() {
+    let mut near = asked(4_096);
+    for time in [600, 800, 1_000, 1_400] {
+        near.timeout(time);
+    }
+    near.at(1_401)
+        .notify(ResponseCode::Retry, 0, 0b0000_1111, 4);
+    let step = near.at(1_402).notify(ResponseCode::Busy, 0, 0, 5);
+    assert_eq!((step.burst, step.event), (None, Event::None));
+    let step = near.timeout(1_402 + TC1);
+    // What the server had is gone.
+    assert_eq!(
+        deliveries(&step.burst),
+        [0b11, 0b1100, 0b11_0000, 0b1100_0000]
+    );
+    assert_eq!(retransmissions(near), 4);
+    // A long one from its first group.
+    let mut cx = common::context();
+    cx.timing.window = 1;
+    let (mut near, _) = Near::start_in(&plain(mcb(0, 40_000)), cx);
+    near.notify(ResponseCode::Ok, 0, u32::MAX, 0);
+    near.notify(ResponseCode::Busy, 1, 0, 1);
+    near.cx.now = near.call.deadline();
+    let step = near.call.timeout(&mut near.client, &near.cx);
+    assert_eq!(headers(&step.burst)[0].transaction, t(0));
+    assert_eq!(packets(&step.burst).len(), 16);
+}
+
+/// Shows: 4.8-j
+#[test]
+fn busy_after_the_limit_of_the_user_is_user_timeout() {
+    let (mut near, _) = Near::start(&Request {
+        limit: at(100),
+        ..plain(mcb(0, 0))
+    });
+    let step = near.at(99).notify(ResponseCode::Busy, 0, 0, 0);
+    assert_eq!(step.event, Event::None);
+    let step = near.at(100).notify(ResponseCode::Busy, 0, 0, 0);
+    assert_eq!(step.event, Event::Finished(ResponseCode::UserTimeout));
+    near.assert_over();
+}
+
+/// Shows: 4.8-k
+#[test]
+fn migrated_server_is_found_and_sent_the_full_request_with_a_fresh_count() {
+    let mut near = asked(4_096);
+    for time in [600, 800, 1_000, 1_400] {
+        near.timeout(time);
+    }
+    near.notify(ResponseCode::Retry, 0, 0b0000_1111, 4);
+    let step = near.at(1_500).notify(ResponseCode::EntityMigrated, 0, 0, 5);
+    assert_eq!((step.event, step.burst), (Event::Locate, None));
+    assert_eq!(near.call.peer(), SERVER_HOST);
+    let step = near.at(1_510).located(OTHER_HOST);
+    assert_eq!(near.call.peer(), OTHER_HOST);
+    assert_eq!(packets(&step.burst).len(), 4);
+    assert_eq!(near.call.deadline(), at(1_510 + TC1));
+    assert_eq!(retransmissions(near), 5);
+}
+
+/// Shows: 4.8-l
+#[test]
+fn server_that_does_not_stream_gets_the_request_alone() {
+    let (mut near, step) = Near::start(&member(mcb(0, 1_024), true));
+    assert_eq!(flags(&step.burst, Control::NER), [Control::NER]);
+    let step = near.notify(ResponseCode::StreamingNotSupported, 0, 0, 0);
+    assert_eq!(step.event, Event::DoesNotStream);
+    assert_eq!(flags(&step.burst, Control::NER | Control::NSR), [0]);
+    assert_eq!(deliveries(&step.burst), [0b11]);
+    // It is remembered of the host.
+    let mut path = vmtp_proto::path::Path::new(1_500, ms(1));
+    assert!(!path.timing().no_streaming);
+    path.does_not_stream();
+    assert!(path.timing().no_streaming);
+    // What does not fit one group cannot be sent to it.
+    let (mut near, _) = Near::start(&plain(mcb(0, 20_000)));
+    let step = near.notify(ResponseCode::StreamingNotSupported, 0, 0, 0);
+    let code = ResponseCode::StreamingNotSupported;
+    assert_eq!((step.event, step.burst), (Event::Finished(code), None));
+    near.assert_over();
+}
+
+/// Shows: 4.8-m
+#[test]
+fn any_other_code_ends_the_transaction_and_is_its_response_code() {
+    let own = [
+        ResponseCode::Ok,
+        ResponseCode::Retry,
+        ResponseCode::RetryAll,
+        ResponseCode::Busy,
+        ResponseCode::EntityMigrated,
+        ResponseCode::StreamingNotSupported,
+        // Not fatal, as decided.
+        ResponseCode::MsgtransOverflow,
+    ];
+    for code in ResponseCode::ALL {
+        if own.contains(code) {
+            continue;
+        }
+        let mut near = asked(0);
+        let step = near.notify(*code, 0, 0, 0);
+        assert_eq!(step.event, Event::Finished(*code));
+        assert_eq!((step.burst, step.notify), (None, None));
+        near.assert_over();
+    }
+    // One member's refusal is not the group's.
+    let (mut near, _) = Near::start(&to_group(mcb(0, 0)));
+    let step = near.notify(ResponseCode::NoPermission, 0, 0, 0);
+    assert_eq!(step.event, Event::None);
+    assert_eq!(near.call.state(), State::AwaitingResponse);
+}
+
+/// A notification of one transmission tells nothing of another's round trip.
+#[test]
+fn round_trip_is_taken_only_of_the_transmission_that_is_answered() {
+    let mut near = asked(0);
+    near.timeout(TC1);
+    let step = near.at(610).notify(ResponseCode::Ok, 0, 0, 0);
+    assert_eq!(step.round_trip, None);
+    let mut near = asked(0);
+    near.timeout(TC1);
+    let step = near.at(610).notify(ResponseCode::Ok, 0, 0, 1);
+    assert_eq!(step.round_trip, Some(ms(10)));
+    let mut near = asked(0);
+    let mut late = response(0, t(0), mcb(0, 0));
+    near.timeout(TC1);
+    assert_eq!(near.at(610).response(&late).round_trip, None);
+    let mut near = asked(0);
+    near.timeout(TC1);
+    late.control = late.control.with_retransmit_count(1);
+    assert_eq!(near.at(610).response(&late).round_trip, Some(ms(10)));
+}

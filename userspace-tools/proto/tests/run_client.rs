@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Runs of RFC 1045, 2.11, as a Client issues them.
+
+mod common;
+
+use common::near::{client, member, plain, TC1, TC2};
+use common::{at, context, deliveries, flags, headers, mcb, only, packets, response, t};
+use common::{to_client, to_server, SERVER_HOST};
+use vmtp_proto::client::{Call, Client, Event, Reply, Request, StartError, State, Step};
+use vmtp_proto::context::Context;
+use vmtp_proto::wire::{Control, Header, ResponseCode, Transaction};
+
+/// The calls of a run, oldest first, and what a host does with them.
+struct Run {
+    client: Client,
+    calls: Vec<(Call, Reply)>,
+    sent: Vec<Step>,
+    cx: Context,
+}
+
+impl Run {
+    /// A run of so many Requests, all sent at 0 ms, and not the last of it.
+    fn of(number: usize) -> Run {
+        let mut run = Run::new();
+        for _ in 0..number {
+            run.start(&member(mcb(0, 0), true));
+        }
+        run
+    }
+
+    fn new() -> Run {
+        Run {
+            client: client(),
+            calls: Vec::new(),
+            sent: Vec::new(),
+            cx: context(),
+        }
+    }
+
+    fn start(&mut self, request: &Request) {
+        let (call, step) = self.client.start(request, &self.cx).unwrap();
+        self.calls.push((call, Reply::EMPTY));
+        self.sent.push(step);
+    }
+
+    /// The oldest call that a Notify is about takes it.
+    fn notify(&mut self, code: ResponseCode, about: Transaction, delivery: u32) -> (usize, Step) {
+        let notify = to_client(code, about, delivery, 0);
+        let index = self
+            .calls
+            .iter()
+            .position(|(call, _)| call.is_notified_by(&notify))
+            .unwrap();
+        let (call, _) = &mut self.calls[index];
+        (index, call.notify(&mut self.client, &notify, &self.cx))
+    }
+
+    fn response(&mut self, index: usize, header: &Header) -> Step {
+        let (call, reply) = &mut self.calls[index];
+        call.response(&mut self.client, reply, header, SERVER_HOST, true, &self.cx)
+    }
+
+    fn resend(&mut self, index: usize, after: Transaction, first: bool) -> Step {
+        let (call, _) = &mut self.calls[index];
+        call.resend(&mut self.client, after, first, &self.cx)
+    }
+
+    /// The run bits and Transactions of what was sent first.
+    fn bits(&self) -> Vec<(Transaction, u32)> {
+        let run = Control::NSR | Control::NER | Control::STI;
+        let packets = self.sent.iter().map(|step| only(&step.burst));
+        packets
+            .map(|header| (header.transaction, header.control.bits() & run))
+            .collect()
+    }
+}
+
+const FIRST: u32 = Control::NER;
+const MIDDLE: u32 = Control::NSR | Control::NER;
+const LAST: u32 = Control::NSR;
+
+/// Shows: 2.11-a
+#[test]
+fn first_middle_and_last_of_a_run_tell_so() {
+    let mut run = Run::of(3);
+    run.start(&member(mcb(0, 0), false));
+    assert_eq!(
+        run.bits(),
+        [(t(0), FIRST), (t(1), MIDDLE), (t(2), MIDDLE), (t(3), LAST)]
+    );
+}
+
+/// Shows: 2.11-b
+#[test]
+fn transaction_after_one_with_sti_is_256_higher() {
+    let mut run = Run::new();
+    for large_response in [false, true, false] {
+        run.start(&Request {
+            large_response,
+            ..member(mcb(0, 0), true)
+        });
+    }
+    assert_eq!(
+        run.bits(),
+        [
+            (t(0), FIRST),
+            (t(1), MIDDLE | Control::STI),
+            (t(257), MIDDLE)
+        ]
+    );
+    // At least that much if it starts a new run.
+    let mut client = client();
+    let cx = context();
+    let alone = Request {
+        large_response: true,
+        ..plain(mcb(0, 0))
+    };
+    let (mut call, _) = client.start(&alone, &cx).unwrap();
+    client.abort(&mut call);
+    let (_, step) = client.start(&plain(mcb(0, 0)), &cx).unwrap();
+    assert_eq!(only(&step.burst).transaction, t(256));
+}
+
+/// Shows: 2.11-c
+#[test]
+fn any_outstanding_request_of_a_run_can_be_sent_again() {
+    let mut run = Run::new();
+    for _ in 0..5 {
+        run.start(&member(mcb(0, 2_048), true));
+    }
+    for index in [1, 4, 0, 3, 2] {
+        let (about, step) = run.notify(ResponseCode::Retry, t(index), 0b0011);
+        assert_eq!(about, index as usize);
+        assert_eq!(deliveries(&step.burst), [0b1100]);
+        assert_eq!(headers(&step.burst)[0].transaction, t(index));
+    }
+}
+
+/// Shows: 2.11-g, 4.8-h
+#[test]
+fn told_of_a_gap_the_client_resends_from_the_first_group_not_received() {
+    // RETRY: blocks of one Request are missing.
+    let mut run = Run::new();
+    for _ in 0..3 {
+        run.start(&member(mcb(0, 2_048), true));
+    }
+    let (_, step) = run.notify(ResponseCode::Retry, t(1), 0b1110);
+    assert_eq!(deliveries(&step.burst), [0b0001]);
+    // RETRY_ALL: everything after the Transaction named.
+    let mut run = Run::of(4);
+    let (index, step) = run.notify(ResponseCode::RetryAll, t(1), 0);
+    assert_eq!((index, step.burst), (1, None));
+    assert_eq!(step.event, Event::ResendAfter(t(1)));
+    assert_eq!(run.resend(0, t(1), false).burst, None);
+    for index in [2, 3] {
+        let step = run.resend(index, t(1), false);
+        let header = only(&step.burst);
+        assert_eq!(header.transaction, t(index as u32));
+        assert_eq!(header.control.retransmit_count(), 1);
+        assert_eq!(header.control.bits() & MIDDLE, MIDDLE);
+    }
+    // Also if what it has was answered: the next one is sent by itself.
+    let mut run = Run::of(3);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    let (index, step) = run.notify(ResponseCode::RetryAll, t(0), 0);
+    assert_eq!(index, 1);
+    assert_eq!(only(&step.burst).transaction, t(1));
+    assert_eq!(step.event, Event::ResendAfter(t(1)));
+    // NO_RUN_RECORD: the run starts anew at its first unanswered Request.
+    let mut run = Run::of(3);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    let (_, step) = run.notify(ResponseCode::NoRunRecord, t(2), 0);
+    assert_eq!(step.event, Event::RestartRun);
+    let before = t(0);
+    let first = only(&run.resend(1, before, true).burst);
+    assert_eq!(
+        (first.transaction, first.control.bits() & MIDDLE),
+        (t(1), FIRST)
+    );
+    let second = only(&run.resend(2, before, false).burst);
+    assert_eq!(
+        (second.transaction, second.control.bits() & MIDDLE),
+        (t(2), MIDDLE)
+    );
+}
+
+/// The server waits for a Request that was given up: it never comes.
+#[test]
+fn run_with_a_request_given_up_starts_anew() {
+    let mut run = Run::of(3);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    let (call, _) = &mut run.calls[1];
+    run.client.failed(call, ResponseCode::UserTimeout);
+    let (index, step) = run.notify(ResponseCode::RetryAll, t(0), 0);
+    assert_eq!((index, step.event), (2, Event::RestartRun));
+    // And what the user starts next is not of that run.
+    let more = run.client.start(&member(mcb(0, 0), true), &run.cx);
+    assert_eq!(more, Err(StartError::Open));
+    let (call, _) = &mut run.calls[2];
+    run.client.failed(call, ResponseCode::UserTimeout);
+    run.start(&member(mcb(0, 0), true));
+    assert_eq!(run.bits()[3], (t(3), FIRST));
+}
+
+/// Shows: 2.11-i
+#[test]
+fn response_with_pg_count_answers_and_acknowledges_the_groups_before() {
+    let mut run = Run::of(4);
+    let mut header = response(Control::NER, t(2), mcb(0, 0));
+    header.control = header.control.with_pg_count(2);
+    let step = run.response(2, &header);
+    let Event::Response(delivery) = step.event else {
+        panic!("{step:?}");
+    };
+    assert_eq!(delivery.covers_from, t(0));
+    for index in 0..2 {
+        let (call, _) = &mut run.calls[index];
+        run.client.covered(call);
+    }
+    assert_eq!(run.client.open(), 1);
+    for (call, _) in &run.calls[..3] {
+        assert_eq!(call.state(), State::Processing { collecting: false });
+        assert_eq!(call.deadline(), vmtp_proto::time::Time::NEVER);
+    }
+    // The next one is due.
+    assert_eq!(run.client.current_transaction(), t(3));
+    let step = run.response(3, &response(LAST, t(3), mcb(0, 0)));
+    assert!(matches!(step.event, Event::Response(_)));
+    assert_eq!(run.client.open(), 0);
+}
+
+/// 2.11, 4.7.1: a gap in the Responses.
+#[test]
+fn response_behind_a_gap_is_not_used_and_the_gap_is_told_once() {
+    let mut run = Run::of(4);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    let step = run.response(2, &response(MIDDLE, t(2), mcb(0, 0)));
+    assert_eq!(step.event, Event::None);
+    // The last group complete.
+    let expected = to_server(ResponseCode::RetryAll, t(0), 0);
+    assert_eq!(step.notify, Some(expected));
+    let step = run.response(3, &response(MIDDLE, t(3), mcb(0, 0)));
+    assert_eq!((step.event, step.notify), (Event::None, None));
+    // A round trip later it is told again.
+    run.cx.now = at(TC2);
+    let step = run.response(3, &response(MIDDLE, t(3), mcb(0, 0)));
+    assert_eq!(step.notify, Some(expected));
+    // In order they are taken.
+    for index in 1..4 {
+        let step = run.response(index, &response(MIDDLE, t(index as u32), mcb(0, 0)));
+        assert!(matches!(step.event, Event::Response(_)), "{index}");
+    }
+    assert_eq!(run.client.open(), 0);
+}
+
+/// Shows: 2.11-l
+#[test]
+fn overflow_lowers_what_is_outstanding_and_later_ones_are_sent_again_afterwards() {
+    let mut run = Run::of(8);
+    // The server has 0 and 1, and no room.
+    let (index, step) = run.notify(ResponseCode::MsgtransOverflow, t(1), 0);
+    assert_eq!((index, step.event), (1, Event::ResendAfter(t(1))));
+    assert_eq!(step.burst, None);
+    for index in 2..8 {
+        let step = run.resend(index, t(1), false);
+        assert_eq!(step.burst, None);
+        assert_eq!(run.calls[index].0.state(), State::Held);
+    }
+    // Half of eight may be outstanding: two more at once, the rest as others are answered.
+    let outstanding = |run: &Run| {
+        let held = |(call, _): &&(Call, Reply)| call.state() == State::AwaitingResponse;
+        run.calls.iter().filter(held).count() as u16
+    };
+    assert!(run.client.may_send(&run.calls[2].0, 3, false));
+    assert!(!run.client.may_send(&run.calls[2].0, 4, false));
+    assert_eq!(outstanding(&run), 2);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    let (call, _) = &mut run.calls[2];
+    let step = call.release(&mut run.client, &run.cx);
+    let header = only(&step.burst);
+    assert_eq!(
+        (header.transaction, header.control.retransmit_count()),
+        (t(2), 1)
+    );
+    // A server that has none of it: the first waits as after BUSY.
+    let mut run = Run::of(2);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    run.cx.now = at(5);
+    let (index, step) = run.notify(ResponseCode::MsgtransOverflow, t(0), 0);
+    assert_eq!((index, step.burst), (1, None));
+    assert_eq!(run.calls[1].0.deadline(), at(5 + TC1));
+}
+
+/// Shows: 2.11-m
+#[test]
+fn at_the_end_of_a_run_the_client_waits_for_its_last_transaction() {
+    let mut run = Run::of(2);
+    run.start(&member(mcb(0, 0), false));
+    for next in [plain(mcb(0, 0)), member(mcb(0, 0), true)] {
+        let refused = run.client.start(&next, &run.cx);
+        assert_eq!(refused, Err(StartError::Open));
+    }
+    for index in 0..3 {
+        run.response(index, &response(MIDDLE, t(index as u32), mcb(0, 0)));
+    }
+    run.start(&member(mcb(0, 0), true));
+    assert_eq!(run.bits()[3], (t(3), FIRST));
+}
+
+/// Shows: VII.9-a
+#[test]
+fn streaming_user_of_a_server_without_streams_gets_one_transaction_at_a_time() {
+    let mut run = Run::new();
+    run.cx.timing.no_streaming = true;
+    for _ in 0..3 {
+        run.start(&member(mcb(0, 0), true));
+    }
+    let sent = run.sent.iter().filter(|step| step.burst.is_some());
+    assert_eq!(sent.count(), 1);
+    let mut answered = 0;
+    for index in 0..3 {
+        let (call, _) = &mut run.calls[index];
+        if call.state() == State::Held {
+            assert!(!run.client.may_send(call, 1, true));
+            assert!(run.client.may_send(call, 0, true));
+            let step = call.release(&mut run.client, &run.cx);
+            assert_eq!(flags(&step.burst, MIDDLE), [0]);
+            assert_eq!(only(&step.burst).transaction, t(index as u32));
+        }
+        let step = run.response(index, &response(0, t(index as u32), mcb(0, 0)));
+        answered += u32::from(matches!(step.event, Event::Response(_)));
+    }
+    assert_eq!(answered, 3);
+}
+
+#[test]
+fn no_more_than_64_transactions_are_outstanding() {
+    let mut run = Run::of(64);
+    let more = run.client.start(&member(mcb(0, 0), true), &run.cx);
+    assert_eq!(more, Err(StartError::RunFull));
+    assert_eq!(packets(&run.sent[63].burst).len(), 1);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    run.start(&member(mcb(0, 0), true));
+}
+
+/// 4.9: the timer of a run is that of its oldest call, and when its retries are used up all fail.
+#[test]
+fn run_whose_server_is_silent_fails_as_a_whole() {
+    let mut run = Run::of(3);
+    let mut transmissions = 0;
+    let mut last = Step::NOTHING;
+    while !matches!(last.event, Event::Finished(_)) {
+        let next = (0..3).min_by_key(|index| run.calls[*index].0.deadline());
+        let (call, _) = &mut run.calls[next.unwrap()];
+        run.cx.now = call.deadline();
+        last = call.timeout(&mut run.client, &run.cx);
+        transmissions += u32::from(last.burst.is_some());
+    }
+    assert_eq!(transmissions, 5);
+    assert_eq!(last.event, Event::Finished(ResponseCode::RetransTimeout));
+    for index in 1..3 {
+        let (call, _) = &mut run.calls[index];
+        let step = run.client.failed(call, ResponseCode::RetransTimeout);
+        assert_eq!(step.event, Event::Finished(ResponseCode::RetransTimeout));
+    }
+    assert_eq!(run.client.open(), 0);
+}
