@@ -587,6 +587,16 @@ unsigned int vmtp_helper_record_references(const struct vmtp_record_head *head)
 /* rhashtable gives each table a random seed of 32 bits; it is hashed with a secret of 128 bits. */
 static siphash_aligned_key_t vmtp_hash_secret;
 
+/*
+ * The first tables are made, one after the other, while the module is being initialized. Not get_random_once(): it
+ * holds a reference to the module for a moment longer, and rmmod right after insmod would be refused.
+ */
+static void vmtp_hash_make_secret(void)
+{
+	if (siphash_key_is_zero(&vmtp_hash_secret))
+		get_random_bytes(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
+}
+
 static u32 vmtp_hash1(const void *data, u32 length, u32 seed)
 {
 	return siphash_2u64(*(const u64 *)data, seed, &vmtp_hash_secret);
@@ -617,7 +627,7 @@ static const struct rhashtable_params vmtp_params2 = {
 
 int vmtp_helper_table1_init(struct rhashtable *table)
 {
-	get_random_once(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
+	vmtp_hash_make_secret();
 	return rhashtable_init(table, &vmtp_params1);
 }
 
@@ -638,7 +648,7 @@ struct vmtp_record_head *vmtp_helper_table1_lookup(struct rhashtable *table, con
 
 int vmtp_helper_table2_init(struct rhashtable *table)
 {
-	get_random_once(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
+	vmtp_hash_make_secret();
 	return rhashtable_init(table, &vmtp_params2);
 }
 
@@ -659,7 +669,7 @@ struct vmtp_record_head *vmtp_helper_table2_lookup(struct rhashtable *table, con
 
 int vmtp_helper_list1_init(struct rhltable *table)
 {
-	get_random_once(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
+	vmtp_hash_make_secret();
 	return rhltable_init(table, &vmtp_params1);
 }
 
