@@ -555,6 +555,10 @@ void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key0, u64 key1)
 	head->key[1] = key1;
 	refcount_set(&head->references, 1);
 	head->linked = 0;
+	head->older = NULL;
+	head->younger = NULL;
+	head->aged = 0;
+	head->used = 0;
 }
 
 void vmtp_helper_record_get(struct vmtp_record_head *head)
@@ -808,6 +812,11 @@ u64 vmtp_helper_siphash(u64 a, u64 b, const u64 *key)
 }
 
 /* ---- memory ---- */
+
+u64 vmtp_helper_total_ram(void)
+{
+	return (u64)totalram_pages() << PAGE_SHIFT;
+}
 
 struct page *vmtp_helper_alloc_page(gfp_t flags)
 {

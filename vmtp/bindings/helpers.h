@@ -25,6 +25,11 @@ struct vmtp_record_head {
 	struct rcu_head rcu;
 	refcount_t references;
 	u32 linked;
+	/* In a list by age (vmtp/kernel/ages.rs). */
+	struct vmtp_record_head *older;
+	struct vmtp_record_head *younger;
+	u32 aged;
+	u32 used;
 };
 
 /* sk_buff */
@@ -187,6 +192,7 @@ u64 vmtp_helper_ktime_get_real_ns(void);
 u64 vmtp_helper_siphash(u64 a, u64 b, const u64 *key);
 
 /* memory */
+u64 vmtp_helper_total_ram(void);
 struct page *vmtp_helper_alloc_page(gfp_t flags);
 u64 *vmtp_helper_kmalloc_words(size_t count, gfp_t flags);
 void vmtp_helper_put_page(struct page *page);

@@ -54,6 +54,8 @@ struct Slot {
     /// It ended without a Response, or with another's.
     outcome: Option<ResponseCode>,
     outcome_taken: bool,
+    /// Callers that wait for this very transaction: what comes of it is for them alone.
+    claims: u32,
 }
 
 /// One Response.
@@ -85,6 +87,8 @@ pub struct Start {
     pub path: Ref<PathRecord>,
     /// Comes back with the Responses.
     pub cookie: u64,
+    /// The caller waits for what comes of it: [`Endpoint::release_claim`] ends that.
+    pub claimed: bool,
 }
 
 /// What came of a transaction.
@@ -236,7 +240,7 @@ impl ClientSide {
                 Some(_) => slot.outcome_taken,
                 None => slot.replies.iter().all(|reply| reply.taken),
             };
-            if ended && (all || taken) {
+            if ended && (all || taken) && (taken || slot.claims == 0) {
                 if let Some(mut slot) = self.slots.remove(index) {
                     slot.replies.clear();
                     slot.segment = None;
@@ -264,6 +268,7 @@ impl Preallocated {
             cookie: 0,
             outcome: None,
             outcome_taken: true,
+            claims: 0,
         };
         Ok(Self(KBox::new(slot, GFP_KERNEL_ACCOUNT)?))
     }
@@ -459,8 +464,10 @@ impl Endpoint {
         let mut outcome = None;
         for slot in side.slots.iter_mut() {
             let slot = &mut **slot;
-            if transaction.is_some_and(|wanted| wanted != slot.call.transaction()) {
-                continue;
+            match transaction {
+                Some(wanted) if wanted != slot.call.transaction() => continue,
+                None if slot.claims != 0 => continue,
+                Some(_) | None => {}
             }
             if let Some(reply) = slot
                 .replies
@@ -517,15 +524,44 @@ impl Endpoint {
         }
     }
 
+    /// The caller that started a claimed transaction does not wait for it any more.
+    pub fn release_claim(&self, transaction: Transaction) {
+        let mut side = self.client.lock();
+        let slot = side
+            .slots
+            .iter_mut()
+            .find(|slot| slot.call.transaction() == transaction);
+        if let Some(slot) = slot {
+            slot.claims = slot.claims.saturating_sub(1);
+        }
+    }
+
+    /// Whether something may still come of a transaction, or of any: it was neither aborted nor forgotten.
+    pub fn knows(&self, transaction: Option<Transaction>) -> bool {
+        let side = self.client.lock();
+        let knows = match transaction {
+            Some(wanted) => side
+                .slots
+                .iter()
+                .any(|slot| slot.call.transaction() == wanted),
+            None => !side.slots.is_empty(),
+        };
+        knows
+    }
+
     /// Whether [`Endpoint::take_outcome`] would give something.
     pub fn has_outcome(&self) -> bool {
         let side = self.client.lock();
-        let has = side.slots.iter().any(|slot| {
-            slot.replies
-                .iter()
-                .any(|reply| reply.delivery.is_some() && !reply.taken)
-                || (slot.outcome.is_some() && !slot.outcome_taken)
-        });
+        let has = side
+            .slots
+            .iter()
+            .filter(|slot| slot.claims == 0)
+            .any(|slot| {
+                slot.replies
+                    .iter()
+                    .any(|reply| reply.delivery.is_some() && !reply.taken)
+                    || (slot.outcome.is_some() && !slot.outcome_taken)
+            });
         has
     }
 
@@ -553,16 +589,26 @@ impl Endpoint {
         for slot in slots.iter_mut() {
             client.abort(&mut slot.call);
         }
+        // Those that wait for them find them gone.
+        for slot in side.slots.iter_mut() {
+            slot.claims = 0;
+        }
         side.purge(true);
         drop(side);
+        self.wake_receiver();
         self.wake_sender();
     }
 
-    /// The socket is closed.
-    pub(super) fn close_client(&self) {
+    /// The socket is closed. Its Client's next Transaction would have been this.
+    pub(super) fn close_client(&self) -> Transaction {
         let mut side = self.client.lock();
+        let ClientSide { client, slots, .. } = &mut *side;
+        for slot in slots.iter_mut() {
+            client.abort(&mut slot.call);
+        }
         side.slots.clear();
         side.spare = None;
+        side.client.current_transaction()
     }
 
     /// A caller begins (or ends) to wait for a Response: conditional ones are for it.
@@ -614,6 +660,7 @@ impl ClientSide {
         slot.cookie = start.cookie;
         slot.outcome = datagram.then_some(ResponseCode::Ok);
         slot.outcome_taken = datagram;
+        slot.claims = u32::from(start.claimed);
         // There is room: it was reserved.
         let _ = self.slots.push(slot, ATOMIC);
         let index = self.slots.len().wrapping_sub(1);

@@ -102,6 +102,8 @@ counters! {
     DropFiltered,
     /// Records of remote Clients made.
     RecordsMade,
+    /// Records of remote Clients thrown out before their time because there were too many.
+    RecordsEvicted,
     /// Records of remote Clients whose time was over.
     RecordsExpired,
     /// Timers of transactions that went off.

@@ -19,7 +19,8 @@ use crate::proto::server::Service;
 use crate::proto::time::{Span, Time};
 use crate::proto::wire::{Entity, EntityKind, Transaction};
 use crate::socket::options::Options;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -47,9 +48,97 @@ pub struct Endpoint {
     pub(super) callers: AtomicU32,
     /// How many callers wait for a Response.
     pub(super) waiters: AtomicU32,
-    /// The socket, until it is closed.
-    #[pin]
-    socket: SpinLockBh<Option<SkRef>>,
+    /// What records of its Clients hold of Requests that it has not got yet.
+    pub(super) memory: Arc<Memory>,
+    /// The socket is closed, or was none.
+    closed: AtomicBool,
+    /// The socket; none for an entity that the host itself made. It goes last: packets above are charged to it.
+    sk: Option<SkRef>,
+}
+
+/// Octets of memory that the packets of incomplete and waiting Requests occupy.
+pub struct Memory {
+    used: AtomicUsize,
+    /// Who may go beyond SO_RCVBUF, so that a message larger than that can be received: one at a time.
+    privileged: AtomicUsize,
+}
+
+/// The same of all hosts, to be held below a part of the machine's memory.
+static ALL: AtomicUsize = AtomicUsize::new(0);
+
+impl Memory {
+    fn new() -> Self {
+        Self {
+            used: AtomicUsize::new(0),
+            privileged: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// A record's part of an entity's [`Memory`].
+pub struct Charge {
+    memory: Arc<Memory>,
+    octets: usize,
+}
+
+impl Charge {
+    /// Nothing yet.
+    pub fn new(memory: &Arc<Memory>) -> Self {
+        Self {
+            memory: memory.clone(),
+            octets: 0,
+        }
+    }
+
+    /// The record occupies so much now.
+    #[inline]
+    pub fn set(&mut self, octets: usize) {
+        if octets == self.octets {
+            return;
+        }
+        let change = octets.wrapping_sub(self.octets);
+        self.memory.used.fetch_add(change, Ordering::Relaxed);
+        ALL.fetch_add(change, Ordering::Relaxed);
+        self.octets = octets;
+        if octets == 0 {
+            let me = core::ptr::from_ref(self).addr();
+            let _ = self.memory.privileged.compare_exchange(
+                me,
+                0,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    /// Whether this record alone may go beyond SO_RCVBUF from now on, until it occupies nothing.
+    pub fn is_privileged(&self) -> bool {
+        let me = core::ptr::from_ref(self).addr();
+        match self
+            .memory
+            .privileged
+            .compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed)
+        {
+            Ok(_) => true,
+            Err(other) => other == me,
+        }
+    }
+
+    /// The charge goes to another entity of the same name, which took the place of the first.
+    pub fn move_to(&mut self, memory: &Arc<Memory>) {
+        if !Arc::ptr_eq(&self.memory, memory) {
+            let octets = self.octets;
+            self.set(0);
+            self.memory = memory.clone();
+            self.set(octets);
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 impl Recorded for Endpoint {
@@ -65,17 +154,24 @@ impl Endpoint {
     pub fn bind(
         host: &StateRef<Host>,
         entity: Entity,
-        sk: SkRef,
+        sk: Option<SkRef>,
         owner: Caller,
         options: &Arc<Options>,
     ) -> Result<Ref<Self>> {
         if host.entities.len() >= host.settings.get(Setting::EntitiesMax) {
             return Err(Errno::ENOBUFS.into());
         }
-        let client = Client::new(entity, super::DOMAIN, Transaction::from_bits(random::u32()));
+        let vacated = host.vacated.get(entity.bits());
+        // Whoever remembers the entity that had this identifier takes what is not newer for a duplicate.
+        let first = vacated
+            .as_ref()
+            .map_or(Transaction::from_bits(random::u32()), |vacated| {
+                vacated.next
+            });
+        let client = Client::new(entity, super::DOMAIN, first);
         let record = Record::new(
             entity.bits(),
-            pin_init!(Endpoint {
+            try_pin_init!(Endpoint {
                 host: host.clone(),
                 entity,
                 owner,
@@ -85,15 +181,16 @@ impl Endpoint {
                 queued: AtomicU32::new(0),
                 callers: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),
-                socket <- new_spinlock_bh!(Some(sk), "vmtp::socket"),
+                memory: Arc::new(Memory::new(), GFP_KERNEL_ACCOUNT)?,
+                closed: AtomicBool::new(sk.is_none()),
+                sk,
             }),
             GFP_KERNEL,
         )?;
         match host.entities.insert(&record) {
             Ok(()) => {
-                if let Some(vacated) = host.vacated.get(entity.bits()) {
-                    host.vacated.remove(&vacated);
-                    vacated.stop();
+                if let Some(vacated) = vacated {
+                    vacated.forget();
                 }
                 Ok(record)
             }
@@ -114,47 +211,59 @@ impl Endpoint {
     pub fn release(record: &Ref<Self>) {
         let host = &*record.host;
         record.stop();
-        if let Ok(vacated) = Vacated::make(&record.host, record.entity) {
-            if host.vacated.insert(&vacated).is_err() {
-                vacated.stop();
-            }
-        }
+        record.closed.store(true, Ordering::Release);
+        Vacated::remember(&record.host, record.entity, record.close_client());
         Self::leave_all(record);
         host.entities.remove(record);
-        let socket = record.socket.lock().take();
-        drop(socket);
-        record.close_client();
         Self::close_server(record);
     }
 
     /// Something can be received.
     pub(super) fn wake_receiver(&self) {
-        if let Some(sk) = &*self.socket.lock() {
+        if let Some(sk) = &self.sk {
             sk.data_ready();
         }
     }
 
     /// Another transaction may start.
     pub(super) fn wake_sender(&self) {
-        if let Some(sk) = &*self.socket.lock() {
+        if let Some(sk) = &self.sk {
             sk.write_space();
         }
     }
 
-    /// The socket, if it is open.
-    pub(super) fn with_socket<R>(
-        &self,
-        look: impl FnOnce(&crate::kernel::sock::Sk) -> R,
-    ) -> Option<R> {
-        self.socket.lock().as_ref().map(|sk| look(sk))
+    /// The socket, if it is open, or was lately: it stays as long as this.
+    #[inline]
+    pub(super) fn sk(&self) -> Option<&crate::kernel::sock::Sk> {
+        self.sk.as_deref()
     }
 
-    /// What the server can do for a Request now.
-    pub(super) fn service(&self, must_probe: bool) -> Service {
+    /// Whether the socket is closed, so that nothing is received any more.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether what it has not received yet fills SO_RCVBUF, or that of all entities its part of the machine's memory.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        let Some(sk) = &self.sk else { return false };
+        let used = self.memory.used.load(Ordering::Relaxed);
+        used.saturating_add(sk.receive_memory()) >= sk.receive_buffer()
+            || ALL.load(Ordering::Relaxed) >= self.host.memory_max
+    }
+
+    /// What the server can do for a Request now. `room` says whether there is memory for it.
+    pub(super) fn service(&self, must_probe: bool, room: bool) -> Service {
+        let queued = self.queued.load(Ordering::Relaxed);
+        let most = self.options.request_queue();
         Service {
             waiting: self.callers.load(Ordering::Relaxed) != 0,
-            room: self.queued.load(Ordering::Relaxed) < self.options.request_queue(),
-            probe: self.options.must_probe(must_probe),
+            room: room && queued < most,
+            // What a flood of forged Requests could fill is kept for Clients that are there.
+            probe: self
+                .options
+                .must_probe(must_probe || queued.saturating_mul(2) > most),
         }
     }
 
@@ -173,26 +282,49 @@ impl Endpoint {
 #[pin_data]
 pub struct Vacated {
     host: StateRef<Host>,
+    /// The Transaction that its Client would have used next.
+    next: Transaction,
 }
 
 impl Recorded for Vacated {
     type Key = u64;
 
     fn expired(record: Ref<Self>) {
-        record.host.vacated.remove(&record);
-        record.stop();
+        record.forget();
     }
 }
 
+/// Vacated identifiers that are remembered.
+const VACATED_MAX: u32 = 1 << 15;
+
 impl Vacated {
-    fn make(host: &StateRef<Host>, entity: Entity) -> Result<Ref<Self>> {
-        let record = Record::new(
+    fn forget(self: &Record<Self>) {
+        self.host.vacated.remove(self);
+        self.host.vacated_ages.remove(self);
+        self.stop();
+    }
+
+    /// Without memory it is forgotten.
+    fn remember(host: &StateRef<Host>, entity: Entity, next: Transaction) {
+        if host.vacated.len() >= VACATED_MAX {
+            if let Some(old) = host.vacated_ages.evict(1, |_| true) {
+                old.forget();
+            }
+        }
+        let Ok(record) = Record::new(
             entity.bits(),
-            pin_init!(Vacated { host: host.clone() }),
+            pin_init!(Vacated {
+                host: host.clone(),
+                next
+            }),
             ATOMIC,
-        )?;
-        record.arm(Time::from_nanos(clock::monotonic()).plus(STABILITY).nanos());
-        Ok(record)
+        ) else {
+            return;
+        };
+        if host.vacated.insert(&record).is_ok() {
+            host.vacated_ages.push(&record);
+            record.arm(Time::from_nanos(clock::monotonic()).plus(STABILITY).nanos());
+        }
     }
 }
 

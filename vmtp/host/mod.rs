@@ -35,6 +35,7 @@ use self::path::{PathRecord, PlaceRecord};
 use self::probe::Pending;
 use self::remote::RemoteRecord;
 use self::settings::{Setting, Settings};
+use crate::kernel::ages::{total_ram, Ages};
 use crate::kernel::clock;
 use crate::kernel::counters::Counters;
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
@@ -53,7 +54,7 @@ use crate::proto::peer::Peer;
 use crate::proto::time::Time;
 use crate::proto::wire::{Entity, Transaction, IPPROTO};
 use core::net::Ipv4Addr;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::alloc::{flags::GFP_ATOMIC, flags::GFP_NOWAIT, Flags};
 use kernel::prelude::*;
 
@@ -68,6 +69,9 @@ pub const DOMAIN: u16 = 1;
 
 /// The multicast address to which all VMTP hosts belong (IV.1).
 pub const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 0);
+
+/// How many of the oldest records are looked at to find one that may go.
+const EVICT_TRIES: u32 = 16;
 
 static STATE: PerNet<Host> = PerNet::new();
 
@@ -86,6 +90,17 @@ pub struct Host {
     pub(super) entities: Table<Endpoint>,
     #[pin]
     pub(super) members: MultiTable<Membership>,
+    /// By age, what is thrown out when its table is full.
+    #[pin]
+    pub(super) remote_ages: Ages<RemoteRecord>,
+    #[pin]
+    path_ages: Ages<PathRecord>,
+    #[pin]
+    place_ages: Ages<PlaceRecord>,
+    #[pin]
+    pub(super) probe_ages: Ages<Pending>,
+    #[pin]
+    pub(super) vacated_ages: Ages<Vacated>,
     #[pin]
     pub(super) remotes: MultiTable<RemoteRecord>,
     #[pin]
@@ -108,6 +123,12 @@ pub struct Host {
     transaction: AtomicU32,
     /// When VMTP started here: unknown Clients are probed during the first TS4.
     started: Time,
+    /// Until when unknown Clients are probed because records of others had to go early, in nanoseconds.
+    wary_until: AtomicU64,
+    /// The namespace goes: nothing new begins.
+    closing: AtomicBool,
+    /// Octets that incomplete Requests may occupy on all hosts of the machine.
+    memory_max: usize,
 }
 
 impl NetState for Host {
@@ -123,6 +144,11 @@ impl NetState for Host {
             settings: Settings::register(net)?,
             entities <- Table::new(1 << 24),
             members <- MultiTable::new(1 << 20),
+            remote_ages <- Ages::new(),
+            path_ages <- Ages::new(),
+            place_ages <- Ages::new(),
+            probe_ages <- Ages::new(),
+            vacated_ages <- Ages::new(),
             remotes <- MultiTable::new(1 << 24),
             paths <- Table::new(1 << 24),
             places <- Table::new(1 << 24),
@@ -133,12 +159,23 @@ impl NetState for Host {
             manager: AtomicU64::new(0),
             transaction: AtomicU32::new(random::u32()),
             started: Time::from_nanos(clock::monotonic()),
+            wary_until: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            memory_max: usize::try_from(total_ram() / 16).unwrap_or(usize::MAX),
         }? Error)
     }
 
     fn pre_exit(&self, _net: &Net) {
         let directory = self.proc.lock().take();
         drop(directory);
+        // Packets and timers that are inside still find the host; those that come later do not.
+        self.closing.store(true, Ordering::SeqCst);
+        crate::kernel::pernet::wait_for_packets();
+        self.remote_ages.clear();
+        self.path_ages.clear();
+        self.place_ages.clear();
+        self.probe_ages.clear();
+        self.vacated_ages.clear();
         self.entities.clear();
         self.members.clear();
         self.probes.clear();
@@ -153,7 +190,7 @@ impl Host {
     /// The host of a namespace, while it has one. Any context.
     #[inline]
     pub fn of(net: &Net) -> Option<&Self> {
-        PerNet::<Self>::get(net)
+        PerNet::<Self>::get(net).filter(|host| !host.closing.load(Ordering::Relaxed))
     }
 
     /// The same, counted.
@@ -225,28 +262,43 @@ impl Host {
             ProbeClients::Auto => {
                 let lifetime = self.settings.record_lifetime();
                 !self.started.plus(lifetime).has_come(now)
+                    || now.nanos() < self.wary_until.load(Ordering::Relaxed)
             }
         }
+    }
+
+    /// Records of Clients had to go before their time: unknown ones are probed until no duplicate of what they have
+    /// forgotten can come.
+    pub(super) fn be_wary(&self, now: Time) {
+        let until = now.plus(self.settings.record_lifetime());
+        self.wary_until.fetch_max(until.nanos(), Ordering::Relaxed);
     }
 
     /// The way to a host, made if it is not known. Any context.
     pub fn path(&self, peer: &Peer, now: Time) -> Result<Ref<PathRecord>> {
         let key = path::key(peer);
         if let Some(record) = self.paths.get(key) {
+            record.touch();
             return Ok(record);
         }
         let host = Self::counted(self.net()).ok_or(ENODEV)?;
         let record = PathRecord::make(host, *peer, now)?;
         if self.paths.len() >= self.settings.get(Setting::PathsMax) {
-            // It works without being remembered.
-            return Ok(record);
+            let old = self.path_ages.evict(EVICT_TRIES, PathRecord::is_unused);
+            let Some(old) = old else {
+                // It works without being remembered.
+                return Ok(record);
+            };
+            self.paths.remove(&old);
+            old.stop();
         }
         match self.paths.insert(&record) {
-            Ok(()) => Ok(record),
-            Err(_) => {
-                record.stop();
-                Ok(self.paths.get(key).unwrap_or(record))
+            Ok(()) => {
+                self.path_ages.push(&record);
+                record.keep(now);
+                Ok(record)
             }
+            Err(_) => Ok(self.paths.get(key).unwrap_or(record)),
         }
     }
 
@@ -293,11 +345,16 @@ impl Host {
             return;
         }
         if self.places.len() >= self.settings.get(Setting::PlacesMax) {
-            return;
+            let Some(old) = self.place_ages.evict(EVICT_TRIES, |_| true) else {
+                return;
+            };
+            self.forget_place(&old);
         }
         if let Some(host) = Host::counted(self.net()) {
             if let Ok(record) = PlaceRecord::make(host, entity, *peer, now) {
-                if self.places.insert(&record).is_err() {
+                if self.places.insert(&record).is_ok() {
+                    self.place_ages.push(&record);
+                } else {
                     record.stop();
                 }
             }
@@ -307,9 +364,25 @@ impl Host {
     /// What the cache says of an entity proved wrong.
     pub fn unlearn(&self, entity: Entity) {
         if let Some(place) = self.places.get(entity.bits()) {
-            self.places.remove(&place);
-            place.stop();
+            self.forget_place(&place);
         }
+    }
+
+    pub(super) fn forget_place(&self, place: &Ref<PlaceRecord>) {
+        self.places.remove(place);
+        self.place_ages.remove(place);
+        place.stop();
+    }
+
+    pub(super) fn forget_path(&self, path: &Ref<PathRecord>) {
+        self.paths.remove(path);
+        self.path_ages.remove(path);
+        path.stop();
+    }
+
+    /// Records of remote Clients that this host may have.
+    pub(super) fn records_max(&self) -> u32 {
+        self.settings.get(Setting::RecordsMax)
     }
 
     /// An address of this host by which others may know it: the one it would use towards the whole Internet, else any.

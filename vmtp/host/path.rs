@@ -17,6 +17,7 @@ use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
 use crate::proto::wire::{Entity, IPPROTO};
 use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
 
 /// How long a way or an address is kept without being used.
@@ -31,6 +32,8 @@ pub struct PathRecord {
     host: StateRef<Host>,
     /// The host, or host group.
     pub peer: Peer,
+    /// Records of Clients there.
+    pub(super) records: AtomicU32,
     #[pin]
     inner: SpinLockBh<Inner>,
 }
@@ -52,8 +55,7 @@ impl Recorded for PathRecord {
         let used = inner.path.used;
         drop(inner);
         if idle >= KEPT {
-            record.host.paths.remove(&record);
-            record.stop();
+            record.host.forget_path(&record);
         } else {
             record.arm(used.plus(KEPT).nanos());
         }
@@ -67,17 +69,26 @@ impl PathRecord {
             packet_time(DEFAULT_MTU, host.settings.get(Setting::LinkSpeed)),
         );
         path.used = now;
-        let record = Record::new(
+        Record::new(
             key(&peer),
             pin_init!(PathRecord {
                 host,
                 peer,
+                records: AtomicU32::new(0),
                 inner <- new_spinlock_bh!(Inner { path, route: None, limiter: Limiter::new(now) }, "vmtp::path"),
             }),
             super::ATOMIC,
-        )?;
-        record.arm(now.plus(KEPT).nanos());
-        Ok(record)
+        )
+    }
+
+    /// It is in the table, for a while.
+    pub(super) fn keep(self: &Record<Self>, now: Time) {
+        self.arm(now.plus(KEPT).nanos());
+    }
+
+    /// Whether the table alone keeps it: with its list by age, and its timer.
+    pub(super) fn is_unused(record: &Record<Self>) -> bool {
+        record.references() <= 3 && record.records.load(Ordering::Relaxed) == 0
     }
 
     /// The timers that follow from what is known.
@@ -210,8 +221,7 @@ impl Recorded for PlaceRecord {
         let place = *record.inner.lock();
         let due = place.used.plus(KEPT);
         if due.has_come(Time::from_nanos(clock::monotonic())) {
-            record.host.places.remove(&record);
-            record.stop();
+            record.host.forget_place(&record);
         } else {
             record.arm(due.nanos());
         }
@@ -238,7 +248,8 @@ impl PlaceRecord {
     }
 
     /// The address; it counts as used.
-    pub fn peer(&self, now: Time) -> Peer {
+    pub fn peer(self: &Record<Self>, now: Time) -> Peer {
+        self.touch();
         let mut place = self.inner.lock();
         place.used = now;
         place.peer

@@ -20,6 +20,9 @@ use crate::proto::wire::{Code, Entity, Header, ProbeEntityResults, ResponseCode,
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+/// Probes under way at most.
+const PROBES_MAX: u32 = 1 << 14;
+
 /// What a Probe is for.
 pub enum Purpose {
     /// A Client of which this host has no record sent a Request.
@@ -101,15 +104,20 @@ impl Pending {
             }
             ProbeStep::Silence => {
                 if host.probes.remove(self) {
-                    let found = Found {
-                        result: Err(ResponseCode::RetransTimeout.code()),
-                        peer: Peer::NONE,
-                    };
-                    self.tell(&found);
+                    host.probe_ages.remove(self);
+                    self.silent();
                 }
-                self.stop();
             }
         }
+    }
+
+    /// Nobody answers.
+    fn silent(self: &Record<Self>) {
+        self.stop();
+        self.tell(&Found {
+            result: Err(ResponseCode::RetransTimeout.code()),
+            peer: Peer::NONE,
+        });
     }
 
     /// A group of managers answers in its own time: nothing is known of it.
@@ -157,10 +165,18 @@ impl Host {
             pin_init!(Pending { host, path, purpose, probe <- new_spinlock_bh!(probe, "vmtp::pending") }),
             ATOMIC,
         )?;
+        if self.probes.len() >= PROBES_MAX {
+            // The oldest is the least likely to be answered.
+            let old = self.probe_ages.evict(1, |_| true);
+            if let Some(old) = old.filter(|old| self.probes.remove(old)) {
+                old.silent();
+            }
+        }
         if let Err(error) = self.probes.insert(&record) {
             record.stop();
             return Err(error);
         }
+        self.probe_ages.push(&record);
         record.go_on();
         Ok(())
     }
@@ -243,6 +259,7 @@ impl Host {
         if !self.probes.remove(&record) {
             return;
         }
+        self.probe_ages.remove(&record);
         record.stop();
         if nobody_else {
             record.path.learn(round_trip, None, None, None);

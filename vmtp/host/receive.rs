@@ -25,6 +25,9 @@ use crate::proto::wire::{
 use core::ops::ControlFlow;
 use kernel::prelude::*;
 
+/// How often a record is looked for that goes while it is looked for.
+const FIND_TRIES: u32 = 3;
+
 static PROTOCOL: Protocol<Host> = Protocol::new();
 
 impl Receiver for Host {
@@ -262,29 +265,38 @@ impl Host {
         if !self.has_checksum(endpoint, &skb) {
             return;
         }
-        let found = RemoteRecord::find(self, header.client, endpoint.entity);
-        let record = match found {
-            Some(record) => record,
-            None if !Remote::may_start(header) => {
-                self.count(Counter::DropSequence);
-                self.refuse(header, Refusal::NoRunRecord, source);
-                return;
-            }
-            None => {
-                match RemoteRecord::find_or_make(self, header, endpoint.entity, source.peer, now) {
-                    Ok(record) => record,
-                    Err(_) => {
-                        self.count(Counter::DropNoRoom);
-                        self.refuse(header, Refusal::Busy, source);
-                        return;
+        let mut packet = Some(skb);
+        // A record that goes just now makes room for another.
+        for _ in 0..FIND_TRIES {
+            let Some(skb) = packet.take() else { break };
+            let found = RemoteRecord::find(self, header.client, endpoint.entity);
+            let record = match found {
+                Some(record) => record,
+                None if !Remote::may_start(header) => {
+                    self.count(Counter::DropSequence);
+                    self.refuse(header, Refusal::NoRunRecord, source);
+                    return;
+                }
+                None => {
+                    match RemoteRecord::find_or_make(self, header, endpoint, source.peer, now) {
+                        Ok(record) => record,
+                        Err(_) => {
+                            self.count(Counter::DropNoRoom);
+                            self.refuse(header, Refusal::Busy, source);
+                            return;
+                        }
                     }
                 }
-            }
-        };
+            };
+            packet = RemoteRecord::request(&record, endpoint, header, skb, source, now);
+        }
+        if packet.is_some() {
+            self.count(Counter::DropNoRoom);
+            return;
+        }
         if header.control.forward_count() == 0 {
             self.learn(header.client, &source.peer, now);
         }
-        RemoteRecord::request(&record, endpoint, header, skb, source, now);
         if !header.control.has(Control::NSR) && !header.server.is_group() {
             self.supersede(header, endpoint.entity);
         }

@@ -4,7 +4,7 @@
 //! is being received, the Requests of a run that wait, and the Responses that may be asked for again.
 
 use super::counters::Counter;
-use super::endpoint::Endpoint;
+use super::endpoint::{Charge, Endpoint};
 use super::path::PathRecord;
 use super::probe::Purpose;
 use super::transmit::Manner;
@@ -25,6 +25,7 @@ use crate::proto::wire::{
     Transaction,
 };
 use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -39,7 +40,7 @@ pub struct Delivered {
 }
 
 /// The record of one remote Client with one local server entity.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub struct RemoteRecord {
     host: StateRef<Host>,
     /// The remote Client.
@@ -57,12 +58,26 @@ struct Inner {
     packets: SkbQueue,
     /// Complete Requests of the run behind the one in progress, oldest first.
     waiting: super::ring::Ring<(Arrival, SkbQueue)>,
+    /// What the packets of these occupy.
+    waiting_octets: usize,
     /// The segment of the Response, or of the forwarded Request.
     segment: Option<Arc<Pages>>,
     /// Responses of the run that the Client has not acknowledged.
     retained: super::ring::Ring<(Retained, Option<Arc<Pages>>)>,
     retries: u8,
+    /// It was taken out of the table: whoever still has it must look for another.
+    gone: bool,
     manner: Manner,
+    /// What it occupies of its server's memory.
+    charge: Charge,
+}
+
+#[pinned_drop]
+impl PinnedDrop for RemoteRecord {
+    fn drop(self: Pin<&mut Self>) {
+        let inner = self.inner.lock();
+        inner.path.records.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Recorded for RemoteRecord {
@@ -73,6 +88,10 @@ impl Recorded for RemoteRecord {
         RemoteRecord::event(&record, None, true, |inner, cx| inner.remote.timeout(cx));
     }
 }
+
+/// The part of the records that one source may have, and what it may have in any case.
+const SOURCE_SHARE: u32 = 8;
+const SOURCE_LEAST: u32 = 64;
 
 /// What a kept packet says.
 pub fn header_of(skb: &Skb) -> Option<Header> {
@@ -109,24 +128,33 @@ impl RemoteRecord {
     pub fn find_or_make(
         host: &Host,
         header: &Header,
-        server: Entity,
+        endpoint: &Endpoint,
         peer: Peer,
         now: Time,
     ) -> Result<Ref<Self>> {
-        if let Some(record) = Self::find(host, header.client, server) {
-            return Ok(record);
-        }
+        let server = endpoint.entity;
         let counted = Host::counted(host.net()).ok_or(ENODEV)?;
         let path = host.path(&peer, now)?;
+        let limit = host.records_max();
+        // One source leaves room for others.
+        let share = (limit / SOURCE_SHARE).max(SOURCE_LEAST);
+        if path.records.fetch_add(1, Ordering::Relaxed) >= share {
+            path.records.fetch_sub(1, Ordering::Relaxed);
+            return Err(ENOSPC);
+        }
+        let path_of_record = path.clone();
         let inner = Inner {
             remote: Remote::new(header, server, peer),
             path,
             packets: SkbQueue::new(),
             waiting: super::ring::Ring::new(),
+            waiting_octets: 0,
             segment: None,
             retained: super::ring::Ring::new(),
             retries: 5,
+            gone: false,
             manner: Manner::HOST,
+            charge: Charge::new(&endpoint.memory),
         };
         let record = Record::new(
             header.client.bits(),
@@ -137,19 +165,25 @@ impl RemoteRecord {
                 inner <- new_spinlock_bh!(inner, "vmtp::remote"),
             }),
             ATOMIC,
-        )?;
+        )
+        .inspect_err(|_| {
+            path_of_record.records.fetch_sub(1, Ordering::Relaxed);
+        })?;
         let guard = host.creation.lock();
         if let Some(other) = Self::find(host, header.client, server) {
             drop(guard);
             record.stop();
             return Ok(other);
         }
-        let limit = host.settings.get(super::settings::Setting::RecordsMax);
-        let result = if host.remotes.len() >= limit {
+        let full = host.remotes.len() >= limit;
+        let result = if full && !Self::make_room(host, now) {
             Err(ENOSPC)
         } else {
             host.remotes.insert(&record)
         };
+        if result.is_ok() {
+            host.remote_ages.push(&record);
+        }
         drop(guard);
         if let Err(error) = result {
             record.stop();
@@ -157,6 +191,28 @@ impl RemoteRecord {
         }
         host.count(Counter::RecordsMade);
         Ok(record)
+    }
+
+    /// Throws an old record out of the full table (decision: at most once): one that only filters duplicates, or that
+    /// waits for the Probe of a Client that has not been executed anything of. The host is wary then.
+    fn make_room(host: &Host, now: Time) -> bool {
+        let mut filtered = false;
+        let old = host.remote_ages.evict(super::EVICT_TRIES, |record| {
+            let mut inner = record.inner.lock();
+            let unproven =
+                inner.remote.is_probing() && inner.remote.state() == State::AwaitingRequest;
+            inner.gone = inner.remote.is_idle() || unproven;
+            filtered = !unproven;
+            inner.gone
+        });
+        let Some(old) = old else { return false };
+        if filtered {
+            host.be_wary(now);
+        }
+        host.remotes.remove(&old);
+        old.stop();
+        host.count(Counter::RecordsEvicted);
+        true
     }
 
     /// One event of `proto` under the lock, and what follows from it. `skb` is the packet that led here, `again` whether
@@ -170,6 +226,9 @@ impl RemoteRecord {
         let now = Host::now();
         let mut inner = record.inner.lock();
         let cx = record.host.context(now, inner.path.timing(), inner.retries);
+        if inner.gone {
+            return Step::NOTHING;
+        }
         let step = event(&mut inner, &cx);
         let aftermath = inner.apply(record, &step, skb, &cx);
         record.arm(inner.remote.deadline().nanos());
@@ -178,7 +237,8 @@ impl RemoteRecord {
         step
     }
 
-    /// A Request packet for `endpoint` arrived. All checks are done.
+    /// A Request packet for `endpoint` arrived. All checks are done. The packet comes back if the record has gone
+    /// meanwhile.
     pub fn request(
         record: &Ref<Self>,
         endpoint: &Endpoint,
@@ -186,21 +246,49 @@ impl RemoteRecord {
         skb: Skb,
         source: &Source,
         now: Time,
-    ) {
-        let service = endpoint.service(record.host.must_probe(now));
-        let retries = endpoint.options.response_retries();
-        Self::event(record, Some(skb), true, |inner, cx| {
-            inner.retries = retries;
-            if inner.path.peer != source.peer {
-                if let Ok(path) = record.host.path(&source.peer, now) {
-                    inner.path = path;
-                }
+    ) -> Option<Skb> {
+        let host = &*record.host;
+        let must_probe = host.must_probe(now);
+        let full = endpoint.is_full();
+        record.touch();
+        let mut guard = record.inner.lock();
+        let inner = &mut *guard;
+        if inner.gone {
+            return Some(skb);
+        }
+        if inner.path.peer != source.peer {
+            if let Ok(path) = host.path(&source.peer, now) {
+                path.records.fetch_add(1, Ordering::Relaxed);
+                inner.path.records.fetch_sub(1, Ordering::Relaxed);
+                inner.path = path;
             }
-            if header.control.gap() != 0 {
-                inner.path.asked_for_gap(header.control.gap());
+        }
+        inner.charge.move_to(&endpoint.memory);
+        let room = if full {
+            let receiving = inner.remote.is_receiving();
+            let room = receiving && inner.charge.is_privileged();
+            if receiving && !room && !header.delivery.is_empty() {
+                // It comes again when there is room: the Client is told what is missing whenever it asks.
+                drop(guard);
+                host.count(Counter::DropNoRoom);
+                return None;
             }
-            inner.remote.request(header, source, &service, cx)
-        });
+            room
+        } else {
+            true
+        };
+        inner.retries = endpoint.options.response_retries();
+        if header.control.gap() != 0 {
+            inner.path.asked_for_gap(header.control.gap());
+        }
+        let cx = host.context(now, inner.path.timing(), inner.retries);
+        let service = endpoint.service(must_probe, room);
+        let step = inner.remote.request(header, source, &service, &cx);
+        let aftermath = inner.apply(record, &step, Some(skb), &cx);
+        record.arm(inner.remote.deadline().nanos());
+        drop(guard);
+        aftermath.finish(record, &step, true);
+        None
     }
 
     /// Another server of this host got a Request of the same Client outside a run: what is here is over.
@@ -294,6 +382,7 @@ impl Inner {
         let segment = self.segment.clone();
         if step.aborted {
             while self.waiting.pop_front().is_some() {}
+            self.waiting_octets = 0;
         }
         if step.release_retained {
             while self.retained.pop_front().is_some() {}
@@ -333,6 +422,7 @@ impl Inner {
             Event::Request(arrival) => {
                 let packets = core::mem::take(&mut self.packets);
                 if arrival.queued {
+                    self.waiting_octets = self.waiting_octets.wrapping_add(packets.octets());
                     if self.waiting.push_back((arrival, packets), ATOMIC).is_err() {
                         record.host.count(Counter::DropNoMemory);
                         self.remote.superseded(cx);
@@ -343,16 +433,22 @@ impl Inner {
             }
             Event::Next => self.next(record, cx, &mut aftermath),
             Event::Probe => aftermath.probe = true,
-            Event::Expired => aftermath.expired = true,
+            Event::Expired => {
+                self.gone = true;
+                aftermath.expired = true;
+            }
         }
         if !self.remote.holds_packets() {
             self.packets = SkbQueue::new();
         }
+        self.charge
+            .set(self.packets.octets().wrapping_add(self.waiting_octets));
         aftermath
     }
 
     fn next(&mut self, record: &Ref<RemoteRecord>, cx: &Context, aftermath: &mut Aftermath) {
         if let Some((arrival, packets)) = self.waiting.pop_front() {
+            self.waiting_octets = self.waiting_octets.saturating_sub(packets.octets());
             let step = self.remote.begin(&arrival, cx);
             if let Some(retained) = step.retain {
                 let _ = self
@@ -499,6 +595,7 @@ impl Aftermath {
         if self.expired {
             host.count(Counter::RecordsExpired);
             host.remotes.remove(record);
+            host.remote_ages.remove(record);
             record.stop();
         }
     }

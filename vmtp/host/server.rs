@@ -21,24 +21,25 @@ impl Endpoint {
     pub(super) fn deliver(&self, mut delivered: Delivered) {
         let host = &*self.host;
         if let Some(skb) = delivered.packets.front_mut() {
-            if self
-                .with_socket(|sk| sk.filter(skb))
-                .unwrap_or(Err(ENOENT))
-                .is_err()
-            {
+            if self.is_closed() || self.sk().is_some_and(|sk| sk.filter(skb).is_err()) {
                 host.count(Counter::DropFiltered);
                 RemoteRecord::drop_request(delivered);
                 return;
             }
         }
         let mut requests = self.requests.lock();
-        self.with_socket(|sk| {
-            delivered.packets.for_each_mut(|skb| {
-                // What SO_RCVBUF has no room for is held to account by the queue's limit.
-                let _ = skb.charge_receive(sk);
-            })
-        });
-        let refused = requests.push_back(delivered, PACKET).err();
+        // After `closed` is set the queue is emptied once more, under this lock.
+        let refused = if self.is_closed() {
+            Some(delivered)
+        } else {
+            if let Some(sk) = self.sk() {
+                delivered.packets.for_each_mut(|skb| {
+                    // It was accepted: whether there is room was asked before.
+                    let _ = skb.charge_receive(sk);
+                });
+            }
+            requests.push_back(delivered, PACKET).err()
+        };
         self.queued.store(requests.len() as u32, Ordering::Relaxed);
         drop(requests);
         match refused {
@@ -73,8 +74,10 @@ impl Endpoint {
         let refused = requests.push_front(delivered, PACKET).err();
         self.queued.store(requests.len() as u32, Ordering::Relaxed);
         drop(requests);
-        if let Some(delivered) = refused {
-            RemoteRecord::drop_request(delivered);
+        match refused {
+            // Another caller may have seen an empty queue meanwhile.
+            None => self.wake_receiver(),
+            Some(delivered) => RemoteRecord::drop_request(delivered),
         }
     }
 

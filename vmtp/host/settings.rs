@@ -2,6 +2,7 @@
 
 //! The settings of a host, `net.vmtp.*`.
 
+use crate::kernel::ages::total_ram;
 use crate::kernel::net::Net;
 use crate::kernel::sysctl::{Entry, Sysctls};
 use crate::proto::context::{Policy, ProbeClients};
@@ -106,7 +107,18 @@ pub struct Settings(Sysctls<COUNT>);
 impl Settings {
     /// Makes the files under /proc/sys/net/vmtp. Sleeps.
     pub fn register(net: &Net) -> Result<Self> {
-        Sysctls::register(net, c"net/vmtp", &ENTRIES).map(Self)
+        let settings = Self(Sysctls::register(net, c"net/vmtp", &ENTRIES)?);
+        // Together they are at most 1/32 of the machine's memory.
+        for (setting, share, octets) in [
+            (Setting::RecordsMax, 64, 1_024),
+            (Setting::PathsMax, 128, 1_024),
+            (Setting::PlacesMax, 256, 512),
+        ] {
+            let fits = total_ram() / share / octets;
+            let most = i32::try_from(fits).unwrap_or(i32::MAX);
+            settings.0.lower(setting as usize, most.max(256));
+        }
+        Ok(settings)
     }
 
     /// The value. Any context.

@@ -14,6 +14,7 @@
 // Each wrapper is complete in itself, whether or not somebody uses all of it yet.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod ages;
 pub mod array;
 pub mod clock;
 pub mod counters;

@@ -140,6 +140,12 @@ impl<T: NetState> Drop for Registration<T> {
     }
 }
 
+/// Waits until every packet and timer that was being handled has been. Sleeps.
+pub fn wait_for_packets() {
+    // SAFETY: process context, as this module's callers promise. It waits for softirqs as well.
+    unsafe { bindings::synchronize_rcu() };
+}
+
 /// A counted reference to a namespace's value, for records that outlive the call that made them.
 ///
 /// # Invariants

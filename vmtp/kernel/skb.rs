@@ -261,13 +261,10 @@ impl Skb {
         Ok(())
     }
 
-    /// Charges it to the socket's receive memory until it is dropped: ENOBUFS if the protocol's memory is used up,
-    /// ENOMEM if the socket's SO_RCVBUF is. It must be dropped before the socket is, in any context, under no lock in
+    /// Charges it to the socket's receive memory until it is dropped: ENOBUFS if the protocol's memory is used up.
+    /// SO_RCVBUF is the caller's business. It must be dropped before the socket is, in any context, under no lock in
     /// particular. Any context.
     pub fn charge_receive(&mut self, sk: &Sk) -> Result {
-        if sk.receive_memory() >= sk.receive_buffer() {
-            return Err(ENOMEM);
-        }
         let size = i32::try_from(self.truesize())?;
         self.uncharge();
         let (skb, sk) = (self.as_raw(), sk.as_raw());

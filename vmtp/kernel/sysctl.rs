@@ -88,6 +88,15 @@ impl<const N: usize> Sysctls<N> {
     }
 }
 
+impl<const N: usize> Sysctls<N> {
+    /// Makes the value of the entry of that index at most `most`. Any context.
+    pub fn lower(&self, index: usize, most: i32) {
+        if let Some(value) = self.values.get(index) {
+            value.fetch_min(most, Ordering::Relaxed);
+        }
+    }
+}
+
 impl<const N: usize> Drop for Sysctls<N> {
     fn drop(&mut self) {
         // SAFETY: registered by the invariant. Waits until nobody reads or writes the files.

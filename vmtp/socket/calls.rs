@@ -103,6 +103,8 @@ fn invoke(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result
         endpoint.abort();
     }
     let (server, peer) = server_of(sock, &out.mcb, abi::host_in(&out.host)?)?;
+    let datagram = out.mcb.code & uapi::VMTP_DGM != 0;
+    let claimed = !datagram && out.flags & uapi::VMTP_MSG_START == 0;
     let request = Outgoing {
         mcb: &vmtp_mcb {
             function: uapi::VMTP_REQUEST as u8,
@@ -115,6 +117,7 @@ fn invoke(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result
         room: exchange.in_.length as usize,
         time_limit: out.timeout,
         more: out.flags & uapi::VMTP_MSG_MORE != 0,
+        claimed,
     };
     let patience = if waits(out, nonblocking) {
         Patience::Unlimited
@@ -122,11 +125,12 @@ fn invoke(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result
         Patience::None
     };
     let transaction = transfer::start(sock, &endpoint, &request, segment(out)?, patience)?;
-    let datagram = out.mcb.code & uapi::VMTP_DGM != 0;
-    if datagram || out.flags & uapi::VMTP_MSG_START != 0 {
+    if !claimed {
         return Ok(());
     }
-    let outcome = transfer::wait_outcome(sock, &endpoint, Some(transaction), patience)?;
+    let outcome = transfer::wait_outcome(sock, &endpoint, Some(transaction), patience);
+    endpoint.release_claim(transaction);
+    let outcome = outcome?;
     let place = argument.wrapping_add(offset_of!(vmtp_exchange, in_));
     give_outcome(&endpoint, outcome, &exchange.in_, place)
 }

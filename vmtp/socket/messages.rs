@@ -82,6 +82,7 @@ pub fn send(sock: &Sock<VmtpSocket>, message: &mut Message, length: usize) -> Re
                 room: 0,
                 time_limit,
                 more: flags & uapi::MSG_MORE != 0,
+                claimed: false,
             };
             let patience = match (nonblocking, sock.sk().send_timeout()) {
                 (true, _) => Patience::None,

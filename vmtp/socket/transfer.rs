@@ -75,6 +75,8 @@ pub struct Outgoing<'a> {
     pub time_limit: u32,
     /// Another of the run follows.
     pub more: bool,
+    /// Its caller waits for what comes of it.
+    pub claimed: bool,
 }
 
 /// Reads a segment from a program. EMSGSIZE, EFAULT, ENOMEM. Sleeps.
@@ -169,6 +171,7 @@ pub fn start(
         manner: sock.manner(),
         path,
         cookie: out.cookie,
+        claimed: out.claimed,
     };
     let mut slot = None;
     loop {
@@ -220,11 +223,16 @@ pub fn wait_outcome(
     }
     endpoint.client_waits(true);
     let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
-        endpoint.take_outcome(transaction)
+        match endpoint.take_outcome(transaction) {
+            Some(outcome) => Some(Some(outcome)),
+            // Another thread has aborted it.
+            None => (!endpoint.knows(transaction)).then_some(None),
+        }
     });
     endpoint.client_waits(false);
     match waited {
-        Wait::Ready(outcome) => Ok(outcome),
+        Wait::Ready(Some(outcome)) => Ok(outcome),
+        Wait::Ready(None) => Err(Errno::ECANCELED.into()),
         Wait::Timeout => Err(EAGAIN),
         Wait::Signal => Err(EINTR),
     }
