@@ -30,11 +30,13 @@ impl Allocator {
     /// leaves none yet: ask again 100 us later.
     pub fn next(&mut self, nanos: u64) -> Option<u32> {
         let unit = nanos / UNIT_NANOS;
-        let next = self.last.saturating_add(1);
         // After a pause there is a backlog of unused units; the oldest of the last 4,096 is used
-        // first, so that many entities can be made at once.
-        let floor = unit.saturating_sub(BACKLOG);
-        let next = next.max(floor);
+        // first, so that many entities can be made at once. None of them is from before the first
+        // allocation: another instance may have given those out.
+        let next = match self.last {
+            0 => unit,
+            last => last.saturating_add(1).max(unit.saturating_sub(BACKLOG)),
+        };
         if next > unit {
             return None;
         }
@@ -43,6 +45,5 @@ impl Allocator {
     }
 }
 
-/// Unused units that may be made up for: 0.4 s of them. A reload of the module takes longer than
-/// that from the last allocation before it, or the host's clock was set back.
+/// Unused units that may be made up for: 0.4 s of them.
 const BACKLOG: u64 = 4_096;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What a host as a whole must do, as far as it is decided without one: two packets a transaction,
+//! limits that can be set, identifiers that are not given out again.
+
+mod common;
+
+use std::collections::HashSet;
+
+use common::far::{with, Far};
+use common::near::{client, plain, Near};
+use common::{carrying, context, headers, mcb, request, t, SERVER_HOST};
+use vmtp_proto::allocate::Allocator;
+use vmtp_proto::client::{Event, Reply};
+use vmtp_proto::server::State;
+
+/// Shows: 1-a
+#[test]
+fn transaction_of_one_packet_each_way_costs_two_packets() {
+    let mut cx = context();
+    let mut client = client();
+    let mut far = Far::new(&request(0, t(0), mcb(0, 0)));
+    let mut packets = 0;
+    for number in 0..100 {
+        // Data of one packet each way, every other time.
+        let segment = 1_000 * (number % 2);
+        cx.now = common::at(u64::from(number));
+        let (mut call, step) = client.start(&plain(mcb(0, segment)), &cx).unwrap();
+        far.cx = cx;
+        let mut answers = Vec::new();
+        for header in headers(&step.burst) {
+            packets += 1;
+            let step = far.request(&header);
+            assert_eq!((step.burst, step.notify), (None, None));
+            let step = far.remote.respond(t(number), &with(mcb(0, segment)), &cx);
+            answers = headers(&step.unwrap().burst);
+        }
+        let mut reply = Reply::EMPTY;
+        for header in answers {
+            packets += 1;
+            let step = call.response(&mut client, &mut reply, &header, SERVER_HOST, true, &cx);
+            assert!(matches!(step.event, Event::Response(_)));
+            assert_eq!((step.burst, step.notify), (None, None));
+        }
+        assert_eq!(client.open(), 0);
+    }
+    assert_eq!(packets, 200);
+}
+
+/// Shows: 2.5.4-c
+#[test]
+fn both_retry_limits_can_be_changed() {
+    let transmissions = |retries| {
+        let mut cx = context();
+        cx.policy.retries = retries;
+        let (mut near, _) = Near::start_in(&plain(mcb(0, 0)), cx);
+        let mut requests = 1;
+        while near.client.open() != 0 {
+            near.cx.now = near.call.deadline();
+            let step = near.call.timeout(&mut near.client, &near.cx);
+            requests += u32::from(step.burst.is_some());
+        }
+        let mut far = Far::processing(&carrying(request(0, t(0), mcb(0, 512)), 1));
+        far.cx.policy.retries = retries;
+        far.respond(t(0), mcb(0, 512));
+        let mut responses = 1;
+        while far.remote.state() == State::Responded {
+            far.cx.now = far.remote.deadline();
+            responses += u32::from(far.remote.timeout(&far.cx).burst.is_some());
+        }
+        (requests, responses)
+    };
+    assert_eq!(transmissions(5), (6, 6));
+    assert_eq!(transmissions(3), (4, 4));
+    assert_eq!(transmissions(0), (1, 1));
+}
+
+/// A point in real time, in ns.
+const NOW: u64 = 1_795_000_000_000_000_000;
+const MS: u64 = 1_000_000;
+
+/// Shows: D-12-c
+#[test]
+fn discriminators_are_not_repeated_across_a_reload_nor_ahead_of_the_clock() {
+    let mut seen = HashSet::new();
+    let mut time = NOW;
+    for instance in 0..20 {
+        // 10,000 in 5 s, in bursts, and then a reload within a millisecond.
+        let mut allocator = Allocator::new();
+        let mut given = 0;
+        while given < 10_000 {
+            match allocator.next(time) {
+                Some(discriminator) => {
+                    assert!(seen.insert(discriminator), "instance {instance}");
+                    let unit = time / 100_000;
+                    let behind = (unit as u32).wrapping_sub(discriminator) & 0x0FFF_FFFF;
+                    assert!(behind < 1 << 20, "ahead of the clock");
+                    given += 1;
+                }
+                None => time += 300 * MS,
+            }
+        }
+        time += MS;
+    }
+}
+
+#[test]
+fn discriminators_rise_and_there_are_enough_at_once() {
+    let mut allocator = Allocator::new();
+    allocator.next(NOW).unwrap();
+    let later = NOW + 10_000 * MS;
+    let mut last = 0;
+    let mut number = 0;
+    while let Some(discriminator) = allocator.next(later) {
+        assert!(discriminator > last && discriminator < 1 << 28);
+        last = discriminator;
+        number += 1;
+    }
+    assert!(number >= 4_000, "{number}");
+    // None for a while, and then one for each 100 us.
+    assert_eq!(allocator.next(later), None);
+    assert!(allocator.next(later + MS / 10).is_some());
+    assert_eq!(allocator.next(later + MS / 10), None);
+    // A clock that was set back gives none that was given.
+    assert_eq!(allocator.next(NOW), None);
+}
