@@ -130,12 +130,12 @@ impl Remote {
         }
         if transaction.since(self.last) <= 0 {
             step.keep = Keep::Drop(Drop::Old);
-            let of_run = self.last.since(transaction) < i32::from(u8::MAX)
-                && header.control.has(Control::NSR | Control::NER);
+            let of_run = header.control.has(Control::NSR | Control::NER);
             if of_run && header.control.has(Control::APG) && !source.multicast {
-                // A later member of the run waits its turn here: tell the Client that we have it.
+                // A later member of the run waits its turn here, or an earlier one is answered
+                // with a later one: tell the Client that we have it.
                 self.control = header.control;
-                self.notify(&mut step, self.last, Mask::ALL, ResponseCode::Ok);
+                self.notify(&mut step, transaction, Mask::ALL, ResponseCode::Ok);
             }
             return step;
         }
