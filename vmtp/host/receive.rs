@@ -265,6 +265,10 @@ impl Host {
         if !self.has_checksum(endpoint, &skb) {
             return;
         }
+        if !self.supersede(header, endpoint.entity) {
+            self.count(Counter::DropOld);
+            return;
+        }
         let mut packet = Some(skb);
         // A record that goes just now makes room for another.
         for _ in 0..FIND_TRIES {
@@ -297,26 +301,31 @@ impl Host {
         if header.control.forward_count() == 0 {
             self.learn(header.client, &source.peer, now);
         }
-        if !header.control.has(Control::NSR) && !header.server.is_group() {
-            self.supersede(header, endpoint.entity);
-        }
     }
 
-    /// A Request outside a run ends what the same Client had with other servers of this host (2.3, 5.3).
-    fn supersede(&self, header: &Header, server: Entity) {
+    /// A Request outside a run ends what the same Client had with other servers of this host (2.3, 5.3). `false` if the
+    /// Client has gone on to a later transaction with one of them: the Request is an old one.
+    fn supersede(&self, header: &Header, server: Entity) -> bool {
+        let mut old = false;
         self.remotes.for_each(header.client.bits(), |record| {
-            if record.server != server {
-                let (state, _) = record.look();
-                let older = state.transaction().is_older_than(header.transaction);
-                let busy = matches!(
-                    state.state(),
-                    State::Processing | State::Responded | State::Forwarded
-                );
-                if older && busy {
-                    RemoteRecord::superseded(record);
-                }
+            if record.server == server {
+                return ControlFlow::Continue(());
+            }
+            let (state, _) = record.look();
+            let since = header.transaction.since(state.transaction());
+            if since < 0 {
+                old = true;
+                return ControlFlow::Break(());
+            }
+            let busy = matches!(
+                state.state(),
+                State::Processing | State::Responded | State::Forwarded
+            );
+            if since > 0 && busy && !header.control.has(Control::NSR) {
+                RemoteRecord::superseded(record);
             }
             ControlFlow::Continue(())
         });
+        !old
     }
 }

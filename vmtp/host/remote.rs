@@ -9,6 +9,7 @@ use super::path::PathRecord;
 use super::probe::Purpose;
 use super::transmit::Manner;
 use super::{Host, ATOMIC};
+use crate::kernel::array::Array;
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
 use crate::kernel::pages::Pages;
 use crate::kernel::pernet::StateRef;
@@ -21,8 +22,7 @@ use crate::proto::peer::Peer;
 use crate::proto::server::{Arrival, Event, Keep, Remote, Retained, Source, State, Step, To};
 use crate::proto::time::Time;
 use crate::proto::wire::{
-    Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, ResponseCode,
-    Transaction,
+    Control, Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
 };
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -256,6 +256,17 @@ impl RemoteRecord {
         if inner.gone {
             return Some(skb);
         }
+        if inner.retained.len() != 0 {
+            let cx = inner.context(record);
+            if let Some(sending) = inner.repeated_retained(header, &cx) {
+                drop(guard);
+                host.count(Counter::DropDuplicate);
+                if let Some(sending) = sending {
+                    record.send_beside(core::slice::from_ref(&sending));
+                }
+                return None;
+            }
+        }
         if inner.path.peer != source.peer {
             if let Ok(path) = host.path(&source.peer, now) {
                 path.records.fetch_add(1, Ordering::Relaxed);
@@ -298,12 +309,36 @@ impl RemoteRecord {
 
     /// NotifyVmtpServer arrived.
     pub fn notified(record: &Ref<Self>, notify: &NotifyVmtpServer) {
+        let mut inner = record.inner.lock();
+        let cx = inner.context(record);
+        let bursts = inner.notified_retained(notify, &cx);
+        drop(inner);
+        record.send_beside(&bursts);
         Self::event(record, None, true, |inner, cx| {
             if inner.remote.is_notified_by(notify) {
-                return inner.remote.notified(notify, cx);
+                inner.remote.notified(notify, cx)
+            } else {
+                Step {
+                    keep: Keep::Keep,
+                    ..Step::NOTHING
+                }
             }
-            inner.notified_retained(notify, cx)
         });
+    }
+
+    /// Sends packets beside those of a step: Responses of a run again.
+    fn send_beside(&self, bursts: &[Sending]) {
+        if bursts.is_empty() {
+            return;
+        }
+        let inner = self.inner.lock();
+        let (path, manner) = (inner.path.clone(), inner.manner);
+        drop(inner);
+        for (burst, segment) in bursts {
+            let _ = self
+                .host
+                .transmit(&path, *burst, segment.as_deref(), &manner, true, None);
+        }
     }
 
     /// NotifyRemoteVmtpClient, from the server to which the Request was forwarded, arrived.
@@ -371,6 +406,13 @@ impl RemoteRecord {
 }
 
 impl Inner {
+    /// The surroundings of an event at this moment.
+    fn context(&self, record: &RemoteRecord) -> Context {
+        record
+            .host
+            .context(Host::now(), self.path.timing(), self.retries)
+    }
+
     fn apply(
         &mut self,
         record: &Ref<RemoteRecord>,
@@ -478,39 +520,52 @@ impl Inner {
         }
     }
 
-    /// A Notify about a Response of the run that is kept behind the current one.
-    fn notified_retained(&mut self, notify: &NotifyVmtpServer, cx: &Context) -> Step {
-        let mut step = Step {
-            keep: Keep::Keep,
-            ..Step::NOTHING
-        };
-        let code = ResponseCode::from_bits(notify.code.bits());
-        let wants = matches!(code, Some(ResponseCode::Retry | ResponseCode::RetryAll));
-        let after = if code == Some(ResponseCode::RetryAll) {
-            notify.transaction.next()
-        } else {
-            notify.transaction
-        };
+    /// A Notify is about Responses of the run that are kept behind the current one, too: those that the Client has go,
+    /// of others what it lacks is sent.
+    fn notified_retained(&mut self, notify: &NotifyVmtpServer, cx: &Context) -> Array<Sending> {
+        let mut bursts = Array::new();
         let mut rest = self.retained.len();
         while rest != 0 {
             rest = rest.wrapping_sub(1);
             let Some((mut retained, segment)) = self.retained.pop_front() else {
                 break;
             };
-            if wants {
-                if retained.is_about(after) && step.burst.is_none() {
-                    step.burst = retained.resend(&self.remote, after, notify.delivery, cx);
-                    step.to = To::Peer;
-                }
-            } else if retained.transaction().since(notify.transaction) <= 0 {
-                // 2.5.3: this one and all before it have arrived.
+            let Ok(burst) = retained.notified(&self.remote, notify, cx) else {
                 continue;
+            };
+            if let Some(burst) = burst {
+                // Without memory the Client asks again.
+                let _ = bursts.push((burst, segment.clone()), ATOMIC);
             }
             let _ = self.retained.push_back((retained, segment), ATOMIC);
         }
-        step
+        bursts
+    }
+
+    /// A Request of the run came again whose Response is kept behind the current one. `None` if it is no such Request.
+    fn repeated_retained(&mut self, header: &Header, cx: &Context) -> Option<Option<Sending>> {
+        let mut found = None;
+        let mut rest = self.retained.len();
+        while rest != 0 {
+            rest = rest.wrapping_sub(1);
+            let Some((mut retained, segment)) = self.retained.pop_front() else {
+                break;
+            };
+            let about = retained.transaction().since(header.transaction) >= 0
+                && retained.is_about(header.transaction);
+            if about && found.is_none() {
+                let asks = header.control.has(Control::APG);
+                let burst = asks.then(|| retained.repeat(&self.remote, header.control, cx));
+                found = Some(burst.map(|burst| (burst, segment.clone())));
+            }
+            let _ = self.retained.push_back((retained, segment), ATOMIC);
+        }
+        found
     }
 }
+
+/// Packets beside those of a step, with the segment they are of.
+type Sending = (Burst, Option<Arc<Pages>>);
 
 /// Does with a packet what a step says. Kept packets are in the order of the segment, each with the offset of its group.
 pub(super) fn keep(
