@@ -7,12 +7,13 @@ mod common;
 
 use std::collections::HashSet;
 
-use common::far::{with, Far};
-use common::near::{client, plain, Near};
-use common::{carrying, context, headers, mcb, request, t, SERVER_HOST};
+use common::far::{arrival, with, Far};
+use common::near::{client, delivery, plain, Near};
+use common::{carrying, context, headers, mcb, only, request, t, CODE, SERVER_HOST};
 use vmtp_proto::allocate::Allocator;
 use vmtp_proto::client::{Event, Reply};
 use vmtp_proto::server::State;
+use vmtp_proto::wire::{Code, Header, Mcb};
 
 /// Shows: 1-a
 #[test]
@@ -73,6 +74,42 @@ fn both_retry_limits_can_be_changed() {
     assert_eq!(transmissions(5), (6, 6));
     assert_eq!(transmissions(3), (4, 4));
     assert_eq!(transmissions(0), (1, 1));
+}
+
+/// Shows: 2.4-a
+#[test]
+fn words_without_their_flag_are_user_data_and_arrive_unchanged() {
+    let words = Mcb {
+        code: Code::new(0, CODE),
+        user: *b"CoResid+twelve of it",
+        message_delivery: 0x1234_5678,
+        segment_size: 0x9ABC_DEF1,
+    };
+    let through_the_wire = |header: &Header| {
+        let mut octets = [0; 64];
+        header.emit(&mut octets);
+        let parsed = Header::parse(&octets);
+        assert_eq!(parsed.check(68), Ok(()));
+        parsed
+    };
+    let (mut near, step) = Near::start(&plain(words));
+    let request = through_the_wire(&only(&step.burst));
+    assert_eq!(request.mcb(), words);
+    let (mut far, step) = Far::with(&request);
+    let arrival = arrival(&step);
+    assert_eq!(
+        (arrival.segment_octets, arrival.message_delivery),
+        (0, None)
+    );
+    let answer = through_the_wire(&only(&far.respond(t(0), words).burst));
+    assert_eq!(answer.mcb(), words);
+    let step = near.response(&answer);
+    let delivery = delivery(&step);
+    assert_eq!(
+        (delivery.segment_octets, delivery.message_delivery),
+        (0, None)
+    );
+    assert_eq!(delivery.code, None);
 }
 
 /// A point in real time, in ns.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::far::{arrival, code_of, Far, TS1, TS3};
-use common::{at, carrying, mask, mcb, only, request, t};
+use common::{at, carrying, mask, mcb, only, request, t, to_server};
 use vmtp_proto::server::{Drop, Event, Keep, Refusal, Remote, Respond, State, Step};
 use vmtp_proto::wire::{Code, Control, Header, Mask, ResponseCode};
 
@@ -364,4 +364,40 @@ fn discarded_request_behind_sti_can_come_again() {
     far.request(&carrying(header, 0b0011));
     let step = far.request(&carrying(header, 0b1100));
     assert_eq!(arrival(&step).transaction, t(256));
+}
+
+/// Shows: 2.5.3-b
+#[test]
+fn ok_for_a_response_of_a_run_acknowledges_all_before_it() {
+    let mut far = run();
+    let mut retained = Vec::new();
+    for number in 1..3 {
+        far.respond(t(number - 1), mcb(0, 100));
+        let step = far.request(&request(MIDDLE, t(number), mcb(0, 0)));
+        retained.push(step.retain.unwrap());
+    }
+    far.respond(t(2), mcb(0, 100));
+    let kept: Vec<_> = retained
+        .iter()
+        .map(|response| response.transaction())
+        .collect();
+    assert_eq!(kept, [t(0), t(1)]);
+    let ok = to_server(ResponseCode::Ok, t(2), 1);
+    for response in &mut retained {
+        let done = response.notified(&far.remote, &ok, &far.cx);
+        assert!(done.is_err());
+    }
+    far.take(&ok);
+    // Nothing is sent any more.
+    assert_eq!(far.timeout(common::far::TS4).burst, None);
+    // OK for the middle one leaves the last: it is sent again.
+    let mut far = run();
+    far.respond(t(0), mcb(0, 100));
+    far.request(&request(MIDDLE, t(1), mcb(0, 0)));
+    far.respond(t(1), mcb(0, 100));
+    assert!(!far
+        .remote
+        .is_notified_by(&to_server(ResponseCode::Ok, t(0), 1)));
+    far.cx.now = far.remote.deadline();
+    assert!(far.remote.timeout(&far.cx).burst.is_some());
 }
