@@ -22,7 +22,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 
 harness := $(KB)/in-root python3 selftests/vm
 
-.PHONY: all module tools artifacts help root kernel-latest tree shell load unload clean distclean \
+.PHONY: all module tools artifacts help root kernel-latest tree shell load unload clean distclean rfc \
 	selftests demo vm test test-fast test-vm test-debug bench
 .DEFAULT_GOAL := all
 
@@ -56,6 +56,9 @@ test: ## all tests: test-fast, the module, test-vm; ends with `N passed, N faile
 test-fast: ## tests without virtual machines: cargo fmt, clippy, nextest
 	@mkdir -p build/results
 	@$(KB)/test-cargo build/results/test-fast
+
+rfc: ## which tests show which requirement of RFC 1045 (FULL=1: each of them); fails where table and tests disagree
+	@$(KB)/cargo run --quiet -p vmtp-rfc -- --root $(CURDIR) $(if $(FULL),--full)
 
 selftests: module
 	@$(KB)/make-selftests
