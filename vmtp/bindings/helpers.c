@@ -774,14 +774,14 @@ u64 vmtp_helper_counter_read(u64 __percpu *counters, size_t index)
 
 /* ---- credentials, random numbers, hash, time ---- */
 
-u32 vmtp_helper_current_uid(void)
+u32 vmtp_helper_current_uid(const struct net *net)
 {
-	return from_kuid_munged(current_user_ns(), current_uid());
+	return from_kuid_munged(net->user_ns, current_uid());
 }
 
-u32 vmtp_helper_current_euid(void)
+u32 vmtp_helper_current_euid(const struct net *net)
 {
-	return from_kuid_munged(current_user_ns(), current_euid());
+	return from_kuid_munged(net->user_ns, current_euid());
 }
 
 int vmtp_helper_current_tgid(void)

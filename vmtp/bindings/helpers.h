@@ -183,8 +183,8 @@ void vmtp_helper_counter_add(u64 __percpu *counters, size_t index, u64 value);
 u64 vmtp_helper_counter_read(u64 __percpu *counters, size_t index);
 
 /* credentials, random numbers, hash, time */
-u32 vmtp_helper_current_uid(void);
-u32 vmtp_helper_current_euid(void);
+u32 vmtp_helper_current_uid(const struct net *net);
+u32 vmtp_helper_current_euid(const struct net *net);
 int vmtp_helper_current_tgid(void);
 u64 vmtp_helper_get_random_u64(void);
 u64 vmtp_helper_ktime_get_ns(void);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who calls: user and process identifiers as the caller's own namespaces number them. Process context, never sleeps.
+//! Who calls: users as a network namespace's owner numbers them, whatever the caller's own user namespace says, and
+//! processes as the caller's PID namespace does. Process context, never sleeps.
 //! What a process may do is asked of a namespace: `net::Net::admin_capable`.
 
+use super::net::Net;
 use crate::bindings;
 
 /// The calling process.
@@ -17,13 +19,14 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The process that makes the present system call.
-    pub fn current() -> Self {
+    /// The process that makes the present system call, as `net` sees it: root of a user namespace which does not own
+    /// `net` is who made that user namespace, or nobody.
+    pub fn current(net: &Net) -> Self {
         // SAFETY: no requirements; in a kernel thread or softirq the answer is meaningless but harmless.
         unsafe {
             Self {
-                uid: bindings::vmtp_helper_current_uid(),
-                euid: bindings::vmtp_helper_current_euid(),
+                uid: bindings::vmtp_helper_current_uid(net.as_raw()),
+                euid: bindings::vmtp_helper_current_euid(net.as_raw()),
                 pid: bindings::vmtp_helper_current_tgid() as u32,
             }
         }

@@ -77,7 +77,7 @@ impl SocketOps for VmtpSocket {
         try_pin_init!(VmtpSocket {
             host: host?,
             options: Arc::new(Options::new(), GFP_KERNEL)?,
-            owner: Caller::current(),
+            owner: Caller::current(net),
             state <- new_spinlock_bh!(Names { endpoint: None, peer: None, closed: false }, "vmtp::names"),
         }? Error)
     }
