@@ -315,7 +315,7 @@ void vmtp_helper_sk_drops_inc(struct sock *sk)
 
 int vmtp_helper_sk_filter(struct sock *sk, struct sk_buff *skb)
 {
-	return sk_filter(sk, skb);
+	return sk_filter_trim_cap(sk, skb, skb->len) ? -EPERM : 0;
 }
 
 void vmtp_helper_sock_recv_cmsgs(struct msghdr *msg, struct sock *sk, struct sk_buff *skb)

@@ -180,8 +180,8 @@ impl Sk {
         unsafe { bindings::vmtp_helper_sk_drops_inc(self.as_raw()) };
     }
 
-    /// Runs SO_ATTACH_FILTER's program, the security module and the control group's. EPERM: drop it. The filter may
-    /// shorten the packet. Any context.
+    /// Runs SO_ATTACH_FILTER's program, the security module and the control group's. EPERM: drop it. The filter cannot
+    /// shorten the packet: it was checked, and is one of several of a message. Any context.
     pub fn filter(&self, skb: &mut Skb) -> Result {
         // SAFETY: both are valid and the packet is ours.
         to_result(unsafe { bindings::vmtp_helper_sk_filter(self.as_raw(), skb.as_raw()) })
