@@ -6,7 +6,7 @@
 use crate::bindings;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
-use kernel::alloc::Flags;
+use kernel::alloc::{flags::__GFP_NOWARN, Flags};
 use kernel::error::{code::*, Result};
 
 /// An array.
@@ -56,9 +56,10 @@ impl<T> Array<T> {
         let size = capacity
             .checked_mul(core::mem::size_of::<T>())
             .ok_or(ENOMEM)?;
+        // Failing is an answer like another, also for more than can ever be had in one piece.
+        let flags = super::gfp(flags | __GFP_NOWARN);
         // SAFETY: no requirements.
-        let memory =
-            unsafe { bindings::vmtp_helper_kmalloc_words(size.div_ceil(8), super::gfp(flags)) };
+        let memory = unsafe { bindings::vmtp_helper_kmalloc_words(size.div_ceil(8), flags) };
         let memory = NonNull::new(memory).ok_or(ENOMEM)?.cast::<T>();
         // SAFETY: the values move to the new memory, which has room for them; the old is freed if there was any.
         unsafe {
