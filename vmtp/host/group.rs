@@ -65,6 +65,9 @@ impl Endpoint {
         let result = record.host().members.insert(&membership);
         if result.is_err() {
             membership.stop();
+            if !record.needs(address, interface) {
+                let _ = sk.leave_group(Ipv4Addr::from(address), interface);
+            }
         }
         result
     }
@@ -75,9 +78,23 @@ impl Endpoint {
         record.host().members.remove(&membership);
         membership.stop();
         if let Some(address) = group.host_group() {
-            let _ = sk.leave_group(Ipv4Addr::from(address), membership.interface);
+            if !record.needs(address, membership.interface) {
+                let _ = sk.leave_group(Ipv4Addr::from(address), membership.interface);
+            }
         }
         Ok(())
+    }
+
+    /// Whether another group of which it is a member has this host group; if in doubt, for lack of memory, it has. Sleeps.
+    fn needs(&self, address: [u8; 4], interface: u32) -> bool {
+        let Ok(mut all) = self.host.members.walk() else {
+            return true;
+        };
+        all.any(|membership| {
+            membership.endpoint.entity == self.entity
+                && membership.interface == interface
+                && Entity::from_bits(membership.key()).host_group() == Some(address)
+        })
     }
 
     /// Its membership of a group.
