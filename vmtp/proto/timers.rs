@@ -17,6 +17,8 @@ pub const PACKET_GAP_CEILING: Span = Span::from_millis(200);
 pub const WORKING: Span = Span::from_millis(200);
 /// The longest DRT delays a Response.
 pub const RESPONSE_DELAY: Span = Span::from_millis(10);
+/// A Client that waits for a Response repeats its Request within this time, or gave up.
+pub const SURELY_HEARD: Span = Span::from_millis(10_000);
 /// The shortest TS2: an orphan is not declared sooner.
 pub const ORPHAN_FLOOR: Span = Span::from_millis(2_000);
 

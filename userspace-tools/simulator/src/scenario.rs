@@ -185,7 +185,7 @@ impl Builder {
                 hosts: Vec::new(),
                 plans: vec![Plan::default(); hosts],
                 configs: Vec::new(),
-                events_limit: 30_000_000,
+                events_limit: 10_000_000,
             },
             clients: Vec::new(),
             servers: Vec::new(),

@@ -65,12 +65,16 @@ pub struct Remote {
     deadline: Time,
     /// When the group being received ends: TS1 or TS3.
     receive_deadline: Time,
+    /// When a packet of the Client came last.
+    heard: Time,
     /// Gaps in the run are not told until then: what was asked for is still on its way.
     gap_quiet: Time,
     /// The Transaction of the current Request's last group.
     transaction: Transaction,
     /// The last group received whole and in sequence.
     last: Transaction,
+    /// The last Transaction that a Response answered.
+    answered: Transaction,
     /// Control word of the last Request packet, for Notify operations.
     control: Control,
     /// Control word of the Request being received: NSR of its first group, all else of its last.
@@ -254,9 +258,11 @@ impl Remote {
             ),
             deadline: Time::NEVER,
             receive_deadline: Time::NEVER,
+            heard: Time::from_nanos(0),
             gap_quiet: Time::from_nanos(0),
             transaction: header.transaction.minus(1),
             last: header.transaction.minus(1),
+            answered: header.transaction.minus(1),
             control: header.control,
             incoming_control: header.control,
             request: header.control,
@@ -324,14 +330,15 @@ impl Remote {
     }
 
     /// Whether the record may be dropped early under memory pressure, if the Client's next Request
-    /// is then probed: nothing of it is in progress.
-    pub const fn is_idle(&self) -> bool {
-        !self.incoming.is_some()
-            && !self.flags.probing
-            && matches!(
-                self.state,
-                State::AwaitingRequest | State::ResponseDiscarded
-            )
+    /// is then probed: nothing of it is in progress, and a Client that still waited for the Response
+    /// that is gone would have asked again by now.
+    pub fn is_idle(&self, now: Time) -> bool {
+        let quiet = match self.state {
+            State::AwaitingRequest => true,
+            State::ResponseDiscarded => now.since(self.heard) >= super::timers::SURELY_HEARD,
+            State::Processing | State::Responded | State::Forwarded => false,
+        };
+        quiet && !self.incoming.is_some() && !self.flags.probing
     }
 
     /// When [`Remote::timeout`] wants to be called.
@@ -458,6 +465,7 @@ impl Remote {
         self.incoming = Incoming::NONE;
         self.receive_deadline = Time::NEVER;
         self.gap_quiet = Time::from_nanos(0);
+        self.answered = self.last;
     }
 
     /// Drops whatever is in progress.

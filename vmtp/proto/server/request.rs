@@ -95,6 +95,7 @@ impl Remote {
         cx: &Context,
     ) -> Step {
         let mut step = Step::NOTHING;
+        self.heard = cx.now;
         let transaction = header.transaction;
         let forward_count = header.control.forward_count();
         if self.incoming.is_some() && self.incoming.group_of(transaction).is_some() {
@@ -104,7 +105,7 @@ impl Remote {
                 return step;
             }
             if forward_count == receiving {
-                self.incoming_received = self.hear(header, source, self.incoming_received, cx);
+                self.incoming_received = self.hear(header, source, self.incoming_received);
                 self.collect(header, service, cx, &mut step);
                 return step;
             }
@@ -118,7 +119,7 @@ impl Remote {
                 return step;
             }
             if forward_count == self.forward_count {
-                self.received = self.hear(header, source, self.received, cx);
+                self.received = self.hear(header, source, self.received);
                 self.repeated(header, source, service, cx, &mut step);
                 return step;
             }
@@ -135,7 +136,12 @@ impl Remote {
                 // A later member of the run waits its turn here, or an earlier one is answered
                 // with a later one: tell the Client that we have it.
                 self.control = header.control;
-                self.notify(&mut step, transaction, Mask::ALL, ResponseCode::Ok);
+                let code = if transaction.since(self.answered) > 0 {
+                    ResponseCode::Ok
+                } else {
+                    ResponseCode::ResponseDiscarded
+                };
+                self.notify(&mut step, transaction, Mask::ALL, code);
             }
             return step;
         }
@@ -144,16 +150,12 @@ impl Remote {
     }
 
     /// The Client is there. The octets received of it, with those `before`.
-    fn hear(&mut self, header: &Header, source: &Source, before: u32, cx: &Context) -> u32 {
+    fn hear(&mut self, header: &Header, source: &Source, before: u32) -> u32 {
         self.peer = source.peer;
         self.control = header.control;
         let octets = u32::from(header.length)
             .wrapping_mul(4)
             .wrapping_add(OVERHEAD_OCTETS);
-        if self.state == State::Processing && self.deadline != Time::NEVER {
-            // TS2: the Client is alive.
-            self.deadline = cx.now.plus(cx.timing.orphan());
-        }
         before.saturating_add(octets)
     }
 
@@ -302,7 +304,7 @@ impl Remote {
         self.flags.incoming_multicast = source.multicast;
         self.flags.incoming_datagram = header.code.has(Code::DGM);
         self.flags.incoming_masked = header.code.has(Code::MDM);
-        self.incoming_received = self.hear(header, source, 0, cx);
+        self.incoming_received = self.hear(header, source, 0);
         if service.probe && !self.flags.probed {
             self.flags.probing = true;
             step.event = Event::Probe;

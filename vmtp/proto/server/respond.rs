@@ -169,6 +169,9 @@ impl Remote {
             respond.hco,
             self.transaction,
         );
+        self.answered = self.transaction;
+        // The Request's groups are now all that the Response answers.
+        self.groups = self.groups.saturating_add(u16::from(respond.earlier));
         self.skipped = 0;
         if skip {
             // The identifiers of the 256 that this Response does not use (2.11).

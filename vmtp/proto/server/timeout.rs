@@ -43,11 +43,14 @@ impl Remote {
                 self.deadline = cx.now.plus(self.retry_wait(cx));
             }
             State::Processing => {
-                // TS2: nobody has asked for the Response for a long time.
-                // What waits behind it is one as well.
-                self.abandon_all(cx, &mut step);
-                self.discard_response(cx, &mut step);
-                step.event = Event::Ended;
+                // TS2: nothing of the Client has come for a long time.
+                let end = self.heard.plus(cx.timing.orphan());
+                if end.has_come(cx.now) {
+                    self.abandon_all(cx, &mut step);
+                    step.event = Event::Ended;
+                } else {
+                    self.deadline = end;
+                }
             }
             State::Forwarded => self.forward_timeout(cx, &mut step),
             State::ResponseDiscarded | State::AwaitingRequest => self.expire(cx, &mut step),
@@ -56,8 +59,15 @@ impl Remote {
     }
 
     fn expire(&mut self, cx: &Context, step: &mut Step) {
-        if self.incoming.is_some() || self.queued != 0 {
-            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+        // TS4 counts from the last that was heard: a Client that still asks may have duplicates
+        // under way.
+        let end = self.heard.plus(cx.policy.record_lifetime);
+        if self.incoming.is_some() || self.queued != 0 || !end.has_come(cx.now) {
+            self.deadline = if end.has_come(cx.now) {
+                cx.now.plus(cx.policy.record_lifetime)
+            } else {
+                end
+            };
             return;
         }
         self.deadline = Time::NEVER;

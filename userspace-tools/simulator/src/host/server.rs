@@ -286,7 +286,7 @@ impl Host {
         if self.records.len() < self.config.records {
             return true;
         }
-        let idle = self.records.iter().find(|(_, r)| r.remote.is_idle());
+        let idle = self.records.iter().find(|(_, r)| r.remote.is_idle(env.now));
         let Some(key) = idle.map(|(key, _)| *key) else {
             return false;
         };
