@@ -164,6 +164,12 @@ fn busy_sends_the_whole_request_after_tc1_with_a_fresh_count() {
         [0b11, 0b1100, 0b11_0000, 0b1100_0000]
     );
     assert_eq!(retransmissions(near), 4);
+    // A server that worked on it does so no more.
+    let mut near = asked(0);
+    near.notify(ResponseCode::Ok, 0, 0, 0);
+    near.at(10).notify(ResponseCode::Busy, 0, 0, 0);
+    assert_eq!(near.call.deadline(), at(10 + TC1));
+    assert!(!near.call.is_accepted());
     // A long one from its first group.
     let mut cx = common::context();
     cx.timing.window = 1;

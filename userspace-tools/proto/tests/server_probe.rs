@@ -126,3 +126,24 @@ fn next_of_the_run_waits_while_the_first_waits_for_the_probe() {
     assert_eq!(arrival(&step).transaction, t(1));
     assert!(arrival(&step).queued);
 }
+
+/// Decision 28, whatever the size of packets on the way.
+#[test]
+fn unprobed_client_is_sent_at_most_three_times_what_came() {
+    let header = carrying(request(0, t(0), mcb(0, 1_024)), 0b11);
+    let mut sent = 0;
+    for segment in (0..4_096).step_by(8) {
+        let mut far = Far::processing(&header);
+        let Some(mut burst) = far.respond(t(0), mcb(0, segment)).burst else {
+            assert!(far.remote.is_probing());
+            continue;
+        };
+        let mut octets = 0;
+        while let Some(packet) = burst.next(512) {
+            octets += 68 + packet.padded;
+        }
+        assert!(octets <= 3 * (68 + 1_024), "{segment}: {octets}");
+        sent += 1;
+    }
+    assert!(sent > 300, "{sent}");
+}
