@@ -518,7 +518,6 @@ fn unknown_client_is_probed_before_it_is_sent_more_than_three_times_what_came() 
     assert!(small.burst.is_some());
 }
 
-/// Each Request of a run counts for itself.
 #[test]
 fn later_requests_of_a_run_do_not_count_for_the_first() {
     let mut far = Far::processing(&request(Control::NER, t(0), mcb(0, 0)));
