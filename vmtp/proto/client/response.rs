@@ -290,6 +290,10 @@ impl Call {
             return;
         };
         let complete = reply.incoming.complete_groups();
+        if group >= complete && !asks {
+            // Repeated data is not a question: what is missing may be right behind it.
+            return;
+        }
         step.notify = Some(if group > complete {
             notify(
                 header,

@@ -391,8 +391,9 @@ impl Remote {
         let silent = header.code.has(Code::DGM) || header.control.has(Control::NRT);
         if group < complete || self.incoming.is_complete() {
             self.notify(step, before, Mask::ALL, ResponseCode::Ok);
-        } else if silent {
-            // 2.8, 2.11: what is missing of these is never asked for.
+        } else if silent || !asks {
+            // 2.8, 2.11: what is missing of these is never asked for. And repeated data is not a
+            // question: what is missing may be right behind it.
         } else if group > complete {
             self.notify(step, before, Mask::EMPTY, ResponseCode::RetryAll);
         } else {
