@@ -35,7 +35,7 @@ use self::path::{PathRecord, PlaceRecord};
 use self::probe::Pending;
 use self::remote::RemoteRecord;
 use self::settings::{Setting, Settings};
-use crate::kernel::ages::{total_ram, Ages};
+use crate::kernel::ages::{new_ages, total_ram, Ages};
 use crate::kernel::clock;
 use crate::kernel::counters::Counters;
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
@@ -144,11 +144,11 @@ impl NetState for Host {
             settings: Settings::register(net)?,
             entities <- Table::new(1 << 24),
             members <- MultiTable::new(1 << 20),
-            remote_ages <- Ages::new(),
-            path_ages <- Ages::new(),
-            place_ages <- Ages::new(),
-            probe_ages <- Ages::new(),
-            vacated_ages <- Ages::new(),
+            remote_ages <- new_ages!("vmtp::remote_ages"),
+            path_ages <- new_ages!("vmtp::path_ages"),
+            place_ages <- new_ages!("vmtp::place_ages"),
+            probe_ages <- new_ages!("vmtp::probe_ages"),
+            vacated_ages <- new_ages!("vmtp::vacated_ages"),
             remotes <- MultiTable::new(1 << 24),
             paths <- Table::new(1 << 24),
             places <- Table::new(1 << 24),

@@ -3,13 +3,14 @@
 //! A list of records by age, from which the oldest that is not in use is thrown out when a table is full: the "clock"
 //! approximation of least recently used. A lock is taken to put a record in and out; to use one is a store.
 
-use super::lock::{new_spinlock_bh, SpinLockBh};
+use super::lock::SpinLockBh;
 use super::record::{Record, Recorded, Ref};
 use crate::bindings::{self, vmtp_record_head};
 use core::marker::PhantomData;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use kernel::prelude::*;
+use kernel::sync::LockClassKey;
 
 /// Records from the oldest to the youngest; it holds a count of each. A record is in at most one.
 #[pin_data]
@@ -88,11 +89,20 @@ impl<T: Recorded> Record<T> {
     }
 }
 
+/// Initialises an [`Ages`]. Each has a lock class of its own: under one list's lock `evict` may take that of a record,
+/// under which another list is used.
+macro_rules! new_ages {
+    ($name:literal) => {
+        $crate::kernel::ages::Ages::new(::kernel::optional_name!($name), ::kernel::static_lock_class!())
+    };
+}
+pub(crate) use new_ages;
+
 impl<T: Recorded> Ages<T> {
-    /// An empty list.
-    pub fn new() -> impl PinInit<Self> {
+    /// See `new_ages!`.
+    pub fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
-            ends <- new_spinlock_bh!(Ends { oldest: null_mut(), youngest: null_mut() }, "vmtp::ages"),
+            ends <- SpinLockBh::new(Ends { oldest: null_mut(), youngest: null_mut() }, name, key),
             _records: PhantomData,
         })
     }
