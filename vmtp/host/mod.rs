@@ -170,7 +170,9 @@ impl NetState for Host {
         drop(directory);
         // Packets and timers that are inside still find the host; those that come later do not.
         self.closing.store(true, Ordering::SeqCst);
-        crate::kernel::pernet::wait_for_packets();
+    }
+
+    fn exit(&self) {
         self.remote_ages.clear();
         self.path_ages.clear();
         self.place_ages.clear();
@@ -195,7 +197,7 @@ impl Host {
 
     /// The same, counted.
     pub fn counted(net: &Net) -> Option<StateRef<Self>> {
-        PerNet::<Self>::get_ref(net)
+        PerNet::<Self>::get_ref(net).filter(|host| !host.closing.load(Ordering::Relaxed))
     }
 
     /// The namespace.

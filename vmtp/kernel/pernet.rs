@@ -22,11 +22,14 @@ pub trait NetState: Sized + Send + Sync + 'static {
     /// Makes the value in place. Sleeps. The value cannot yet be found by [`PerNet::get`].
     fn init(net: &Net) -> impl PinInit<Self, Error>;
 
-    /// Ends everything that could still call in: timers, records, joined groups. Sleeps.
-    ///
-    /// When it returns nothing new may start; every [`StateRef`] must become free soon by itself: the namespace waits
-    /// for them before the value is dropped. An RCU grace period passes in between.
+    /// The namespace goes: ends what calls in from outside, as files, and sees to it that packets and timers begin
+    /// nothing new that stays. Sleeps.
     fn pre_exit(&self, net: &Net);
+
+    /// An RCU grace period later, which all namespaces that go together share: whatever packets and timers had begun is
+    /// where it can be found. Ends timers and records. Every [`StateRef`] must become free soon by itself: the namespace
+    /// waits for them before the value is dropped. Sleeps.
+    fn exit(&self);
 }
 
 /// One octet string of `struct net_generic`'s memory, zeroed when it is made.
@@ -140,12 +143,6 @@ impl<T: NetState> Drop for Registration<T> {
     }
 }
 
-/// Waits until every packet and timer that was being handled has been. Sleeps.
-pub fn wait_for_packets() {
-    // SAFETY: process context, as this module's callers promise. It waits for softirqs as well.
-    unsafe { bindings::synchronize_rcu() };
-}
-
 /// A counted reference to a namespace's value, for records that outlive the call that made them.
 ///
 /// # Invariants
@@ -220,6 +217,9 @@ unsafe extern "C" fn exit<T: NetState>(net: *mut bindings::net) {
     let Some(slot) = PerNet::<T>::slot(net) else {
         return;
     };
+    if let Some(state) = PerNet::<T>::get(net) {
+        state.exit();
+    }
     let mut waited = 0u32;
     while slot
         .references
