@@ -93,21 +93,17 @@ impl Charge {
     /// The record occupies so much now.
     #[inline]
     pub fn set(&mut self, octets: usize) {
-        if octets == self.octets {
-            return;
+        if octets != self.octets {
+            let change = octets.wrapping_sub(self.octets);
+            self.memory.used.fetch_add(change, Ordering::Relaxed);
+            ALL.fetch_add(change, Ordering::Relaxed);
+            self.octets = octets;
         }
-        let change = octets.wrapping_sub(self.octets);
-        self.memory.used.fetch_add(change, Ordering::Relaxed);
-        ALL.fetch_add(change, Ordering::Relaxed);
-        self.octets = octets;
-        if octets == 0 {
-            let me = core::ptr::from_ref(self).addr();
-            let _ = self.memory.privileged.compare_exchange(
-                me,
-                0,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+        // Also if it got the privilege and then no packet that was kept.
+        let privileged = &self.memory.privileged;
+        let me = core::ptr::from_ref(self).addr();
+        if octets == 0 && privileged.load(Ordering::Relaxed) == me {
+            privileged.store(0, Ordering::Relaxed);
         }
     }
 
