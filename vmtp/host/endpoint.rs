@@ -48,6 +48,9 @@ pub struct Endpoint {
     pub(super) callers: AtomicU32,
     /// How many callers wait for a Response.
     pub(super) waiters: AtomicU32,
+    /// Whether a Request ever came, and whether it ever joined a group: if not, no table is searched when it goes.
+    pub(super) served: AtomicBool,
+    pub(super) joined: AtomicBool,
     /// What records of its Clients hold of Requests that it has not got yet.
     pub(super) memory: Arc<Memory>,
     /// The socket is closed, or was none.
@@ -177,6 +180,8 @@ impl Endpoint {
                 queued: AtomicU32::new(0),
                 callers: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),
+                served: AtomicBool::new(false),
+                joined: AtomicBool::new(false),
                 memory: Arc::new(Memory::new(), GFP_KERNEL_ACCOUNT)?,
                 closed: AtomicBool::new(sk.is_none()),
                 sk,

@@ -12,6 +12,7 @@ use crate::kernel::sock::Sk;
 use crate::proto::wire::{Entity, GroupPermissions};
 use core::net::Ipv4Addr;
 use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
 /// One entity's membership of one group.
@@ -62,6 +63,7 @@ impl Endpoint {
                 return Err(error);
             }
         }
+        record.joined.store(true, Ordering::Release);
         let result = record.host().members.insert(&membership);
         if result.is_err() {
             membership.stop();
@@ -112,12 +114,20 @@ impl Endpoint {
 
     /// The entity goes: it leaves all groups. Sleeps.
     pub(super) fn leave_all(record: &Ref<Self>) {
-        if let Ok(walk) = record.host.members.walk() {
-            for membership in walk {
-                if membership.endpoint.entity == record.entity {
-                    record.host.members.remove(&membership);
-                    membership.stop();
-                }
+        if !record.joined.load(Ordering::Acquire) {
+            return;
+        }
+        // A membership that stayed would keep the socket, its namespace and the module.
+        let walk = loop {
+            match record.host.members.walk() {
+                Ok(walk) => break walk,
+                Err(_) => crate::kernel::clock::sleep_us(1_000),
+            }
+        };
+        for membership in walk {
+            if membership.endpoint.is(record) {
+                record.host.members.remove(&membership);
+                membership.stop();
             }
         }
     }

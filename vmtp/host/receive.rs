@@ -23,6 +23,7 @@ use crate::proto::wire::{
     HEADER_OCTETS, IPPROTO, OVERHEAD_OCTETS,
 };
 use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
 /// How often a record is looked for that goes while it is looked for.
@@ -268,6 +269,9 @@ impl Host {
         if !self.supersede(header, endpoint.entity) {
             self.count(Counter::DropOld);
             return;
+        }
+        if !endpoint.served.load(Ordering::Relaxed) {
+            endpoint.served.store(true, Ordering::Release);
         }
         let mut packet = Some(skb);
         // A record that goes just now makes room for another.

@@ -154,6 +154,9 @@ impl Endpoint {
         while let Some(delivered) = record.take_request() {
             RemoteRecord::drop_request(delivered);
         }
+        if !record.served.load(Ordering::Acquire) {
+            return;
+        }
         // Requests that were received and not answered are known by their records only.
         if let Ok(walk) = record.host.remotes.walk() {
             for remote in walk {
