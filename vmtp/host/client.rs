@@ -334,14 +334,14 @@ impl Endpoint {
         result
     }
 
-    /// A Response packet for this entity arrived. All checks are done. Softirq.
+    /// A Response packet for this entity arrived. All checks are done. Whether it answers something. Softirq.
     pub(super) fn response(
         record: &Ref<Self>,
         header: &Header,
         skb: Skb,
         peer: Peer,
         multicast: bool,
-    ) {
+    ) -> bool {
         let waiting = record.waiters.load(Ordering::Relaxed) != 0;
         let replies_max = record.options.response_queue().min(REPLIES_MAX);
         let retries = record.options.retries();
@@ -375,6 +375,7 @@ impl Endpoint {
                 host.notify_server(&peer, &notify);
             }
         }
+        !unknown
     }
 
     /// NotifyVmtpClient for this entity arrived. Softirq.

@@ -190,8 +190,9 @@ impl Host {
             {
                 return;
             }
-            self.learn(header.server, &source.peer, Host::now());
-            Endpoint::response(&endpoint, header, skb, source.peer, source.multicast);
+            if Endpoint::response(&endpoint, header, skb, source.peer, source.multicast) {
+                self.learn(header.server, &source.peer, Host::now());
+            }
             return;
         }
         if header.client == self.manager() || header.client == Entity::DEFAULT_LECLIENT {
@@ -300,10 +301,6 @@ impl Host {
         }
         if packet.is_some() {
             self.count(Counter::DropNoRoom);
-            return;
-        }
-        if header.control.forward_count() == 0 {
-            self.learn(header.client, &source.peer, now);
         }
     }
 

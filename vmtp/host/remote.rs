@@ -267,13 +267,6 @@ impl RemoteRecord {
                 return None;
             }
         }
-        if inner.path.peer != source.peer {
-            if let Ok(path) = host.path(&source.peer, now) {
-                path.records.fetch_add(1, Ordering::Relaxed);
-                inner.path.records.fetch_sub(1, Ordering::Relaxed);
-                inner.path = path;
-            }
-        }
         inner.charge.move_to(&endpoint.memory);
         let room = if full {
             let receiving = inner.remote.is_receiving();
@@ -289,15 +282,28 @@ impl RemoteRecord {
             true
         };
         inner.retries = endpoint.options.response_retries();
-        if header.control.gap() != 0 {
-            inner.path.asked_for_gap(header.control.gap());
-        }
         let cx = host.context(now, inner.path.timing(), inner.retries);
         let service = endpoint.service(must_probe, room);
         let step = inner.remote.request(header, source, &service, &cx);
+        // Only a packet that the record took says where its Client is.
+        let peer = inner.remote.peer();
+        if inner.path.peer != peer {
+            if let Ok(path) = host.path(&peer, now) {
+                path.records.fetch_add(1, Ordering::Relaxed);
+                inner.path.records.fetch_sub(1, Ordering::Relaxed);
+                inner.path = path;
+            }
+        }
+        let taken = peer == source.peer && !matches!(step.keep, Keep::Drop(_));
+        if taken && header.control.gap() != 0 {
+            inner.path.asked_for_gap(header.control.gap());
+        }
         let aftermath = inner.apply(record, &step, Some(skb), &cx);
         record.arm(inner.remote.deadline().nanos());
         drop(guard);
+        if taken && header.control.forward_count() == 0 {
+            host.learn(header.client, &source.peer, now);
+        }
         aftermath.finish(record, &step, true);
         None
     }
