@@ -10,6 +10,7 @@ use super::transmit::Manner;
 use super::{Host, ALL_HOSTS, ATOMIC, DOMAIN};
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
 use crate::kernel::pernet::StateRef;
+use crate::kernel::random;
 use crate::kernel::record::{Record, Recorded, Ref};
 use crate::kernel::wait::{new_wait_queue, WaitQueue};
 use crate::proto::context::Timing;
@@ -156,7 +157,8 @@ impl Host {
         purpose: Purpose,
     ) -> Result {
         let now = Host::now();
-        let transaction = self.next_transaction();
+        // Whoever guesses it can answer in the place of the host that is asked.
+        let transaction = Transaction::from_bits(random::u32());
         let host = Host::counted(self.net()).ok_or(ENODEV)?;
         let path = self.path(&to, now)?;
         let probe = Probe::new(entity, coresident, transaction, retries, limit);
