@@ -21,6 +21,7 @@ use crate::proto::client::{
     Stray,
 };
 use crate::proto::context::Context;
+use crate::proto::manager::is_error;
 use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
 use crate::proto::wire::{
@@ -379,7 +380,10 @@ impl Endpoint {
     }
 
     /// NotifyVmtpClient for this entity arrived. Softirq.
-    pub(super) fn notified(record: &Ref<Self>, notify: &NotifyVmtpClient) {
+    ///
+    /// Whoever probes the entity knows its Transaction. An error from another host than that which was asked is thus
+    /// only a reason to look where the Server is.
+    pub(super) fn notified(record: &Ref<Self>, notify: &NotifyVmtpClient, from: &Peer) {
         let retries = record.options.retries();
         Self::client_event(record, true, |side, host, now| {
             // Of a run two calls may be meant (the group before the one, the last of the other): the one that waits.
@@ -392,6 +396,10 @@ impl Endpoint {
                 return Aftermath::default();
             };
             side.on_call(index, host, now, retries, |call, client, cx| {
+                if is_error(notify.code) && !call.is_multicast() && !call.peer().is_same_host(from)
+                {
+                    return call.unreachable();
+                }
                 call.notify(client, notify, cx)
             })
         });
@@ -401,7 +409,11 @@ impl Endpoint {
     pub(super) fn unreachable(record: &Ref<Self>, peer: &Peer) {
         let retries = record.options.retries();
         Self::client_event(record, true, |side, host, now| {
-            let Some(index) = side.slots.iter().position(|slot| slot.call.peer() == *peer) else {
+            let Some(index) = side
+                .slots
+                .iter()
+                .position(|slot| slot.call.peer().is_same_host(peer))
+            else {
                 return Aftermath::default();
             };
             side.on_call(index, host, now, retries, |call, _, _| call.unreachable())

@@ -33,11 +33,11 @@ impl Host {
         match classify(header, source) {
             Work::NotifyClient { notify, remote } => {
                 self.count(Counter::InNotifies);
-                self.notified_client(&notify, remote);
+                self.notified_client(&notify, remote, &source.peer);
             }
             Work::NotifyServer(notify) => {
                 self.count(Counter::InNotifies);
-                self.notified_server(&notify);
+                self.notified_server(&notify, &source.peer);
             }
             Work::Immediate(request) => self.answer_at_once(header, &request, source),
             Work::Transaction(_) => self.answer(
@@ -84,9 +84,9 @@ impl Host {
         found
     }
 
-    fn notified_client(&self, notify: &NotifyVmtpClient, remote: bool) {
+    fn notified_client(&self, notify: &NotifyVmtpClient, remote: bool, from: &Peer) {
         if let Some(endpoint) = self.entities.get(notify.client.bits()) {
-            Endpoint::notified(&endpoint, notify);
+            Endpoint::notified(&endpoint, notify, from);
             return;
         }
         if !remote {
@@ -104,11 +104,26 @@ impl Host {
         });
     }
 
-    fn notified_server(&self, notify: &NotifyVmtpServer) {
+    fn notified_server(&self, notify: &NotifyVmtpServer, from: &Peer) {
         match RemoteRecord::find(self, notify.client, notify.server) {
-            Some(record) => RemoteRecord::notified(&record, notify),
-            None => self.count(Counter::DropUnwanted),
+            Some(record) if self.speaks_for(&record, from) => {
+                RemoteRecord::notified(&record, notify)
+            }
+            Some(_) | None => self.count(Counter::DropUnwanted),
         }
+    }
+
+    /// Whether a Notify from that host can be the Client's: whoever probes a Client knows its Transaction, and could have
+    /// its Response thrown away.
+    fn speaks_for(&self, record: &RemoteRecord, from: &Peer) -> bool {
+        let (state, _) = record.look();
+        // Of a Request that was forwarded the Client is elsewhere.
+        state.forward_count() != 0
+            || state.peer().is_same_host(from)
+            || self
+                .find(record.client, Host::now())
+                .peer
+                .is_same_host(from)
     }
 
     /// Probes and Queries, which need no record of the Client.

@@ -51,6 +51,12 @@ impl Peer {
         }
     }
 
+    /// Whether both are one address, whatever the interface.
+    #[inline]
+    pub fn is_same_host(&self, other: &Peer) -> bool {
+        self.family == other.family && self.address == other.address
+    }
+
     /// Whether this names a host at all.
     #[inline]
     pub const fn is_known(&self) -> bool {
