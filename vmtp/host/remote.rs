@@ -201,7 +201,7 @@ impl RemoteRecord {
             let mut inner = record.inner.lock();
             let unproven =
                 inner.remote.is_probing() && inner.remote.state() == State::AwaitingRequest;
-            inner.gone = inner.remote.is_idle() || unproven;
+            inner.gone = inner.remote.is_idle(now) || unproven;
             filtered = !unproven;
             inner.gone
         });
