@@ -449,12 +449,25 @@ impl Remote {
         step.release = true;
     }
 
-    /// Another Request of the same Client, outside a run, came for another server of this host:
-    /// what the Client had here is over (2.3, 5.3).
-    pub fn superseded(&mut self, cx: &Context) -> Step {
+    /// A Request of the same Client, outside a run, with this Transaction came for another server of
+    /// this host: what the Client had here before it is over (2.3, 5.3). What it has here of the
+    /// same Transaction stays: a group may have several members on a host.
+    pub fn superseded(&mut self, by: Transaction, cx: &Context) -> Step {
         let mut step = Step::NOTHING;
-        self.abandon_all(cx, &mut step);
+        if self.newest().is_older_than(by) {
+            self.abandon_all(cx, &mut step);
+        }
         step
+    }
+
+    /// The newest Transaction of the Client that has been seen here, whole or in part. A Request for
+    /// another server of this host that is older is an old duplicate.
+    pub fn newest(&self) -> Transaction {
+        if self.incoming.is_some() {
+            self.incoming.last()
+        } else {
+            self.last
+        }
     }
 
     /// Forgets the Request being received, so that it can come again.
@@ -465,7 +478,6 @@ impl Remote {
         self.incoming = Incoming::NONE;
         self.receive_deadline = Time::NEVER;
         self.gap_quiet = Time::from_nanos(0);
-        self.answered = self.last;
     }
 
     /// Drops whatever is in progress.

@@ -184,6 +184,8 @@ impl Remote {
             // 5.3: whatever was in progress is aborted.
             self.abandon_all(cx, step);
             self.last = header.transaction.minus(1);
+            self.answered = self.last;
+            self.gap_quiet = Time::from_nanos(0);
             self.begin_receiving(header, header.transaction, source, service, cx, step);
             return;
         }

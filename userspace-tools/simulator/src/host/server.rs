@@ -230,7 +230,7 @@ impl Host {
             .range((client, Entity::ZERO)..)
             .take_while(|((c, _), _)| *c == client)
             .filter(|((_, s), _)| *s != server)
-            .map(|((_, s), r)| (*s, header.transaction.since(r.remote.transaction())))
+            .map(|((_, s), r)| (*s, header.transaction.since(r.remote.newest())))
             .collect();
         if others.iter().any(|(_, since)| *since < 0) {
             return false;
@@ -243,7 +243,7 @@ impl Host {
                 let cx = self.context(env, Peer::NONE);
                 let key = (client, other);
                 if let Some(record) = self.records.get_mut(&key) {
-                    let step = record.remote.superseded(&cx);
+                    let step = record.remote.superseded(header.transaction, &cx);
                     self.server_step(env, key, step, None);
                 }
             }
