@@ -730,11 +730,6 @@ bool vmtp_helper_wq_has_sleeper(wait_queue_head_t *queue)
 	return wq_has_sleeper(queue);
 }
 
-unsigned long vmtp_helper_nsecs_to_jiffies_up(u64 ns)
-{
-	return min_t(u64, DIV_ROUND_UP_ULL(ns, TICK_NSEC), MAX_JIFFY_OFFSET);
-}
-
 u64 vmtp_helper_jiffies_to_nsecs(unsigned long jiffies)
 {
 	return jiffies_to_nsecs(jiffies);

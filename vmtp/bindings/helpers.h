@@ -172,7 +172,6 @@ bool vmtp_helper_hrtimer_is_queued(const struct hrtimer *timer);
 /* waiting */
 void vmtp_helper_init_waitqueue_head(wait_queue_head_t *queue, const char *name, struct lock_class_key *key);
 bool vmtp_helper_wq_has_sleeper(wait_queue_head_t *queue);
-unsigned long vmtp_helper_nsecs_to_jiffies_up(u64 ns);
 u64 vmtp_helper_jiffies_to_nsecs(unsigned long jiffies);
 bool vmtp_helper_signal_pending(void);
 

@@ -2,6 +2,7 @@
 
 //! Waiting for something, interruptible by signals and limited in time; waking who waits.
 
+use super::clock;
 use crate::bindings;
 use core::mem::MaybeUninit;
 use core::pin::Pin;
@@ -115,6 +116,9 @@ struct Entry {
     events: u32,
 }
 
+/// Nanoseconds by which a wait may be longer than asked, as for other system calls.
+const SLACK: u64 = 50_000;
+
 /// Wakes the task unless the waker tells events (a poll key) none of which it waits for.
 unsafe extern "C" fn wake_function(
     entry: *mut bindings::wait_queue_entry,
@@ -132,7 +136,7 @@ unsafe extern "C" fn wake_function(
     }
 }
 
-/// Waits until `condition` gives something, the time (nanoseconds; rounded up to a tick) is up, or a signal comes.
+/// Waits until `condition` gives something, the time (nanoseconds) is up, never sooner, or a signal comes.
 ///
 /// `condition` is asked first, and after each wake-up whose events are among `events` or which tells none. It may take
 /// spinlocks but must not sleep nor touch user memory. A ready condition wins over time and signal. Sleeps; hold no
@@ -151,14 +155,13 @@ pub unsafe fn wait_on<R>(
     if let Some(result) = condition() {
         return Wait::Ready(result);
     }
-    let mut ticks = timeout.map(|ns| {
-        // SAFETY: plain arithmetic in C, at most the longest time that can be waited.
-        let ticks = unsafe { bindings::vmtp_helper_nsecs_to_jiffies_up(ns) };
-        ticks as ffi::c_long
-    });
-    if ticks == Some(0) {
+    if timeout == Some(0) {
         return Wait::Timeout;
     }
+    let mut deadline = timeout.map(|ns| {
+        let end = clock::monotonic().saturating_add(ns);
+        bindings::ktime_t::try_from(end).unwrap_or(bindings::ktime_t::MAX)
+    });
     let mut place = MaybeUninit::<Entry>::uninit();
     let entry = place.as_mut_ptr();
     // POLLERR and POLLHUP are for everyone.
@@ -189,12 +192,24 @@ pub unsafe fn wait_on<R>(
         if signal != 0 {
             break Wait::Signal;
         }
-        match ticks {
-            Some(0) => break Wait::Timeout,
-            // SAFETY: the task state was set above. The answer is what is left, at least 0.
-            Some(left) => ticks = Some(unsafe { bindings::schedule_timeout(left) }),
+        let expired = match &mut deadline {
             // SAFETY: the task state was set above.
-            None => unsafe { bindings::schedule() },
+            Some(end) => unsafe {
+                bindings::schedule_hrtimeout_range(
+                    end,
+                    SLACK,
+                    bindings::hrtimer_mode_HRTIMER_MODE_ABS,
+                ) == 0
+            },
+            // SAFETY: the task state was set above.
+            None => unsafe {
+                bindings::schedule();
+                false
+            },
+        };
+        if expired {
+            // What came at the last moment counts.
+            break condition().map_or(Wait::Timeout, Wait::Ready);
         }
     };
     // SAFETY: both are initialised; afterwards the entry is in no queue.
