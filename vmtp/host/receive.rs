@@ -112,6 +112,10 @@ impl Host {
             return;
         }
         if header.epg {
+            if self.only_looks_encrypted(&header, &skb) {
+                self.count(Counter::DropChecksum);
+                return;
+            }
             self.count(Counter::DropForeign);
             self.refuse(&header, Refusal::SecurityNotSupported, &source);
             return;
@@ -149,8 +153,33 @@ impl Host {
         sum.verify(field)
     }
 
+    /// Whether the packet has the checksum of the same one without EPG: then that bit was damaged on the way, and a
+    /// plain Request is not to fail of it.
+    fn only_looks_encrypted(&self, header: &Header, skb: &Skb) -> bool {
+        let plain = Header {
+            epg: false,
+            ..*header
+        };
+        let mut octets = [0; HEADER_OCTETS as usize];
+        plain.emit(&mut octets);
+        let mut sum = Checksum::new();
+        sum.add(&octets);
+        let data = if header.hco {
+            0
+        } else {
+            skb.len().saturating_sub(OVERHEAD_OCTETS as usize)
+        };
+        let summed = skb.for_each_piece(HEADER_OCTETS as usize, data, |piece| sum.add(piece));
+        let field = skb.tail().map_or(0, u32::from_be_bytes);
+        summed.is_ok() && sum.verify(field) == Verification::Correct
+    }
+
     fn malformed(&self, header: &Header, error: WireError, source: &Source) {
-        self.count(Counter::DropProtocol);
+        self.count(if error == WireError::Version {
+            Counter::DropForeign
+        } else {
+            Counter::DropProtocol
+        });
         if error.silent() || source.multicast {
             return;
         }
