@@ -6,7 +6,7 @@ $(error KSFT must name tools/testing/selftests of the kernel's source: run make 
 endif
 
 selftests := $(dir $(lastword $(MAKEFILE_LIST)))
-CFLAGS += -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Werror=implicit-function-declaration
+CFLAGS += -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Werror=implicit-function-declaration
 CFLAGS += -I$(selftests)../include/uapi -I$(selftests)../include -I$(selftests)
 LDFLAGS += -static
 LDLIBS += -lpthread
