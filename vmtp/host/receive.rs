@@ -92,10 +92,11 @@ impl Host {
             return;
         }
         let checked = header.check(octets);
+        let mut verified = false;
         // Encrypted packets cannot be looked into; everything else has a checksum that says whether it may be believed.
         if !header.epg {
             match self.verify(&header, &skb) {
-                Verification::Correct => {}
+                Verification::Correct => verified = true,
                 Verification::Absent if !self.settings.is_set(Setting::ChecksumRequired) => {}
                 Verification::Absent => {
                     self.count(Counter::DropNoChecksum);
@@ -108,7 +109,7 @@ impl Host {
             }
         }
         if let Err(error) = checked {
-            self.malformed(&header, error, &source);
+            self.malformed(&header, error, verified, &source);
             return;
         }
         if header.epg {
@@ -174,13 +175,13 @@ impl Host {
         summed.is_ok() && sum.verify(field) == Verification::Correct
     }
 
-    fn malformed(&self, header: &Header, error: WireError, source: &Source) {
+    fn malformed(&self, header: &Header, error: WireError, verified: bool, source: &Source) {
         self.count(if error == WireError::Version {
             Counter::DropForeign
         } else {
             Counter::DropProtocol
         });
-        if error.silent() || source.multicast {
+        if error.silent() || !verified || source.multicast {
             return;
         }
         if header.is_response() {
