@@ -196,7 +196,10 @@ impl Skb {
                 return;
             }
             // SAFETY: C gives a piece which is mapped until the next call.
-            piece(unsafe { core::slice::from_raw_parts(data, length as usize) });
+            let all = unsafe { core::slice::from_raw_parts(data, length as usize) };
+            // It goes on to the end of its fragment, which may lie behind the range.
+            let left = end.saturating_sub(offset).saturating_sub(done as usize);
+            piece(all.get(..left).unwrap_or(all));
             done = done.wrapping_add(length);
         }
     }
