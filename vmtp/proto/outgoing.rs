@@ -96,6 +96,11 @@ impl Outgoing {
         &self.mcb
     }
 
+    /// Whether the checksum covers the header only.
+    pub const fn is_header_checksum(&self) -> bool {
+        self.hco
+    }
+
     /// The control word of group 0.
     pub const fn control(&self) -> Control {
         self.control

@@ -13,11 +13,13 @@ mod forward;
 mod notify;
 mod request;
 mod respond;
+mod snapshot;
 mod timeout;
 
 pub use self::forward::{Forward, ForwardError};
 pub use self::request::{refuse, Refusal, Service, Source};
 pub use self::respond::{Finished, Respond, RespondError, Retained};
+pub use self::snapshot::SNAPSHOT_OCTETS;
 
 pub use super::client::{Drop, Keep};
 
