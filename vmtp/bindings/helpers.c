@@ -789,6 +789,11 @@ u64 vmtp_helper_get_random_u64(void)
 	return get_random_u64();
 }
 
+u64 vmtp_helper_ktime_get_coarse_ns(void)
+{
+	return ktime_get_coarse_ns();
+}
+
 u64 vmtp_helper_ktime_get_ns(void)
 {
 	return ktime_get_ns();

@@ -187,6 +187,7 @@ u32 vmtp_helper_current_euid(const struct net *net);
 int vmtp_helper_current_tgid(void);
 u64 vmtp_helper_get_random_u64(void);
 u64 vmtp_helper_ktime_get_ns(void);
+u64 vmtp_helper_ktime_get_coarse_ns(void);
 u64 vmtp_helper_ktime_get_real_ns(void);
 u64 vmtp_helper_siphash(u64 a, u64 b, const u64 *key);
 

@@ -811,6 +811,9 @@ impl ClientSide {
         };
         let mut outstanding = 0u16;
         for slot in self.slots.iter_mut() {
+            if matches!(slot.call.state(), State::Processing { .. }) {
+                continue;
+            }
             let cx = host.context(now, slot.path.timing(), retries);
             let step = match slot.call.state() {
                 State::Processing { .. } => continue,

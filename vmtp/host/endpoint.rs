@@ -190,6 +190,7 @@ impl Endpoint {
         )?;
         match host.entities.insert(&record) {
             Ok(()) => {
+                host.ways_changed();
                 if let Some(vacated) = vacated {
                     vacated.forget();
                 }
@@ -216,6 +217,7 @@ impl Endpoint {
         Vacated::remember(&record.host, record.entity, record.close_client());
         Self::leave_all(record);
         host.entities.remove(record);
+        host.ways_changed();
         Self::close_server(record);
     }
 

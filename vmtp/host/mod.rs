@@ -125,6 +125,10 @@ pub struct Host {
     started: Time,
     /// Until when unknown Clients are probed because records of others had to go early, in nanoseconds.
     wary_until: AtomicU64,
+    /// Moves on with every event: what spreads retransmissions over time need not be secret.
+    jitter: AtomicU64,
+    /// Changes whenever an entity may be reached by another way than before.
+    ways: AtomicU32,
     /// The namespace goes: nothing new begins.
     closing: AtomicBool,
     /// Octets that incomplete Requests may occupy on all hosts of the machine.
@@ -160,6 +164,8 @@ impl NetState for Host {
             transaction: AtomicU32::new(random::u32()),
             started: Time::from_nanos(clock::monotonic()),
             wary_until: AtomicU64::new(0),
+            jitter: AtomicU64::new(random::u64()),
+            ways: AtomicU32::new(0),
             closing: AtomicBool::new(false),
             memory_max: usize::try_from(total_ram() / 16).unwrap_or(usize::MAX),
         }? Error)
@@ -216,14 +222,42 @@ impl Host {
         Time::from_nanos(clock::monotonic())
     }
 
+    /// Some milliseconds ago at most: for what is kept for minutes.
+    #[inline]
+    pub fn recently() -> Time {
+        Time::from_nanos(clock::coarse())
+    }
+
     /// The surroundings of an event.
     pub fn context(&self, now: Time, timing: Timing, retries: u8) -> Context {
         Context {
             now,
-            random: random::u32(),
+            random: self.jitter(),
             timing,
             policy: self.settings.policy(retries),
         }
+    }
+
+    /// The next of a sequence of numbers without a pattern (splitmix64).
+    #[inline]
+    fn jitter(&self) -> u32 {
+        let step = self
+            .jitter
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let mixed = (step ^ (step >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed >> 32) as u32
+    }
+
+    /// What a way that was found is good for: as long as this is the same.
+    #[inline]
+    pub fn ways(&self) -> u32 {
+        self.ways.load(Ordering::Acquire)
+    }
+
+    /// Ways that were found before may be wrong now.
+    pub(super) fn ways_changed(&self) {
+        self.ways.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Counts one.
@@ -292,6 +326,7 @@ impl Host {
                 return Ok(record);
             };
             self.paths.remove(&old);
+            self.ways_changed();
             old.stop();
         }
         match self.paths.insert(&record) {
@@ -337,9 +372,13 @@ impl Host {
         if entity.is_group() || entity.is_zero() {
             return;
         }
-        if let Some(place) = self.places.get(entity.bits()) {
-            place.moved(*peer, now);
-            return;
+        if !self.places.is_empty() {
+            if let Some(place) = self.places.get(entity.bits()) {
+                if place.moved(*peer, now) {
+                    self.ways_changed();
+                }
+                return;
+            }
         }
         let address = peer.as_inet().unwrap_or([0; 4]);
         let [first, ..] = address;
@@ -356,6 +395,7 @@ impl Host {
             if let Ok(record) = PlaceRecord::make(host, entity, *peer, now) {
                 if self.places.insert(&record).is_ok() {
                     self.place_ages.push(&record);
+                    self.ways_changed();
                 } else {
                     record.stop();
                 }
@@ -372,12 +412,14 @@ impl Host {
 
     pub(super) fn forget_place(&self, place: &Ref<PlaceRecord>) {
         self.places.remove(place);
+        self.ways_changed();
         self.place_ages.remove(place);
         place.stop();
     }
 
     pub(super) fn forget_path(&self, path: &Ref<PathRecord>) {
         self.paths.remove(path);
+        self.ways_changed();
         self.path_ages.remove(path);
         path.stop();
     }

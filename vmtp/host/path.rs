@@ -260,8 +260,11 @@ impl PlaceRecord {
         self.inner.lock().peer
     }
 
-    /// The entity was heard from another address.
-    pub fn moved(&self, peer: Peer, now: Time) {
-        *self.inner.lock() = Place { peer, used: now };
+    /// The entity was heard from this address. Tells whether that is another than before.
+    pub fn moved(&self, peer: Peer, now: Time) -> bool {
+        let mut place = self.inner.lock();
+        let moved = place.peer != peer;
+        *place = Place { peer, used: now };
+        moved
     }
 }

@@ -22,7 +22,7 @@ use crate::proto::peer::Peer;
 use crate::proto::server::{Arrival, Event, Keep, Remote, Retained, Source, State, Step, To};
 use crate::proto::time::Time;
 use crate::proto::wire::{
-    Control, Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
+    Control, Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults,
 };
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -396,12 +396,6 @@ impl RemoteRecord {
         let inner = self.inner.lock();
         inner.remote.transaction() == arrival.transaction
             && (inner.remote.state() == State::Processing || arrival.datagram)
-    }
-
-    /// Whether the server may answer this Transaction now.
-    pub fn awaits(&self, transaction: Transaction) -> bool {
-        let inner = self.inner.lock();
-        inner.remote.transaction() == transaction && inner.remote.state() == State::Processing
     }
 
     /// What the record says, for /proc.

@@ -95,11 +95,9 @@ impl Endpoint {
         }
     }
 
-    /// The record of a Request to be answered. ENOTCONN if the Client does not wait for it (any more).
-    fn request_of(&self, client: Entity, transaction: Transaction) -> Result<Ref<RemoteRecord>> {
-        RemoteRecord::find(&self.host, client, self.entity)
-            .filter(|record| record.awaits(transaction))
-            .ok_or_else(|| Errno::ENOTCONN.into())
+    /// The record of a Client whose Request is to be answered. ENOTCONN.
+    fn request_of(&self, client: Entity) -> Result<Ref<RemoteRecord>> {
+        RemoteRecord::find(&self.host, client, self.entity).ok_or_else(|| Errno::ENOTCONN.into())
     }
 
     /// Answers a Request. ENOTCONN; EMSGSIZE.
@@ -111,7 +109,7 @@ impl Endpoint {
         segment: Option<Arc<Pages>>,
         manner: &Manner,
     ) -> Result {
-        let record = self.request_of(client, transaction)?;
+        let record = self.request_of(client)?;
         RemoteRecord::operate(&record, manner, segment, |remote, cx| {
             remote.respond(transaction, respond, cx)
         })
@@ -123,7 +121,7 @@ impl Endpoint {
 
     /// Gives a Request up: its Client is told NONEXISTENT_ENTITY. ENOTCONN.
     pub fn abandon(&self, client: Entity, transaction: Transaction) -> Result {
-        let record = self.request_of(client, transaction)?;
+        let record = self.request_of(client)?;
         RemoteRecord::operate(&record, &Manner::HOST, None, |remote, cx| {
             remote.abandon(transaction, cx)
         })
@@ -139,7 +137,7 @@ impl Endpoint {
         segment: Option<Arc<Pages>>,
         manner: &Manner,
     ) -> Result<bool> {
-        let record = self.request_of(client, transaction)?;
+        let record = self.request_of(client)?;
         match RemoteRecord::operate(&record, manner, segment, |remote, cx| {
             remote.forward(transaction, forward, cx)
         }) {

@@ -127,7 +127,7 @@ impl Host {
         again: bool,
         owner: Option<&Sk>,
     ) -> Result {
-        let now = Host::now();
+        let now = Host::recently();
         let route = match manner.route(self, path, now) {
             Ok(route) => route,
             Err(error) => {
@@ -186,7 +186,7 @@ impl Host {
             header.delivery = Mask::for_octets(octets);
             header.length = (padding / 4) as u16;
         }
-        let route = manner.route(self, path, Host::now())?;
+        let route = manner.route(self, path, Host::recently())?;
         header.mpg = route.is_multicast();
         let skb = self.packet(
             &route,

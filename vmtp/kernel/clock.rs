@@ -11,6 +11,13 @@ pub fn monotonic() -> u64 {
     unsafe { bindings::vmtp_helper_ktime_get_ns() }
 }
 
+/// The same as of the last tick: cheap, and some milliseconds late.
+#[inline]
+pub fn coarse() -> u64 {
+    // SAFETY: no requirements.
+    unsafe { bindings::vmtp_helper_ktime_get_coarse_ns() }
+}
+
 /// CLOCK_REALTIME, since 1970.
 #[inline]
 pub fn realtime() -> u64 {

@@ -13,12 +13,16 @@ use kernel::iov::{IovIterDest, IovIterSource};
 pub const PAGE: usize = 4096;
 const _: () = assert!(PAGE == kernel::page::PAGE_SIZE);
 
+/// So many octets are not worth a page.
+const SMALL: usize = 2048;
+
 /// A store of octets.
 ///
 /// # Invariants
 ///
-/// `pages` is an allocation of page pointers, null if `count` is 0; the first `count` of them are pages of our own, and the
-/// first `length` octets of these are initialised.
+/// Up to [`SMALL`] octets `count` is 0 and `pages` an allocation of the octets themselves, null if there are none. Beyond,
+/// `pages` is an allocation of page pointers; the first `count` of them are pages of our own. The first `length` octets
+/// are initialised.
 pub struct Pages {
     pages: *mut *mut bindings::page,
     count: usize,
@@ -75,6 +79,19 @@ impl Pages {
             return Ok(this);
         }
         let flags = super::gfp(flags);
+        if length <= SMALL {
+            let words = length.div_ceil(8);
+            // SAFETY: no requirements.
+            this.pages = unsafe { bindings::vmtp_helper_kmalloc_words(words, flags) }.cast();
+            if this.pages.is_null() {
+                return Err(ENOMEM);
+            }
+            // SAFETY: there are so many octets, and nobody else has them.
+            write(unsafe { core::slice::from_raw_parts_mut(this.pages.cast(), length) })?;
+            // INVARIANT: just written.
+            this.length = length;
+            return Ok(this);
+        }
         let count = length.div_ceil(PAGE);
         // SAFETY: no requirements.
         this.pages = unsafe { bindings::vmtp_helper_kmalloc_words(count, flags) }.cast();
@@ -108,7 +125,9 @@ impl Pages {
     /// The address of a page.
     fn page(&self, index: usize) -> Option<*const u8> {
         if index >= self.count {
-            return None;
+            // The whole store is smaller than a page then.
+            let small = self.count == 0 && self.length != 0 && index == 0;
+            return small.then_some(self.pages.cast_const().cast());
         }
         // SAFETY: in range, and a page of our own.
         let page = unsafe { bindings::vmtp_helper_page_address(*self.pages.add(index)) };

@@ -52,7 +52,18 @@ struct Names {
     endpoint: Option<Ref<Endpoint>>,
     /// The default Server of connect.
     peer: Option<(Entity, Peer)>,
+    /// The way that was last found.
+    way: Option<Way>,
     closed: bool,
+}
+
+/// The way to a Server, as long as the host's ways stay as they are.
+struct Way {
+    server: Entity,
+    named: Peer,
+    ways: u32,
+    destination: Destination,
+    path: Ref<PathRecord>,
 }
 
 static FAMILY: Family<VmtpSocket> = Family::new();
@@ -78,7 +89,7 @@ impl SocketOps for VmtpSocket {
             host: host?,
             options: Arc::new(Options::new(), GFP_KERNEL)?,
             owner: Caller::current(net),
-            state <- new_spinlock_bh!(Names { endpoint: None, peer: None, closed: false }, "vmtp::names"),
+            state <- new_spinlock_bh!(Names { endpoint: None, peer: None, way: None, closed: false }, "vmtp::names"),
         }? Error)
     }
 
@@ -86,7 +97,9 @@ impl SocketOps for VmtpSocket {
         let mut state = sock.state.lock();
         state.closed = true;
         let endpoint = state.endpoint.take();
+        let way = state.way.take();
         drop(state);
+        drop(way);
         if let Some(endpoint) = endpoint {
             Endpoint::release(&endpoint);
         }
@@ -338,6 +351,39 @@ impl Sock<VmtpSocket> {
             };
         }
         self.host.find(server, Host::now())
+    }
+
+    /// Where a Request to `server` goes, and the way there.
+    fn way(&self, server: Entity, named: Peer) -> Result<(Destination, Ref<PathRecord>)> {
+        let ways = self.host.ways();
+        let state = self.state.lock();
+        if let Some(way) = &state.way {
+            if way.server == server && way.named == named && way.ways == ways {
+                let found = (way.destination, way.path.clone());
+                drop(state);
+                if !found.0.multicast {
+                    found.1.route(&self.host, Host::recently())?;
+                }
+                return Ok(found);
+            }
+        }
+        drop(state);
+        let destination = self.destination(server, named);
+        let path = self.path(&destination)?;
+        if destination.peer.is_known() {
+            let way = Way {
+                server,
+                named,
+                ways,
+                destination,
+                path: path.clone(),
+            };
+            let mut state = self.state.lock();
+            let before = state.way.replace(way);
+            drop(state);
+            drop(before);
+        }
+        Ok((destination, path))
     }
 
     /// The way there; for a Server that must first be found, the way to everybody.

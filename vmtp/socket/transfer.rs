@@ -135,8 +135,7 @@ pub fn start(
         return Err(EINVAL);
     }
     let mcb = abi::mcb_in(out.mcb, u32::try_from(out.length)?)?;
-    let destination = sock.destination(out.server, out.peer);
-    let path = sock.path(&destination)?;
+    let (destination, path) = sock.way(out.server, out.peer)?;
     let mut flags = abi::flags_in(out.mcb);
     if out.server.is_group() && endpoint.membership(out.server).is_some() {
         flags |= Control::MDG;
