@@ -353,7 +353,7 @@ impl Host {
                 State::Processing | State::Responded | State::Forwarded
             );
             if since > 0 && busy && !header.control.has(Control::NSR) {
-                RemoteRecord::superseded(record);
+                RemoteRecord::superseded(record, header.transaction);
             }
             ControlFlow::Continue(())
         });

@@ -22,7 +22,7 @@ use crate::proto::peer::Peer;
 use crate::proto::server::{Arrival, Event, Keep, Remote, Retained, Source, State, Step, To};
 use crate::proto::time::Time;
 use crate::proto::wire::{
-    Control, Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults,
+    Control, Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
 };
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -309,8 +309,10 @@ impl RemoteRecord {
     }
 
     /// Another server of this host got a Request of the same Client outside a run: what is here is over.
-    pub fn superseded(record: &Ref<Self>) {
-        Self::event(record, None, false, |inner, cx| inner.remote.superseded(cx));
+    pub fn superseded(record: &Ref<Self>, by: Transaction) {
+        Self::event(record, None, false, |inner, cx| {
+            inner.remote.superseded(by, cx)
+        });
     }
 
     /// NotifyVmtpServer arrived.
@@ -467,7 +469,7 @@ impl Inner {
                     self.waiting_octets = self.waiting_octets.wrapping_add(packets.octets());
                     if self.waiting.push_back((arrival, packets), ATOMIC).is_err() {
                         record.host.count(Counter::DropNoMemory);
-                        self.remote.superseded(cx);
+                        self.remote.superseded(arrival.transaction.next(), cx);
                     }
                 } else {
                     self.hand_over(record, arrival, packets, cx, &mut aftermath);

@@ -93,7 +93,10 @@ impl<T: Recorded> Record<T> {
 /// under which another list is used.
 macro_rules! new_ages {
     ($name:literal) => {
-        $crate::kernel::ages::Ages::new(::kernel::optional_name!($name), ::kernel::static_lock_class!())
+        $crate::kernel::ages::Ages::new(
+            ::kernel::optional_name!($name),
+            ::kernel::static_lock_class!(),
+        )
     };
 }
 pub(crate) use new_ages;
