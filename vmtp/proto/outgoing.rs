@@ -36,7 +36,7 @@ pub struct Outgoing {
     sent: u16,
     /// Transmissions since the peer was last heard, for the schedule and the limit.
     transmissions: u8,
-    /// Requests for missing blocks in a row that told of no progress.
+    /// Requests for missing blocks, or refusals (BUSY), in a row that told of no progress.
     asked: u8,
     /// RetransmitCount of the last transmission, modulo 8.
     count: u8,
@@ -187,6 +187,18 @@ impl Outgoing {
         self.sent = 0;
         self.transmissions = 0;
         self.asked = 0;
+    }
+
+    /// The peer has no room (BUSY): what it had is gone, and all goes again after the wait, which is
+    /// `first` and twice as long each time it refuses again, up to `longest`.
+    pub fn refused(&mut self, first: Span, longest: Span) -> Span {
+        let before = self.asked;
+        self.restart();
+        self.heard();
+        self.asked = before.saturating_add(1);
+        first
+            .times(1u64.wrapping_shl(u32::from(before.min(16))))
+            .at_most(longest.at_least(first))
     }
 
     /// The round trip, if an answer with this RetransmitCount belongs to the last transmission.

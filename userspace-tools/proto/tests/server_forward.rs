@@ -29,7 +29,9 @@ fn forwarded(mcb: Mcb) -> (Far, Step) {
 
 /// NotifyRemoteVmtpClient from the new server.
 fn told(far: &mut Far, code: ResponseCode, delivery: u32) -> Step {
-    let notify = to_client(code, t(0), delivery, 0);
+    let mut notify = to_client(code, t(0), delivery, 0);
+    // Of what was forwarded, not of a Request with this Transaction that was forwarded elsewhere.
+    notify.control = notify.control.with_forward_count(1);
     far.remote.forward_notified(&notify, &far.cx)
 }
 

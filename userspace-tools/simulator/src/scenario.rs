@@ -347,6 +347,12 @@ impl Builder {
         if self.class == Class::Mixture && self.one_in(8) && !self.groups.is_empty() {
             return self.group_op(client);
         }
+        // Two Requests that are passed on can wait for each other's record in a small table.
+        let class = if self.class == Class::Busy && class == Class::Forward {
+            Class::Single
+        } else {
+            class
+        };
         match class {
             Class::Run => self.run_ops(client, left, false),
             Class::Datagram if self.one_in(2) => self.run_ops(client, left, true),

@@ -70,7 +70,10 @@ impl World {
             }
             if self.env.counts.events > self.events_limit {
                 let limit = self.events_limit;
-                self.env.oracle.fail(format!("no end after {limit} events"));
+                let hosts: String = self.hosts.iter().map(Host::describe).collect();
+                self.env
+                    .oracle
+                    .fail(format!("no end after {limit} events\n{hosts}"));
             }
             self.judge()?;
         }
@@ -272,6 +275,11 @@ impl World {
         let Some(from) = from.filter(|from| *from != to) else {
             return;
         };
+        let calls = self.hosts[from].endpoints.get(&server);
+        if calls.is_some_and(|endpoint| endpoint.pending().next().is_some()) {
+            // It has calls of its own under way, and stays.
+            return;
+        }
         self.env.counts.fault_migrations += 1;
         self.env
             .trace(from, || format!("{server} moves to host {to}"));

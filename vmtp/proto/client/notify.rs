@@ -131,12 +131,15 @@ impl Call {
                     step.event = Event::Finished(ResponseCode::UserTimeout);
                     return step;
                 }
-                // What the server had of it is gone.
-                self.outgoing.restart();
-                self.flags.resend_all = true;
                 self.flags.accepted = false;
-                self.outgoing.heard();
-                self.wait(cx, self.response_time(cx));
+                // One refusal for each transmission, whatever the number of its packets.
+                if !self.flags.resend_all {
+                    self.flags.resend_all = true;
+                    let wait = self
+                        .outgoing
+                        .refused(self.response_time(cx), cx.timing.working());
+                    self.wait(cx, wait);
+                }
             }
             Some(ResponseCode::EntityMigrated) => {
                 self.outgoing.restart();

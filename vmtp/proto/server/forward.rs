@@ -83,11 +83,19 @@ impl Remote {
         Ok(step)
     }
 
+    /// Whether a NotifyRemoteVmtpClient is about the Request that was forwarded from here: the same
+    /// Request may have been forwarded to another server of this host, and from there again.
+    pub fn is_forward_notified_by(&self, notify: &NotifyVmtpClient) -> bool {
+        self.state == State::Forwarded
+            && notify.client == self.client
+            && notify.transaction == self.transaction
+            && notify.control.forward_count() == self.forward_count.saturating_add(1)
+    }
+
     /// NotifyRemoteVmtpClient from the server that was asked to answer.
     pub fn forward_notified(&mut self, notify: &NotifyVmtpClient, cx: &Context) -> Step {
         let mut step = Step::NOTHING;
-        let ours = self.state == State::Forwarded && notify.transaction == self.transaction;
-        if !ours {
+        if !self.is_forward_notified_by(notify) {
             step.keep = Keep::Drop(Drop::Unwanted);
             return step;
         }
@@ -113,8 +121,10 @@ impl Remote {
                 self.deadline = cx.now.plus(cx.timing.first_response());
             }
             Some(ResponseCode::Busy) => {
-                self.outgoing.heard();
-                self.deadline = cx.now.plus(cx.timing.first_response());
+                let wait = self
+                    .outgoing
+                    .refused(cx.timing.first_response(), cx.timing.working());
+                self.deadline = cx.now.plus(wait);
             }
             Some(ResponseCode::ResponseDiscarded) => {
                 // The new server's Response was sent and acknowledged.

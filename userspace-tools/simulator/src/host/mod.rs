@@ -12,6 +12,7 @@ mod manager;
 mod server;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use vmtp_proto::burst::Burst;
 use vmtp_proto::client::Drop;
@@ -158,6 +159,18 @@ impl Host {
             + self.paths.len() * size_of::<([u8; 4], Path)>()
             + self.limiters.len() * size_of::<([u8; 4], Limiter)>()
             + self.searches.len() * size_of::<Search>()
+    }
+
+    /// Its servers and records in a few lines, for people.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for (entity, server) in &self.servers {
+            let _ = writeln!(text, "  {entity}: {}", server.describe());
+        }
+        for ((client, server), record) in &self.records {
+            let _ = writeln!(text, "  {client} -> {server}: {}", record.describe());
+        }
+        text
     }
 
     /// Records of remote Clients.

@@ -10,7 +10,7 @@ use vmtp_proto::client::Keep;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{
     refuse, Arrival, Event as What, Finished, Forward, ForwardError, Refusal, Remote, Respond,
-    RespondError, Retained, Service, Source, State, Step, To,
+    RespondError, Retained, Service, Source, Step, To,
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
@@ -61,6 +61,19 @@ impl Record {
         }
     }
 
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "{:?} T{:08x}, newest T{:08x}, receiving {}, probing {}, queue {}, retained {}",
+            self.remote.state(),
+            self.remote.transaction().bits(),
+            self.remote.newest().bits(),
+            self.remote.is_receiving(),
+            self.remote.is_probing(),
+            self.queue.len(),
+            self.retained.len()
+        )
+    }
+
     pub(super) fn memory(&self) -> usize {
         use std::mem::size_of;
         size_of::<Record>()
@@ -93,6 +106,16 @@ impl Server {
     /// Whether it moved to another host.
     pub fn moved(&self) -> bool {
         self.moved
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let waiting = self.queue.iter().map(|m| m.op);
+        let running = self.running.iter().map(|(m, _)| m.op);
+        format!(
+            "runs {:?}, {:?} wait",
+            running.collect::<Vec<_>>(),
+            waiting.collect::<Vec<_>>()
+        )
     }
 
     /// It moves away: what it has is finished here.
@@ -728,6 +751,12 @@ impl Host {
                 self.server_step(env, key, step, None);
             }
             Err(ForwardError::NoRequest) => {}
+            Err(ForwardError::Nested) if !self.endpoints.contains_key(&entity) => {
+                // It moved to another host, and calls from there.
+                if let Ok(step) = record.remote.abandon(message.transaction, &cx) {
+                    self.server_step(env, key, step, None);
+                }
+            }
             Err(ForwardError::Nested) => {
                 env.counts.nested += 1;
                 let op = env.oracle.cases[message.op].op.clone();
@@ -819,9 +848,7 @@ impl Host {
             .records
             .range((client, Entity::ZERO)..)
             .take_while(|((c, _), _)| *c == client)
-            .find(|(_, r)| {
-                r.remote.state() == State::Forwarded && r.remote.transaction() == notify.transaction
-            });
+            .find(|(_, r)| r.remote.is_forward_notified_by(notify));
         let Some(key) = forwarded.map(|(key, _)| *key) else {
             return false;
         };
