@@ -114,6 +114,11 @@ void vmtp_helper_skb_set_destructor(struct sk_buff *skb, void (*destructor)(stru
 	skb->destructor = destructor;
 }
 
+void vmtp_helper_skb_set_dropcount(struct sock *sk, struct sk_buff *skb)
+{
+	sock_skb_set_dropcount(sk, skb);
+}
+
 void vmtp_helper_sk_receive_lock(struct sock *sk)
 {
 	spin_lock_bh(&sk->sk_receive_queue.lock);

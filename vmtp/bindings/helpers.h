@@ -54,6 +54,7 @@ void vmtp_helper_nf_reset_ct(struct sk_buff *skb);
 void vmtp_helper_skb_orphan(struct sk_buff *skb);
 void vmtp_helper_skb_set_owner_r(struct sk_buff *skb, struct sock *sk);
 void vmtp_helper_skb_set_destructor(struct sk_buff *skb, void (*destructor)(struct sk_buff *skb));
+void vmtp_helper_skb_set_dropcount(struct sock *sk, struct sk_buff *skb);
 void vmtp_helper_sk_receive_lock(struct sock *sk);
 void vmtp_helper_sk_receive_unlock(struct sock *sk);
 bool vmtp_helper_sk_rmem_schedule(struct sock *sk, struct sk_buff *skb, int size);

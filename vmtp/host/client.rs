@@ -17,7 +17,7 @@ use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::burst::Burst;
 use crate::proto::client::{
-    stray, Call, Client, Delivery, Event, Reply, ReplyState, Request, StartError, State, Step,
+    stray, RUN_LIMIT, Call, Client, Delivery, Event, Reply, ReplyState, Request, StartError, State, Step,
     Stray,
 };
 use crate::proto::context::Context;
@@ -27,6 +27,7 @@ use crate::proto::time::{Span, Time};
 use crate::proto::wire::{
     Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ResponseCode, Transaction,
 };
+use crate::socket::options::Options;
 use core::sync::atomic::Ordering;
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
@@ -59,12 +60,24 @@ struct Slot {
     claims: u32,
 }
 
+impl Slot {
+    /// Whether the user has taken all that has come of it so far.
+    fn is_taken(&self) -> bool {
+        match self.outcome {
+            Some(_) => self.outcome_taken,
+            None => self.replies.iter().all(|reply| reply.taken),
+        }
+    }
+}
+
 /// One Response.
 struct ReplySlot {
     reply: Reply,
     packets: SkbQueue,
     delivery: Option<Delivery>,
     taken: bool,
+    /// Octets of the segment that the user has already.
+    offset: u32,
 }
 
 impl ReplySlot {
@@ -73,6 +86,7 @@ impl ReplySlot {
         packets: SkbQueue::new(),
         delivery: None,
         taken: false,
+        offset: 0,
     };
 }
 
@@ -90,6 +104,8 @@ pub struct Start {
     pub cookie: u64,
     /// The caller waits for what comes of it: [`Endpoint::release_claim`] ends that.
     pub claimed: bool,
+    /// SO_SNDBUF.
+    pub buffer: usize,
 }
 
 /// What came of a transaction.
@@ -108,6 +124,18 @@ pub struct Outcome {
     pub delivery: Option<Delivery>,
     /// In the order of the segment.
     pub packets: SkbQueue,
+    /// Octets of the segment that its user has already.
+    pub offset: u32,
+}
+
+/// Whose outcome is wanted.
+pub enum Whose {
+    /// The oldest of any transaction that nobody waits for in particular.
+    Any,
+    /// That of this transaction.
+    Of(Transaction),
+    /// The rest of the Response of this Server to this transaction.
+    Rest(Transaction, Entity),
 }
 
 /// What is to be done when the side's lock has been dropped.
@@ -223,6 +251,27 @@ impl ClientSide {
         }
     }
 
+    /// Whether the user must take what has come of earlier transactions of the run before another starts.
+    fn is_crowded(&self, options: &Options) -> bool {
+        let most = usize::from(RUN_LIMIT).saturating_add(options.response_queue());
+        // Most of the time a look at the length is enough.
+        self.slots.len() >= most
+            && self
+                .slots
+                .iter()
+                .filter(|slot| !slot.is_taken())
+                .fold(0usize, |sum, _| sum.saturating_add(1))
+                >= most
+    }
+
+    /// Octets of the segments that may have to be sent again.
+    fn sending(&self) -> usize {
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.segment.as_ref())
+            .fold(0, |sum, segment| sum.saturating_add(segment.len()))
+    }
+
     /// Tells the Client which of its calls is the oldest open one.
     fn settle(&mut self) {
         let open = |slot: &&KBox<Slot>| !matches!(slot.call.state(), State::Processing { .. });
@@ -237,10 +286,7 @@ impl ClientSide {
         let mut index = 0;
         while let Some(slot) = self.slots.get(index) {
             let ended = matches!(slot.call.state(), State::Processing { .. });
-            let taken = match slot.outcome {
-                Some(_) => slot.outcome_taken,
-                None => slot.replies.iter().all(|reply| reply.taken),
-            };
+            let taken = slot.is_taken();
             if ended && (all || taken) && (taken || slot.claims == 0) {
                 if let Some(mut slot) = self.slots.remove(index) {
                     slot.replies.clear();
@@ -325,7 +371,7 @@ impl Endpoint {
         let mut result = Err(Refused::Memory);
         Self::client_event(record, false, |side, host, now| {
             let cx = host.context(now, start.path.timing(), record.options.retries());
-            let (started, aftermath) = side.start(start, slot, host, &cx);
+            let (started, aftermath) = side.start(start, slot, host, &record.options, &cx);
             result = started;
             aftermath
         });
@@ -471,70 +517,92 @@ impl Endpoint {
         }
     }
 
-    /// What has come of the open transactions and was not taken: of that one, or the oldest there is. With `peek` it stays.
-    pub fn take_outcome(&self, transaction: Option<Transaction>) -> Option<Outcome> {
+    /// What has come of the open transactions and was not taken. With `peek` it stays, and the outcome has copies of its
+    /// packets.
+    pub fn take_outcome(&self, which: &Whose, peek: bool) -> Option<Outcome> {
         let mut side = self.client.lock();
         let mut outcome = None;
         for slot in side.slots.iter_mut() {
             let slot = &mut **slot;
-            match transaction {
-                Some(wanted) if wanted != slot.call.transaction() => continue,
-                None if slot.claims != 0 => continue,
-                Some(_) | None => {}
+            let transaction = slot.call.transaction();
+            match *which {
+                Whose::Any if slot.claims != 0 => continue,
+                Whose::Of(wanted) | Whose::Rest(wanted, _) if wanted != transaction => continue,
+                Whose::Any | Whose::Of(_) | Whose::Rest(..) => {}
             }
-            if let Some(reply) = slot
-                .replies
-                .iter_mut()
-                .find(|reply| reply.delivery.is_some() && !reply.taken)
-            {
-                reply.taken = true;
+            let wanted = |reply: &&mut ReplySlot| {
+                let mine = match *which {
+                    Whose::Rest(_, server) => reply.offset != 0 && reply.reply.server() == server,
+                    Whose::Any | Whose::Of(_) => true,
+                };
+                mine && reply.delivery.is_some() && !reply.taken
+            };
+            if let Some(reply) = slot.replies.iter_mut().find(wanted) {
+                let packets = if peek {
+                    reply.packets.try_clone(ATOMIC).ok()?
+                } else {
+                    reply.taken = true;
+                    core::mem::take(&mut reply.packets)
+                };
                 outcome = Some(Outcome {
-                    transaction: slot.call.transaction(),
+                    transaction,
                     cookie: slot.cookie,
                     server: reply.reply.server(),
                     peer: reply.reply.peer(),
                     failure: None,
                     delivery: reply.delivery,
-                    packets: core::mem::take(&mut reply.packets),
+                    packets,
+                    offset: reply.offset,
                 });
                 break;
             }
-            if let Some(code) = slot.outcome.filter(|_| !slot.outcome_taken) {
-                slot.outcome_taken = true;
+            let failed = !matches!(which, Whose::Rest(..)) && !slot.outcome_taken;
+            if let Some(code) = slot.outcome.filter(|_| failed) {
+                slot.outcome_taken = !peek;
                 outcome = Some(Outcome {
-                    transaction: slot.call.transaction(),
+                    transaction,
                     cookie: slot.cookie,
                     server: slot.call.server(),
                     peer: slot.call.peer(),
                     failure: Some(code),
                     delivery: None,
                     packets: SkbQueue::new(),
+                    offset: 0,
                 });
                 break;
             }
         }
+        let streams = self.options.is_streaming();
+        drop(side);
+        if outcome.is_some() && streams && !peek {
+            // Too many outcomes that are not taken keep the next of the run from starting.
+            self.wake_sender();
+        }
         outcome
     }
 
-    /// Puts an outcome back that its user could not take.
+    /// Puts an outcome back that its user could not take, or not all of it.
     pub fn put_outcome_back(&self, outcome: Outcome) {
         let mut side = self.client.lock();
-        let Some(slot) = side
+        let slot = side
             .slots
             .iter_mut()
-            .find(|slot| slot.call.transaction() == outcome.transaction)
-        else {
-            return;
-        };
-        if outcome.failure.is_some() {
-            slot.outcome_taken = false;
-            return;
+            .find(|slot| slot.call.transaction() == outcome.transaction);
+        if let Some(slot) = slot {
+            if outcome.failure.is_some() {
+                slot.outcome_taken = false;
+            } else {
+                let mine =
+                    |reply: &&mut ReplySlot| reply.taken && reply.reply.server() == outcome.server;
+                if let Some(reply) = slot.replies.iter_mut().find(mine) {
+                    reply.taken = false;
+                    reply.offset = outcome.offset;
+                    reply.packets = outcome.packets;
+                }
+            }
         }
-        let mine = |reply: &&mut ReplySlot| reply.taken && reply.reply.server() == outcome.server;
-        if let Some(reply) = slot.replies.iter_mut().find(mine) {
-            reply.taken = false;
-            reply.packets = outcome.packets;
-        }
+        drop(side);
+        self.wake_receiver();
     }
 
     /// The caller that started a claimed transaction does not wait for it any more.
@@ -550,14 +618,16 @@ impl Endpoint {
     }
 
     /// Whether something may still come of a transaction, or of any: it was neither aborted nor forgotten.
-    pub fn knows(&self, transaction: Option<Transaction>) -> bool {
+    pub fn knows(&self, which: &Whose) -> bool {
         let side = self.client.lock();
-        let knows = match transaction {
-            Some(wanted) => side
+        let knows = match *which {
+            Whose::Of(wanted) => side
                 .slots
                 .iter()
                 .any(|slot| slot.call.transaction() == wanted),
-            None => !side.slots.is_empty(),
+            Whose::Any => !side.slots.is_empty(),
+            // Either it is there or it never will be.
+            Whose::Rest(..) => false,
         };
         knows
     }
@@ -581,8 +651,8 @@ impl Endpoint {
     /// Whether another transaction may start now: a plain one, or a member of the run if the socket streams.
     pub fn may_start(&self) -> bool {
         let side = self.client.lock();
-        let open = side.client.open();
-        open == 0 || (self.options.is_streaming() && open < crate::proto::client::RUN_LIMIT)
+        let streaming = self.options.is_streaming();
+        side.client.may_start(streaming) && (!streaming || !side.is_crowded(&self.options))
     }
 
     /// Whether a transaction is open, or was the last one, so that Responses may be waited for.
@@ -645,9 +715,19 @@ impl ClientSide {
         start: &Start,
         fresh: &mut Option<Preallocated>,
         host: &Host,
+        options: &Options,
         cx: &Context,
     ) -> (core::result::Result<Transaction, Refused>, Aftermath) {
         self.purge(!start.request.streamed);
+        if start.request.streamed {
+            // One segment always may; more have to share SO_SNDBUF.
+            let octets = start.segment.as_ref().map_or(0, |segment| segment.len());
+            let before = self.sending();
+            let full = before != 0 && before.saturating_add(octets) > start.buffer;
+            if full || self.is_crowded(options) {
+                return (Err(Refused::Wait), Aftermath::default());
+            }
+        }
         if self.spare.is_none() {
             self.spare = fresh.take().map(|Preallocated(slot)| slot);
         }

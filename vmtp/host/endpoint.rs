@@ -42,7 +42,7 @@ pub struct Endpoint {
     pub(super) client: SpinLockBh<ClientSide>,
     /// As a server: Requests that wait to be received.
     #[pin]
-    pub(super) requests: SpinLockBh<super::ring::Ring<super::remote::Delivered>>,
+    pub(super) requests: SpinLockBh<super::server::Queue>,
     /// How many wait, and how many callers wait for them, to be looked at without the lock.
     pub(super) queued: AtomicU32,
     pub(super) callers: AtomicU32,
@@ -176,7 +176,7 @@ impl Endpoint {
                 owner,
                 options: options.clone(),
                 client <- new_spinlock_bh!(ClientSide::new(client), "vmtp::client"),
-                requests <- new_spinlock_bh!(super::ring::Ring::new(), "vmtp::requests"),
+                requests <- new_spinlock_bh!(super::server::Queue::new(), "vmtp::requests"),
                 queued: AtomicU32::new(0),
                 callers: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),

@@ -37,6 +37,8 @@ pub struct Delivered {
     pub arrival: Arrival,
     /// In the order of the segment.
     pub packets: SkbQueue,
+    /// Octets of the segment that its user has already.
+    pub offset: u32,
 }
 
 /// The record of one remote Client with one local server entity.
@@ -285,6 +287,11 @@ impl RemoteRecord {
         let cx = host.context(now, inner.path.timing(), inner.retries);
         let service = endpoint.service(must_probe, room);
         let step = inner.remote.request(header, source, &service, &cx);
+        if step.keep == Keep::Drop(crate::proto::server::Drop::NoRoom) {
+            if let Some(sk) = endpoint.sk() {
+                sk.count_drop();
+            }
+        }
         // Only a packet that the record took says where its Client is.
         let peer = inner.remote.peer();
         if inner.path.peer != peer {
@@ -515,6 +522,7 @@ impl Inner {
             record: record.clone(),
             arrival,
             packets,
+            offset: 0,
         });
         if arrival.datagram {
             // The next of the run follows when the user has taken this one; order is kept by the socket's queue.

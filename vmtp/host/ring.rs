@@ -84,6 +84,30 @@ impl<T> Ring<T> {
         Some(value)
     }
 
+    /// The first.
+    pub fn front(&self) -> Option<&T> {
+        self.slots.get(self.head)?.as_ref()
+    }
+
+    /// Takes the first for which `which` says yes; the others keep their order.
+    pub fn take(&mut self, mut which: impl FnMut(&T) -> bool) -> Option<T> {
+        let mut found = None;
+        for _ in 0..self.length {
+            let value = self.pop_front()?;
+            if found.is_none() && which(&value) {
+                found = Some(value);
+                continue;
+            }
+            // There is room: it was just taken out.
+            let place = self.place(self.length);
+            if let Some(slot) = self.slots.get_mut(place) {
+                *slot = Some(value);
+                self.length = self.length.wrapping_add(1);
+            }
+        }
+        found
+    }
+
     /// Puts in front. Gives it back if memory is short.
     pub fn push_front(&mut self, value: T, flags: Flags) -> Result<(), T> {
         if self.length == self.slots.len() && self.grow(flags).is_err() {

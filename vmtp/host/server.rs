@@ -5,6 +5,7 @@
 use super::counters::Counter;
 use super::endpoint::Endpoint;
 use super::remote::{Delivered, RemoteRecord};
+use super::ring::Ring;
 use super::transmit::Manner;
 use super::PACKET;
 use crate::kernel::errno::Errno;
@@ -15,6 +16,55 @@ use crate::proto::wire::{Entity, Transaction};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+
+/// Requests that wait for a user.
+pub struct Queue {
+    waiting: Ring<Delivered>,
+    /// Those of which a user has taken the first pieces.
+    begun: Ring<Delivered>,
+}
+
+/// Which Request is wanted.
+pub enum Which {
+    /// The rest of one that was begun, else the next.
+    Any,
+    /// The next.
+    Next,
+    /// The rest of this one.
+    Rest(Entity, Transaction),
+}
+
+impl Queue {
+    /// None waits.
+    pub const fn new() -> Self {
+        Self {
+            waiting: Ring::new(),
+            begun: Ring::new(),
+        }
+    }
+
+    fn take(&mut self, which: &Which) -> Option<Delivered> {
+        match *which {
+            Which::Any => self
+                .begun
+                .pop_front()
+                .or_else(|| self.waiting.pop_front()),
+            Which::Next => self.waiting.pop_front(),
+            Which::Rest(client, transaction) => self.begun.take(|begun| {
+                begun.record.client == client && begun.arrival.transaction == transaction
+            }),
+        }
+    }
+
+    fn look(&self, which: &Which) -> Option<&Delivered> {
+        match *which {
+            Which::Any => self.begun.front().or_else(|| self.waiting.front()),
+            Which::Next => self.waiting.front(),
+            // Pieces are taken one after another.
+            Which::Rest(..) => None,
+        }
+    }
+}
 
 impl Endpoint {
     /// A Request is complete. Any context.
@@ -38,9 +88,9 @@ impl Endpoint {
                     let _ = skb.charge_receive(sk);
                 });
             }
-            requests.push_back(delivered, PACKET).err()
+            requests.waiting.push_back(delivered, PACKET).err()
         };
-        self.queued.store(requests.len() as u32, Ordering::Relaxed);
+        self.count_queued(&requests);
         drop(requests);
         match refused {
             None => {
@@ -55,12 +105,13 @@ impl Endpoint {
     }
 
     /// The next Request whose Client still waits, if there is one. Any context.
-    pub fn take_request(&self) -> Option<Delivered> {
+    pub fn take_request(&self, which: &Which) -> Option<Delivered> {
         loop {
-            let mut requests = self.requests.lock();
-            let delivered = requests.pop_front()?;
-            self.queued.store(requests.len() as u32, Ordering::Relaxed);
-            drop(requests);
+            let mut queue = self.requests.lock();
+            let taken = queue.take(which);
+            self.count_queued(&queue);
+            drop(queue);
+            let delivered = taken?;
             if delivered.record.is_current(&delivered.arrival) {
                 return Some(delivered);
             }
@@ -68,17 +119,62 @@ impl Endpoint {
         }
     }
 
-    /// Puts a Request back in front, after its user could not take it.
+    /// The same, which stays where it is: a copy of it with the same packets. Any context.
+    pub fn peek_request(&self, which: &Which) -> Option<Delivered> {
+        loop {
+            let mut queue = self.requests.lock();
+            let delivered = queue.look(which)?;
+            if delivered.record.is_current(&delivered.arrival) {
+                let copy = Delivered {
+                    record: delivered.record.clone(),
+                    arrival: delivered.arrival,
+                    packets: delivered.packets.try_clone(PACKET).ok()?,
+                    offset: delivered.offset,
+                };
+                return Some(copy);
+            }
+            let void = queue.take(which);
+            self.count_queued(&queue);
+            drop(queue);
+            drop(void);
+        }
+    }
+
+    fn count_queued(&self, queue: &Queue) {
+        let queued = queue.waiting.len().wrapping_add(queue.begun.len());
+        self.queued.store(queued as u32, Ordering::Relaxed);
+    }
+
+    /// Puts a Request back of which its user could not take anything, or not all.
     pub fn put_request_back(&self, delivered: Delivered) {
-        let mut requests = self.requests.lock();
-        let refused = requests.push_front(delivered, PACKET).err();
-        self.queued.store(requests.len() as u32, Ordering::Relaxed);
-        drop(requests);
+        let mut queue = self.requests.lock();
+        let refused = if delivered.offset == 0 {
+            queue.waiting.push_front(delivered, PACKET)
+        } else {
+            queue.begun.push_front(delivered, PACKET)
+        }
+        .err();
+        self.count_queued(&queue);
+        drop(queue);
         match refused {
             // Another caller may have seen an empty queue meanwhile.
             None => self.wake_receiver(),
             Some(delivered) => RemoteRecord::drop_request(delivered),
         }
+    }
+
+    /// A Request was answered: what of it was not read goes.
+    fn forget_begun(&self, client: Entity, transaction: Transaction) {
+        if !self.has_request() {
+            return;
+        }
+        let mut queue = self.requests.lock();
+        let rest = queue.begun.take(|begun| {
+            begun.record.client == client && begun.arrival.transaction == transaction
+        });
+        self.count_queued(&queue);
+        drop(queue);
+        drop(rest);
     }
 
     /// Whether a Request waits.
@@ -110,10 +206,13 @@ impl Endpoint {
         manner: &Manner,
     ) -> Result {
         let record = self.request_of(client)?;
-        RemoteRecord::operate(&record, manner, segment, |remote, cx| {
+        let answered = RemoteRecord::operate(&record, manner, segment, |remote, cx| {
             remote.respond(transaction, respond, cx)
-        })
-        .map_err(|error| match error {
+        });
+        if answered.is_ok() {
+            self.forget_begun(client, transaction);
+        }
+        answered.map_err(|error| match error {
             RespondError::NoRequest => Errno::ENOTCONN.into(),
             RespondError::TooLarge => Errno::EMSGSIZE.into(),
         })
@@ -149,7 +248,7 @@ impl Endpoint {
 
     /// The socket is closed: every Client that waits is told. Sleeps.
     pub(super) fn close_server(record: &Ref<Self>) {
-        while let Some(delivered) = record.take_request() {
+        while let Some(delivered) = record.take_request(&Which::Any) {
             RemoteRecord::drop_request(delivered);
         }
         if !record.served.load(Ordering::Acquire) {

@@ -279,6 +279,7 @@ impl Skb {
             if scheduled {
                 bindings::vmtp_helper_skb_set_owner_r(skb, sk);
                 bindings::vmtp_helper_skb_set_destructor(skb, Some(uncharge_receive));
+                bindings::vmtp_helper_skb_set_dropcount(sk, skb);
             }
             bindings::vmtp_helper_sk_receive_unlock(sk);
             scheduled

@@ -142,6 +142,15 @@ impl SkbQueue {
         }
     }
 
+    /// A queue of the same packets: their data is shared, they are charged to nobody. With GFP_ATOMIC any context.
+    pub fn try_clone(&self, flags: kernel::alloc::Flags) -> kernel::error::Result<Self> {
+        let mut clone = Self::new();
+        for skb in self.iter() {
+            clone.push_back(skb.try_clone(flags)?);
+        }
+        Ok(clone)
+    }
+
     /// Takes the first.
     pub fn pop_front(&mut self) -> Option<Skb> {
         let skb = NonNull::new(self.head)?.as_ptr();

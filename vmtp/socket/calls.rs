@@ -5,10 +5,11 @@
 use super::transfer::{self, Outgoing, Patience};
 use super::{abi, VmtpSocket};
 use crate::bindings::{self as uapi, vmtp_exchange, vmtp_mcb, vmtp_msg, vmtp_probe};
-use crate::host::client::Outcome;
+use crate::host::client::{Outcome, Whose};
 use crate::host::endpoint::Endpoint;
 use crate::host::probe::Answer;
 use crate::host::remote::Delivered;
+use crate::host::server::Which;
 use crate::host::Host;
 use crate::kernel::errno::Errno;
 use crate::kernel::family::Sock;
@@ -71,9 +72,6 @@ fn check(message: &vmtp_msg) -> Result {
     if message.flags & !FLAGS != 0 || message.reserved != 0 {
         return Err(EINVAL);
     }
-    if message.flags & uapi::VMTP_MSG_PIECES != 0 {
-        return Err(Errno::EOPNOTSUPP.into());
-    }
     Ok(())
 }
 
@@ -124,11 +122,21 @@ fn invoke(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result
     } else {
         Patience::None
     };
-    let transaction = transfer::start(sock, &endpoint, &request, segment(out)?, patience)?;
+    let to_start = match (patience, sock.sk().send_timeout()) {
+        (Patience::Unlimited, Some(ns)) => Patience::Limited(ns),
+        _ => patience,
+    };
+    let transaction = transfer::start(sock, &endpoint, &request, segment(out)?, to_start)?;
     if !claimed {
         return Ok(());
     }
-    let outcome = transfer::wait_outcome(sock, &endpoint, Some(transaction), patience);
+    let outcome = transfer::wait_outcome(
+        sock,
+        &endpoint,
+        &Whose::Of(transaction),
+        false,
+        patience,
+    );
     endpoint.release_claim(transaction);
     let outcome = outcome?;
     let place = argument.wrapping_add(offset_of!(vmtp_exchange, in_));
@@ -146,26 +154,26 @@ fn server_of(sock: &Sock<VmtpSocket>, mcb: &vmtp_mcb, peer: Peer) -> Result<(Ent
         .ok_or_else(|| Errno::EDESTADDRREQ.into())
 }
 
-/// Gives a program what came of a transaction; if it cannot take it, it can ask again.
+/// Gives a program what came of a transaction; if it cannot take it, or only a piece, it can ask again.
 fn give_outcome(
     endpoint: &Ref<Endpoint>,
-    outcome: Outcome,
+    mut outcome: Outcome,
     into: &vmtp_msg,
     place: usize,
 ) -> Result {
+    let whole = outcome
+        .delivery
+        .map_or(0, |delivery| delivery.segment_octets);
     let result = (|| {
         let mcb = transfer::outcome_mcb(endpoint, &outcome);
-        let room = (into.length as usize).min(
-            outcome
-                .delivery
-                .map_or(0, |delivery| delivery.segment_octets as usize),
-        );
+        let room = into.length.min(whole.saturating_sub(outcome.offset)) as usize;
         let received = if room == 0 {
             0
         } else {
             transfer::segment_out(
                 &outcome.packets,
                 Writable::new(into.segment, room)?.destination(),
+                outcome.offset as usize,
                 room,
             )?
         };
@@ -174,16 +182,29 @@ fn give_outcome(
             received: received as u32,
             cookie: outcome.cookie,
             host: abi::host_out(&outcome.peer),
-            offset: 0,
+            offset: outcome.offset,
             flags: 0,
             ..*into
         };
-        user::write(place, &message)
+        user::write(place, &message)?;
+        Ok(room as u32)
     })();
-    if result.is_err() {
-        endpoint.put_outcome_back(outcome);
+    if into.flags & uapi::VMTP_MSG_PEEK != 0 {
+        return result.map(|_| ());
     }
-    result
+    match result {
+        Ok(given) => {
+            outcome.offset = outcome.offset.saturating_add(given);
+            if into.flags & uapi::VMTP_MSG_PIECES != 0 && outcome.offset < whole {
+                endpoint.put_outcome_back(outcome);
+            }
+            Ok(())
+        }
+        Err(error) => {
+            endpoint.put_outcome_back(outcome);
+            Err(error)
+        }
+    }
 }
 
 fn get_reply(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result {
@@ -198,7 +219,17 @@ fn get_reply(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Res
     } else {
         Patience::None
     };
-    match transfer::wait_outcome(sock, &endpoint, None, patience) {
+    let pieces = message.flags & uapi::VMTP_MSG_PIECES != 0;
+    let whose = if pieces && message.mcb.server != 0 && message.mcb.transaction != 0 {
+        Whose::Rest(
+            Transaction::from_bits(message.mcb.transaction),
+            Entity::from_bits(message.mcb.server),
+        )
+    } else {
+        Whose::Any
+    };
+    let peek = message.flags & uapi::VMTP_MSG_PEEK != 0;
+    match transfer::wait_outcome(sock, &endpoint, &whose, peek, patience) {
         Ok(outcome) => give_outcome(&endpoint, outcome, &message, argument),
         // 4.6.2: its time is up. That is a code, not an error.
         Err(error) if error.to_errno() == EAGAIN.to_errno() && waits(&message, nonblocking) => {
@@ -242,23 +273,51 @@ fn receive_into(
     } else {
         Patience::None
     };
-    let delivered = transfer::wait_request(sock, endpoint, patience)?;
+    let pieces = message.flags & uapi::VMTP_MSG_PIECES != 0;
+    let which = if pieces && message.mcb.client != 0 {
+        Which::Rest(
+            Entity::from_bits(message.mcb.client),
+            Transaction::from_bits(message.mcb.transaction),
+        )
+    } else {
+        Which::Next
+    };
+    let peek = message.flags & uapi::VMTP_MSG_PEEK != 0;
+    let mut delivered = transfer::wait_request(sock, endpoint, &which, peek, patience)?;
     let result = give_request(&delivered, message, place);
-    if result.is_err() || message.flags & uapi::VMTP_MSG_PEEK != 0 {
-        endpoint.put_request_back(delivered);
+    if peek {
+        return result.map(|_| ());
     }
-    result
+    match result {
+        Ok(given) => {
+            delivered.offset = delivered.offset.saturating_add(given);
+            if pieces && delivered.offset < delivered.arrival.segment_octets {
+                endpoint.put_request_back(delivered);
+            }
+            Ok(())
+        }
+        Err(error) => {
+            endpoint.put_request_back(delivered);
+            Err(error)
+        }
+    }
 }
 
-fn give_request(delivered: &Delivered, into: &vmtp_msg, place: usize) -> Result {
+/// How many octets it was given.
+fn give_request(delivered: &Delivered, into: &vmtp_msg, place: usize) -> Result<u32> {
     let mcb = transfer::request_mcb(delivered)?;
-    let room = (into.length as usize).min(delivered.arrival.segment_octets as usize);
+    let rest = delivered
+        .arrival
+        .segment_octets
+        .saturating_sub(delivered.offset);
+    let room = into.length.min(rest) as usize;
     let received = if room == 0 {
         0
     } else {
         transfer::segment_out(
             &delivered.packets,
             Writable::new(into.segment, room)?.destination(),
+            delivered.offset as usize,
             room,
         )?
     };
@@ -271,11 +330,12 @@ fn give_request(delivered: &Delivered, into: &vmtp_msg, place: usize) -> Result 
         received: received as u32,
         cookie: 0,
         host: abi::host_out(&peer),
-        offset: 0,
+        offset: delivered.offset,
         flags: 0,
         ..*into
     };
-    user::write(place, &message)
+    user::write(place, &message)?;
+    Ok(room as u32)
 }
 
 fn send_reply(sock: &Sock<VmtpSocket>, endpoint: &Ref<Endpoint>, message: &vmtp_msg) -> Result {

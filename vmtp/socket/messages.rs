@@ -5,9 +5,10 @@
 use super::transfer::{self, Outgoing, Patience};
 use super::{abi, VmtpSocket};
 use crate::bindings::{self as uapi, vmtp_mcb, vmtp_piece};
-use crate::host::client::Outcome;
+use crate::host::client::{Outcome, Whose};
 use crate::host::endpoint::Endpoint;
 use crate::host::remote::Delivered;
+use crate::host::server::Which;
 use crate::kernel::errno::Errno;
 use crate::kernel::family::Sock;
 use crate::kernel::message::Message;
@@ -118,21 +119,26 @@ enum Arrived {
     Outcome(Outcome),
 }
 
-fn take(endpoint: &Endpoint, wanted: u32) -> Option<Arrived> {
+fn take(endpoint: &Endpoint, wanted: u32, peek: bool) -> Option<Arrived> {
     if wanted != uapi::VMTP_RECEIVE_REQUESTS {
-        if let Some(outcome) = endpoint.take_outcome(None) {
+        if let Some(outcome) = endpoint.take_outcome(&Whose::Any, peek) {
             return Some(Arrived::Outcome(outcome));
         }
     }
     if wanted != uapi::VMTP_RECEIVE_RESPONSES {
-        if let Some(delivered) = endpoint.take_request() {
+        let request = if peek {
+            endpoint.peek_request(&Which::Any)
+        } else {
+            endpoint.take_request(&Which::Any)
+        };
+        if let Some(delivered) = request {
             return Some(Arrived::Request(delivered));
         }
     }
     None
 }
 
-/// recvmsg: the next Response or Request.
+/// recvmsg: the next Response or Request, or the next piece of one.
 pub fn receive(
     sock: &Sock<VmtpSocket>,
     message: &mut Message,
@@ -144,6 +150,7 @@ pub fn receive(
     }
     let endpoint = sock.endpoint()?;
     let wanted = sock.options.receive();
+    let peek = flags & uapi::MSG_PEEK != 0;
     sock.sk().take_error()?;
     let patience = match (flags & uapi::MSG_DONTWAIT != 0, sock.sk().receive_timeout()) {
         (true, _) => Some(0),
@@ -151,29 +158,37 @@ pub fn receive(
     };
     endpoint.caller_waits(true);
     endpoint.client_waits(true);
-    let waited = sock
-        .sk()
-        .wait(poll::IN, patience, || match take(&endpoint, wanted) {
+    let waited = sock.sk().wait(poll::IN, patience, || {
+        match take(&endpoint, wanted, peek) {
             Some(arrived) => Some(Some(arrived)),
             None => sock.sk().is_shut_down().0.then_some(None),
-        });
+        }
+    });
     endpoint.client_waits(false);
     endpoint.caller_waits(false);
     match waited {
-        Wait::Ready(Some(Arrived::Request(delivered))) => {
-            let result = give_request(&delivered, message, length, flags);
-            if result.is_err() || flags & uapi::MSG_PEEK != 0 {
+        Wait::Ready(Some(Arrived::Request(mut delivered))) => {
+            let whole = delivered.arrival.segment_octets as usize;
+            let mut given = Given::new(sock, delivered.offset, whole, length);
+            let result = give_request(sock, &delivered, message, &mut given, flags);
+            if !peek && (result.is_err() || given.goes_on) {
+                delivered.offset = given.offset;
                 endpoint.put_request_back(delivered);
             }
             result
         }
-        Wait::Ready(Some(Arrived::Outcome(outcome))) => {
-            let result = give_outcome(&endpoint, &outcome, message, length, flags);
+        Wait::Ready(Some(Arrived::Outcome(mut outcome))) => {
+            let whole = outcome
+                .delivery
+                .map_or(0, |delivery| delivery.segment_octets as usize);
+            let mut given = Given::new(sock, outcome.offset, whole, length);
+            let result = give_outcome(sock, &endpoint, &outcome, message, &mut given, flags);
             // A failure that was reported by errno has been taken.
             let failed = result
                 .as_ref()
                 .is_err_and(|error| error.to_errno() == EFAULT.to_errno());
-            if failed || flags & uapi::MSG_PEEK != 0 {
+            if !peek && (failed || given.goes_on) {
+                outcome.offset = given.offset;
                 endpoint.put_outcome_back(outcome);
             }
             result
@@ -184,16 +199,42 @@ pub fn receive(
     }
 }
 
+/// What one recvmsg gives of a segment.
+struct Given {
+    /// Where in the segment this begins, and once it was given the next.
+    offset: u32,
+    /// Octets of the segment.
+    whole: usize,
+    /// Octets that fit.
+    room: usize,
+    /// It does not fit SO_RCVBUF: it is given in pieces, however much fits the program's.
+    pieces: bool,
+    /// Another piece follows.
+    goes_on: bool,
+}
+
+impl Given {
+    fn new(sock: &Sock<VmtpSocket>, offset: u32, whole: usize, length: usize) -> Self {
+        Self {
+            offset,
+            whole,
+            room: length.min(whole.saturating_sub(offset as usize)),
+            pieces: offset != 0 || whole > sock.sk().receive_buffer(),
+            goes_on: false,
+        }
+    }
+}
+
 fn give_request(
+    sock: &Sock<VmtpSocket>,
     delivered: &Delivered,
     message: &mut Message,
-    length: usize,
+    given: &mut Given,
     flags: u32,
 ) -> Result<usize> {
     let mcb = transfer::request_mcb(delivered)?;
-    let whole = delivered.arrival.segment_octets as usize;
-    let given =
-        transfer::segment_out(&delivered.packets, message.destination(), length.min(whole))?;
+    let offset = delivered.offset as usize;
+    transfer::segment_out(&delivered.packets, message.destination(), offset, given.room)?;
     let peer = delivered
         .packets
         .front()
@@ -201,14 +242,18 @@ fn give_request(
     let name = abi::name_struct(delivered.record.client, &peer);
     message.set_name(name.as_bytes());
     message.put_control(uapi::SOL_VMTP as i32, uapi::VMTP_MCB as i32, mcb.as_bytes())?;
-    finish(message, given, whole, flags)
+    if let Some(skb) = delivered.packets.front() {
+        message.put_packet_controls(sock.sk(), skb);
+    }
+    finish(message, given, flags)
 }
 
 fn give_outcome(
+    sock: &Sock<VmtpSocket>,
     endpoint: &Ref<Endpoint>,
     outcome: &Outcome,
     message: &mut Message,
-    length: usize,
+    given: &mut Given,
     flags: u32,
 ) -> Result<usize> {
     let mcb = transfer::outcome_mcb(endpoint, outcome);
@@ -217,10 +262,8 @@ fn give_outcome(
         // Without room for the code it must not be mistaken for an empty Response.
         return Err(error);
     }
-    let whole = outcome
-        .delivery
-        .map_or(0, |delivery| delivery.segment_octets as usize);
-    let given = transfer::segment_out(&outcome.packets, message.destination(), length.min(whole))?;
+    let offset = outcome.offset as usize;
+    transfer::segment_out(&outcome.packets, message.destination(), offset, given.room)?;
     let name = abi::name_struct(outcome.server, &outcome.peer);
     message.set_name(name.as_bytes());
     message.put_control(uapi::SOL_VMTP as i32, uapi::VMTP_MCB as i32, mcb.as_bytes())?;
@@ -231,7 +274,10 @@ fn give_outcome(
             &outcome.cookie.to_ne_bytes(),
         )?;
     }
-    finish(message, given, whole, flags)
+    if let Some(skb) = outcome.packets.front() {
+        message.put_packet_controls(sock.sk(), skb);
+    }
+    finish(message, given, flags)
 }
 
 /// What a failed transaction is to a program that cannot see its code.
@@ -250,13 +296,14 @@ fn errno_of(mcb: &vmtp_mcb) -> Option<Error> {
 }
 
 /// The end of recvmsg: how much there was.
-fn finish(message: &mut Message, given: usize, whole: usize, flags: u32) -> Result<usize> {
-    if given < whole {
-        message.add_flags(uapi::MSG_TRUNC);
+fn finish(message: &mut Message, given: &mut Given, flags: u32) -> Result<usize> {
+    let end = (given.offset as usize).saturating_add(given.room);
+    let cut = end < given.whole;
+    if given.pieces || cut {
         let piece = vmtp_piece {
-            offset: 0,
-            length: given as u32,
-            total: whole as u32,
+            offset: given.offset,
+            length: given.room as u32,
+            total: given.whole as u32,
             reserved: 0,
         };
         message.put_control(
@@ -265,10 +312,18 @@ fn finish(message: &mut Message, given: usize, whole: usize, flags: u32) -> Resu
             piece.as_bytes(),
         )?;
     }
-    message.add_flags(uapi::MSG_EOR);
+    // A program without room for data would get its pieces for ever.
+    given.goes_on = given.pieces && cut && given.room != 0;
+    given.offset = end as u32;
+    if cut && !given.goes_on {
+        message.add_flags(uapi::MSG_TRUNC);
+    }
+    if !given.goes_on {
+        message.add_flags(uapi::MSG_EOR);
+    }
     Ok(if flags & uapi::MSG_TRUNC != 0 {
-        whole
+        given.whole
     } else {
-        given
+        given.room
     })
 }

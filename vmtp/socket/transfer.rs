@@ -5,9 +5,10 @@
 
 use super::{abi, VmtpSocket};
 use crate::bindings::{self as uapi, vmtp_mcb};
-use crate::host::client::{Outcome, Preallocated, Refused, Start};
+use crate::host::client::{Outcome, Preallocated, Refused, Start, Whose};
 use crate::host::endpoint::Endpoint;
 use crate::host::remote::{group_offset_of, header_of, Delivered};
+use crate::host::server::Which;
 use crate::host::Host;
 use crate::kernel::errno::Errno;
 use crate::kernel::family::Sock;
@@ -93,8 +94,14 @@ pub fn segment_in(from: &mut IovIterSource<'_>, length: usize) -> Result<Option<
 
 /// Gives a program the octets of a message from `from` on, at most `room`: how many there were to give. Blocks that did
 /// not come are left as they are in its memory. EFAULT. Sleeps.
-pub fn segment_out(packets: &SkbQueue, to: &mut IovIterDest<'_>, room: usize) -> Result<usize> {
-    let mut position = 0usize;
+pub fn segment_out(
+    packets: &SkbQueue,
+    to: &mut IovIterDest<'_>,
+    from: usize,
+    room: usize,
+) -> Result<usize> {
+    let mut position = from;
+    let room = from.saturating_add(room);
     for skb in packets.iter() {
         let Some(header) = header_of(skb) else {
             continue;
@@ -117,7 +124,7 @@ pub fn segment_out(packets: &SkbQueue, to: &mut IovIterDest<'_>, room: usize) ->
             position = end;
         }
     }
-    Ok(position)
+    Ok(position.saturating_sub(from))
 }
 
 /// Starts a transaction; waits for the one before to end if `patience` allows. EAGAIN, EINTR, and what is wrong with it.
@@ -171,6 +178,7 @@ pub fn start(
         path,
         cookie: out.cookie,
         claimed: out.claimed,
+        buffer: sock.sk().send_buffer(),
     };
     let mut slot = None;
     loop {
@@ -211,21 +219,25 @@ pub fn start(
 pub fn wait_outcome(
     sock: &Sock<VmtpSocket>,
     endpoint: &Ref<Endpoint>,
-    transaction: Option<Transaction>,
+    which: &Whose,
+    peek: bool,
     patience: Patience,
 ) -> Result<Outcome> {
-    if let Some(outcome) = endpoint.take_outcome(transaction) {
+    if let Some(outcome) = endpoint.take_outcome(which, peek) {
         return Ok(outcome);
+    }
+    if matches!(which, Whose::Rest(..)) {
+        return Err(Errno::ENOTCONN.into());
     }
     if matches!(patience, Patience::None) {
         return Err(EAGAIN);
     }
     endpoint.client_waits(true);
     let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
-        match endpoint.take_outcome(transaction) {
+        match endpoint.take_outcome(which, peek) {
             Some(outcome) => Some(Some(outcome)),
             // Another thread has aborted it.
-            None => (!endpoint.knows(transaction)).then_some(None),
+            None => (!endpoint.knows(which)).then_some(None),
         }
     });
     endpoint.client_waits(false);
@@ -241,10 +253,22 @@ pub fn wait_outcome(
 pub fn wait_request(
     sock: &Sock<VmtpSocket>,
     endpoint: &Ref<Endpoint>,
+    which: &Which,
+    peek: bool,
     patience: Patience,
 ) -> Result<Delivered> {
-    if let Some(delivered) = endpoint.take_request() {
+    let take = || {
+        if peek {
+            endpoint.peek_request(which)
+        } else {
+            endpoint.take_request(which)
+        }
+    };
+    if let Some(delivered) = take() {
         return Ok(delivered);
+    }
+    if matches!(which, Which::Rest(..)) {
+        return Err(Errno::ENOTCONN.into());
     }
     if sock.sk().is_shut_down().0 {
         return Err(Errno::ESHUTDOWN.into());
@@ -254,7 +278,7 @@ pub fn wait_request(
     }
     endpoint.caller_waits(true);
     let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
-        match endpoint.take_request() {
+        match take() {
             Some(delivered) => Some(Some(delivered)),
             None => sock.sk().is_shut_down().0.then_some(None),
         }

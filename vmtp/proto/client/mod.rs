@@ -348,6 +348,11 @@ impl Client {
         self.expected
     }
 
+    /// Whether a transaction may start now that is a member of a run (`streamed`) or stands alone.
+    pub fn may_start(&self, streamed: bool) -> bool {
+        self.open == 0 || (streamed && self.run == Run::Open && self.open < RUN_LIMIT)
+    }
+
     /// Starts a transaction. The first packets are in the step, unless the call is [`State::Held`]
     /// or the step asks to locate the Server.
     ///

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Large messages: a Request of 4 MiB in pieces and whole, a Response of 4 MiB in pieces, MSG_PEEK, MSG_TRUNC, a run of
+ * Requests, several Responses, cookies and timestamps; all between two sockets of one host.
+ *
+ * Shows: 2.11-e VIII-d
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <linux/vmtp.h>
+
+#include "kselftest_harness.h"
+
+static unsigned char sent[VMTP_MESSAGE_SIZE], got[VMTP_MESSAGE_SIZE];
+
+FIXTURE(two)
+{
+	int client, server;
+	__u64 entity;
+};
+
+static __u64 entity_of(int fd)
+{
+	struct sockaddr_vmtp name;
+	socklen_t length = sizeof(name);
+
+	if (getsockname(fd, (struct sockaddr *)&name, &length))
+		return 0;
+	return name.svmtp_entity;
+}
+
+FIXTURE_SETUP(two)
+{
+	struct sockaddr_vmtp any = { .svmtp_family = AF_VMTP };
+	struct timeval second = { .tv_sec = 20 };
+
+	if (system("ip link set lo up; modprobe vmtp 2>/dev/null") < 0)
+		SKIP(return, "no shell");
+	self->client = socket(AF_VMTP, SOCK_TRANSACT, 0);
+	self->server = socket(AF_VMTP, SOCK_TRANSACT, 0);
+	ASSERT_GE(self->client, 0);
+	ASSERT_GE(self->server, 0);
+	ASSERT_EQ(0, bind(self->server, (struct sockaddr *)&any, sizeof(any)));
+	ASSERT_EQ(0, bind(self->client, (struct sockaddr *)&any, sizeof(any)));
+	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second)));
+	ASSERT_EQ(0, setsockopt(self->client, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second)));
+	self->entity = entity_of(self->server);
+	for (size_t i = 0; i < sizeof(sent); i++)
+		sent[i] = i * 2654435761u >> 13;
+	memset(got, 0, sizeof(got));
+}
+
+FIXTURE_TEARDOWN(two)
+{
+	close(self->client);
+	close(self->server);
+}
+
+static int start(int fd, __u64 server, size_t octets, __u64 cookie, unsigned int flags)
+{
+	struct vmtp_exchange exchange = {
+		.out = {
+			.mcb = { .server = server, .code = VMTP_CODE_APPLICATION | 7 },
+			.segment = (unsigned long)sent,
+			.length = octets,
+			.cookie = cookie,
+			.flags = VMTP_MSG_START | flags,
+		},
+		.in = { .length = sizeof(got) },
+	};
+
+	return ioctl(fd, VMTP_INVOKE, &exchange);
+}
+
+/* A recvmsg: octets, and what its control messages say. */
+struct received {
+	ssize_t octets;
+	int flags;
+	struct vmtp_mcb mcb;
+	struct vmtp_piece piece;
+	__u64 cookie;
+	int stamped;
+};
+
+static struct received take(int fd, void *to, size_t room, int flags)
+{
+	char control[512];
+	struct iovec iov = { to, room };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct received received = { .octets = recvmsg(fd, &message, flags) };
+	struct cmsghdr *cmsg;
+
+	received.flags = message.msg_flags;
+	for (cmsg = CMSG_FIRSTHDR(&message); received.octets >= 0 && cmsg; cmsg = CMSG_NXTHDR(&message, cmsg)) {
+		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SO_TIMESTAMP)
+			received.stamped = 1;
+		if (cmsg->cmsg_level != SOL_VMTP)
+			continue;
+		if (cmsg->cmsg_type == VMTP_MCB)
+			memcpy(&received.mcb, CMSG_DATA(cmsg), sizeof(received.mcb));
+		if (cmsg->cmsg_type == VMTP_PIECE)
+			memcpy(&received.piece, CMSG_DATA(cmsg), sizeof(received.piece));
+		if (cmsg->cmsg_type == VMTP_COOKIE)
+			memcpy(&received.cookie, CMSG_DATA(cmsg), sizeof(received.cookie));
+	}
+	return received;
+}
+
+static int reply(int fd, const struct vmtp_mcb *request, unsigned int code, size_t octets)
+{
+	struct vmtp_msg response = {
+		.mcb = { .client = request->client, .transaction = request->transaction, .code = code },
+		.segment = (unsigned long)sent,
+		.length = octets,
+	};
+
+	return ioctl(fd, VMTP_SENDREPLY, &response);
+}
+
+TEST_F(two, request_of_4_mib_is_received_in_pieces)
+{
+	size_t done = 0;
+	struct received piece;
+
+	ASSERT_EQ(0, start(self->client, self->entity, sizeof(sent), 0, 0));
+	do {
+		piece = take(self->server, got + done, 100000, 0);
+		ASSERT_GT(piece.octets, 0) TH_LOG("errno %d after %zu", errno, done);
+		EXPECT_EQ(done, piece.piece.offset);
+		EXPECT_EQ(sizeof(sent), piece.piece.total);
+		EXPECT_EQ(piece.octets, piece.piece.length);
+		done += piece.octets;
+		EXPECT_EQ(done == sizeof(sent), !!(piece.flags & MSG_EOR));
+		EXPECT_FALSE(piece.flags & MSG_TRUNC);
+	} while (!(piece.flags & MSG_EOR));
+	EXPECT_EQ(sizeof(sent), done);
+	EXPECT_EQ(0, memcmp(sent, got, done));
+	ASSERT_EQ(0, reply(self->server, &piece.mcb, VMTP_OK, 0));
+	piece = take(self->client, got, 0, 0);
+	EXPECT_EQ(0, piece.octets);
+	EXPECT_EQ(VMTP_RESPONSE, piece.mcb.function);
+}
+
+TEST_F(two, request_of_4_mib_is_received_whole_within_so_rcvbuf)
+{
+	int buffer = 16 << 20;
+	struct received all;
+
+	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)));
+	ASSERT_EQ(0, start(self->client, self->entity, sizeof(sent), 0, 0));
+	all = take(self->server, got, sizeof(got), 0);
+	ASSERT_EQ(sizeof(sent), all.octets);
+	EXPECT_EQ(0, memcmp(sent, got, sizeof(sent)));
+	EXPECT_TRUE(all.flags & MSG_EOR);
+}
+
+TEST_F(two, response_of_4_mib_is_received_in_pieces)
+{
+	struct vmtp_msg in = { .segment = (unsigned long)got, .length = 300000, .flags = VMTP_MSG_PIECES, .timeout = 20000 };
+	struct received request;
+	__u32 done = 0;
+
+	ASSERT_EQ(0, start(self->client, self->entity, 8, 5, 0));
+	request = take(self->server, got, sizeof(got), 0);
+	ASSERT_EQ(8, request.octets);
+	ASSERT_EQ(0, reply(self->server, &request.mcb, VMTP_OK, sizeof(sent)));
+	while (done < sizeof(sent)) {
+		in.segment = (unsigned long)got + done;
+		ASSERT_EQ(0, ioctl(self->client, VMTP_GETREPLY, &in)) TH_LOG("errno %d after %u", errno, done);
+		ASSERT_EQ(VMTP_RESPONSE, in.mcb.function);
+		ASSERT_EQ(done, in.offset);
+		ASSERT_GT(in.received, 0);
+		EXPECT_EQ(sizeof(sent), in.mcb.segment_size);
+		EXPECT_EQ(5, in.cookie);
+		done += in.received;
+		in.flags = VMTP_MSG_PIECES;
+	}
+	EXPECT_EQ(0, memcmp(sent, got, sizeof(sent)));
+	EXPECT_EQ(-1, ioctl(self->client, VMTP_GETREPLY, &in));
+	EXPECT_EQ(ENOTCONN, errno);
+}
+
+TEST_F(two, what_does_not_fit_is_cut_and_told)
+{
+	struct received cut;
+
+	ASSERT_EQ(0, start(self->client, self->entity, 5000, 0, 0));
+	cut = take(self->server, got, 1000, MSG_TRUNC);
+	EXPECT_EQ(5000, cut.octets);
+	EXPECT_TRUE(cut.flags & MSG_TRUNC);
+	EXPECT_EQ(1000, cut.piece.length);
+	EXPECT_EQ(5000, cut.piece.total);
+	cut = take(self->server, got, 1000, MSG_DONTWAIT);
+	EXPECT_EQ(-1, cut.octets);
+	EXPECT_EQ(EAGAIN, errno);
+}
+
+TEST_F(two, peeking_changes_nothing)
+{
+	struct received look, request;
+	struct pollfd readable = { .fd = self->server, .events = POLLIN };
+
+	ASSERT_EQ(0, start(self->client, self->entity, 3000, 9, 0));
+	for (int i = 0; i < 3; i++) {
+		look = take(self->server, got, sizeof(got), MSG_PEEK);
+		ASSERT_EQ(3000, look.octets);
+		EXPECT_EQ(0, memcmp(sent, got, 3000));
+		EXPECT_EQ(1, poll(&readable, 1, 0));
+	}
+	request = take(self->server, got, sizeof(got), 0);
+	EXPECT_EQ(3000, request.octets);
+	EXPECT_EQ(look.mcb.transaction, request.mcb.transaction);
+	EXPECT_EQ(0, poll(&readable, 1, 0));
+	ASSERT_EQ(0, reply(self->server, &request.mcb, VMTP_OK, 2000));
+	for (int i = 0; i < 2; i++) {
+		look = take(self->client, got, sizeof(got), MSG_PEEK);
+		ASSERT_EQ(2000, look.octets);
+		EXPECT_EQ(9, look.cookie);
+	}
+	look = take(self->client, got, sizeof(got), 0);
+	EXPECT_EQ(2000, look.octets);
+}
+
+TEST_F(two, a_run_is_answered_in_order_with_its_cookies)
+{
+	struct pollfd writable = { .fd = self->client, .events = POLLOUT };
+	struct received request, response;
+	int on = 1;
+
+	ASSERT_EQ(0, setsockopt(self->client, SOL_VMTP, VMTP_OPT_STREAM, &on, sizeof(on)));
+	for (int i = 0; i < 10; i++) {
+		EXPECT_EQ(1, poll(&writable, 1, 0));
+		ASSERT_EQ(0, start(self->client, self->entity, 100 * i, 1000 + i, VMTP_MSG_DONTWAIT | (i < 9 ? VMTP_MSG_MORE : 0)))
+			TH_LOG("Request %d: errno %d", i, errno);
+	}
+	/* The run is closed: another waits until it is over. */
+	EXPECT_EQ(0, poll(&writable, 1, 0));
+	EXPECT_EQ(-1, start(self->client, self->entity, 0, 0, VMTP_MSG_DONTWAIT));
+	EXPECT_EQ(EAGAIN, errno);
+	for (int i = 0; i < 10; i++) {
+		request = take(self->server, got, sizeof(got), 0);
+		ASSERT_EQ(100 * i, request.octets);
+		ASSERT_EQ(0, reply(self->server, &request.mcb, VMTP_CODE_APPLICATION | i, 10 * i));
+	}
+	for (int i = 0; i < 10; i++) {
+		response = take(self->client, got, sizeof(got), 0);
+		ASSERT_EQ(10 * i, response.octets) TH_LOG("Response %d: errno %d", i, errno);
+		EXPECT_EQ(1000 + i, response.cookie);
+		EXPECT_EQ(VMTP_CODE_APPLICATION | i, response.mcb.code & VMTP_CODE_MASK);
+	}
+	EXPECT_EQ(1, poll(&writable, 1, 0));
+}
+
+TEST_F(two, without_streaming_a_second_start_is_refused_at_once_or_waits)
+{
+	struct timeval soon = { .tv_usec = 200000 };
+
+	ASSERT_EQ(0, start(self->client, self->entity, 8, 0, 0));
+	EXPECT_EQ(-1, start(self->client, self->entity, 8, 0, VMTP_MSG_DONTWAIT));
+	EXPECT_EQ(EAGAIN, errno);
+	ASSERT_EQ(0, setsockopt(self->client, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)));
+	EXPECT_EQ(-1, start(self->client, self->entity, 8, 0, 0));
+	EXPECT_EQ(EAGAIN, errno);
+}
+
+TEST_F(two, packets_are_stamped_when_asked)
+{
+	struct received request;
+	int on = 1;
+
+	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on)));
+	ASSERT_EQ(0, start(self->client, self->entity, 8, 0, 0));
+	request = take(self->server, got, sizeof(got), 0);
+	ASSERT_EQ(8, request.octets);
+	EXPECT_TRUE(request.stamped);
+}
+
+TEST_HARNESS_MAIN
