@@ -17,8 +17,8 @@ use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::burst::Burst;
 use crate::proto::client::{
-    stray, RUN_LIMIT, Call, Client, Delivery, Event, Reply, ReplyState, Request, StartError, State, Step,
-    Stray,
+    stray, Call, Client, Delivery, Event, Reply, ReplyState, Request, StartError, State, Step,
+    Stray, RUN_LIMIT,
 };
 use crate::proto::context::Context;
 use crate::proto::manager::is_error;

@@ -45,10 +45,7 @@ impl Queue {
 
     fn take(&mut self, which: &Which) -> Option<Delivered> {
         match *which {
-            Which::Any => self
-                .begun
-                .pop_front()
-                .or_else(|| self.waiting.pop_front()),
+            Which::Any => self.begun.pop_front().or_else(|| self.waiting.pop_front()),
             Which::Next => self.waiting.pop_front(),
             Which::Rest(client, transaction) => self.begun.take(|begun| {
                 begun.record.client == client && begun.arrival.transaction == transaction

@@ -130,13 +130,7 @@ fn invoke(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result
     if !claimed {
         return Ok(());
     }
-    let outcome = transfer::wait_outcome(
-        sock,
-        &endpoint,
-        &Whose::Of(transaction),
-        false,
-        patience,
-    );
+    let outcome = transfer::wait_outcome(sock, &endpoint, &Whose::Of(transaction), false, patience);
     endpoint.release_claim(transaction);
     let outcome = outcome?;
     let place = argument.wrapping_add(offset_of!(vmtp_exchange, in_));

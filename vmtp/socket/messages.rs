@@ -158,12 +158,12 @@ pub fn receive(
     };
     endpoint.caller_waits(true);
     endpoint.client_waits(true);
-    let waited = sock.sk().wait(poll::IN, patience, || {
-        match take(&endpoint, wanted, peek) {
+    let waited = sock
+        .sk()
+        .wait(poll::IN, patience, || match take(&endpoint, wanted, peek) {
             Some(arrived) => Some(Some(arrived)),
             None => sock.sk().is_shut_down().0.then_some(None),
-        }
-    });
+        });
     endpoint.client_waits(false);
     endpoint.caller_waits(false);
     match waited {
@@ -234,7 +234,12 @@ fn give_request(
 ) -> Result<usize> {
     let mcb = transfer::request_mcb(delivered)?;
     let offset = delivered.offset as usize;
-    transfer::segment_out(&delivered.packets, message.destination(), offset, given.room)?;
+    transfer::segment_out(
+        &delivered.packets,
+        message.destination(),
+        offset,
+        given.room,
+    )?;
     let peer = delivered
         .packets
         .front()

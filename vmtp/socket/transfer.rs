@@ -277,12 +277,12 @@ pub fn wait_request(
         return Err(EAGAIN);
     }
     endpoint.caller_waits(true);
-    let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
-        match take() {
+    let waited = sock
+        .sk()
+        .wait(poll::IN, patience.timeout(), || match take() {
             Some(delivered) => Some(Some(delivered)),
             None => sock.sk().is_shut_down().0.then_some(None),
-        }
-    });
+        });
     endpoint.caller_waits(false);
     match waited {
         Wait::Ready(Some(delivered)) => Ok(delivered),
