@@ -173,7 +173,9 @@ impl Outgoing {
 
     /// The peer was heard: the schedule starts over, as if the last transmission had been the first.
     pub fn heard(&mut self) {
-        self.transmissions = 1;
+        if self.asked <= ASKED_IN_VAIN {
+            self.transmissions = 1;
+        }
     }
 
     /// Forgets what the peer has, for another peer or another try from the start.
@@ -332,12 +334,15 @@ impl Outgoing {
         let ever = self.held.union(held);
         progress |= ever != self.held;
         self.held = ever;
-        self.transmissions = 0;
         self.asked = if progress {
             0
         } else {
             self.asked.saturating_add(1)
         };
+        // Whoever asks is there, unless it asks in vain for ever.
+        if self.asked <= ASKED_IN_VAIN {
+            self.transmissions = 0;
+        }
         if blocks.minus(held).is_empty() {
             self.acknowledge(group);
             return Missing {
@@ -387,6 +392,9 @@ impl Outgoing {
         Some(self.transmit(ends, extent, end < self.groups, now))
     }
 }
+
+/// Requests for missing blocks without progress that count as signs of life of the peer.
+const ASKED_IN_VAIN: u8 = 8;
 
 /// What a peer's request for missing blocks leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -275,6 +275,10 @@ impl World {
         let Some(from) = from.filter(|from| *from != to) else {
             return;
         };
+        if self.hosts[to].servers.contains_key(&server) {
+            // It was there before: what it did elsewhere is not known there.
+            return;
+        }
         let calls = self.hosts[from].endpoints.get(&server);
         if calls.is_some_and(|endpoint| endpoint.pending().next().is_some()) {
             // It has calls of its own under way, and stays.

@@ -112,7 +112,6 @@ impl Remote {
                 self.deadline = cx.now.plus(cx.policy.record_lifetime);
             }
             Some(ResponseCode::Retry | ResponseCode::RetryAll) if !self.flags.forward_accepted => {
-                self.outgoing.heard();
                 step.burst = self
                     .outgoing
                     .missing(&ends, 0, notify.delivery, cx.now)

@@ -413,8 +413,21 @@ impl Remote {
         }
         self.flags.probing = false;
         let Some(current) = current else {
-            // Nobody is there: all that was received is void.
+            // Nobody is there: all that was received is void, and may come again.
+            if self.incoming.is_some() {
+                self.forget_incoming();
+            }
             self.abandon_all(cx, &mut step);
+            if self.control.forward_count() != 0 {
+                // Whoever passed it on need not wait.
+                let transaction = self.newest().plus(1);
+                self.notify(
+                    &mut step,
+                    transaction,
+                    Mask::EMPTY,
+                    ResponseCode::ResponseDiscarded,
+                );
+            }
             step.keep = Keep::Restart;
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
             return step;
