@@ -278,7 +278,11 @@ impl Host {
         if !known.is_zero() {
             return known;
         }
-        let Ok(entity) = self.allocate(self.primary_address()) else {
+        let address = self.primary_address();
+        if Ipv4Addr::from(address).is_loopback() {
+            return Entity::DEFAULT_LECLIENT;
+        }
+        let Ok(entity) = self.allocate(address) else {
             return Entity::DEFAULT_LECLIENT;
         };
         match self

@@ -24,6 +24,10 @@ use kernel::sync::Arc;
 /// Probes under way at most.
 const PROBES_MAX: u32 = 1 << 14;
 
+/// How often a Probe of a Client is repeated: with the first it is three packets for one, so that a Request with a forged
+/// source is not multiplied by more (decision: no amplifier).
+const PROBE_RETRIES: u8 = 2;
+
 /// What a Probe is for.
 pub enum Purpose {
     /// A Client of which this host has no record sent a Request.
@@ -190,7 +194,7 @@ impl Host {
             Purpose::Call(..) | Purpose::User(_) => None,
         };
         if self
-            .probe(client, client, peer, 5, Time::NEVER, purpose)
+            .probe(client, client, peer, PROBE_RETRIES, Time::NEVER, purpose)
             .is_err()
         {
             self.count(Counter::DropNoMemory);

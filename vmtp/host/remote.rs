@@ -632,7 +632,11 @@ impl Aftermath {
             } else {
                 host.path(&destination, now)
             };
-            if let Ok(path) = path {
+            // Nobody knows where that is: 0.0.0.0 would be this host itself.
+            if let Ok(path) = path.and_then(|path| match path.peer.is_known() {
+                true => Ok(path),
+                false => Err(ENOENT),
+            }) {
                 // What cannot be sent now is sent again by the timer.
                 let _ = host.transmit(
                     &path,

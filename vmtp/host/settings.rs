@@ -107,18 +107,22 @@ pub struct Settings(Sysctls<COUNT>);
 impl Settings {
     /// Makes the files under /proc/sys/net/vmtp. Sleeps.
     pub fn register(net: &Net) -> Result<Self> {
-        let settings = Self(Sysctls::register(net, c"net/vmtp", &ENTRIES)?);
-        // Together they are at most 1/32 of the machine's memory.
-        for (setting, share, octets) in [
-            (Setting::RecordsMax, 64, 1_024),
-            (Setting::PathsMax, 128, 1_024),
-            (Setting::PlacesMax, 256, 512),
-        ] {
-            let fits = total_ram() / share / octets;
-            let most = i32::try_from(fits).unwrap_or(i32::MAX);
-            settings.0.lower(setting as usize, most.max(256));
-        }
-        Ok(settings)
+        let own = !net.is(Net::init());
+        let settings = Sysctls::register(net, c"net/vmtp", &ENTRIES, |entry| {
+            // Together the tables are at most 1/32 of the machine's memory.
+            let fits = match entry.name.to_bytes() {
+                b"records_max" => total_ram() / 64 / 1_024,
+                b"paths_max" => total_ram() / 128 / 1_024,
+                b"places_max" => total_ram() / 256 / 512,
+                b"entities_max" => u64::MAX,
+                _ => return (entry.default, entry.max),
+            };
+            let most = i32::try_from(fits).unwrap_or(i32::MAX).max(256);
+            let default = entry.default.min(most);
+            // Records are charged to nobody: who made a namespace of its own may not have more than by default.
+            (default, if own { default } else { entry.max })
+        })?;
+        Ok(Self(settings))
     }
 
     /// The value. Any context.

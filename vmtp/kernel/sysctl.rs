@@ -25,9 +25,11 @@ pub struct Entry {
 ///
 /// # Invariants
 ///
-/// `header` is the registration of `table`, whose data are the `values`; all three stay until it is dropped.
+/// `header` is the registration of `table`, whose data are the `values` and whose upper limits are the `maxima`; all four
+/// stay until it is dropped.
 pub struct Sysctls<const N: usize> {
     values: KBox<[AtomicI32; N]>,
+    maxima: KBox<[i32; N]>,
     table: KBox<[bindings::ctl_table; N]>,
     header: NonNull<bindings::ctl_table_header>,
 }
@@ -39,15 +41,22 @@ unsafe impl<const N: usize> Sync for Sysctls<N> {}
 
 impl<const N: usize> Sysctls<N> {
     /// Makes the files in `path`, for instance `c"net/vmtp"`, writable by the namespace's administrator. Sleeps. The
-    /// result must be dropped before the namespace goes: keep it in `pernet` state.
-    pub fn register(net: &Net, path: &'static CStr, entries: &'static [Entry; N]) -> Result<Self> {
-        let values = KBox::new(
-            entries
-                .each_ref()
-                .map(|entry| AtomicI32::new(entry.default)),
-            GFP_KERNEL,
-        )?;
+    /// result must be dropped before the namespace goes: keep it in `pernet` state. `bounds` may change an entry's default
+    /// and maximum for this namespace.
+    pub fn register(
+        net: &Net,
+        path: &'static CStr,
+        entries: &'static [Entry; N],
+        bounds: impl Fn(&Entry) -> (i32, i32),
+    ) -> Result<Self> {
+        let values = entries
+            .each_ref()
+            .map(|entry| AtomicI32::new(bounds(entry).0));
+        let values = KBox::new(values, GFP_KERNEL)?;
+        let maxima = entries.each_ref().map(|entry| bounds(entry).1);
+        let maxima = KBox::new(maxima, GFP_KERNEL)?;
         let mut places = values.iter();
+        let mut limits = maxima.iter();
         let table = entries.each_ref().map(|entry| bindings::ctl_table {
             procname: entry.name.as_char_ptr(),
             data: places
@@ -58,11 +67,13 @@ impl<const N: usize> Sysctls<N> {
             proc_handler: Some(bindings::proc_dointvec_minmax),
             // Only read by the handler.
             extra1: (&raw const entry.min).cast_mut().cast(),
-            extra2: (&raw const entry.max).cast_mut().cast(),
+            extra2: limits.next().map_or(core::ptr::null_mut(), |most| {
+                core::ptr::from_ref(most).cast_mut().cast()
+            }),
             ..Default::default()
         });
         let mut table = KBox::new(table, GFP_KERNEL)?;
-        // SAFETY: names, limits and path are static; the boxes do not move what is in them.
+        // SAFETY: names, lower limits and path are static; the boxes do not move what is in them.
         let header = unsafe {
             bindings::register_net_sysctl_sz(
                 net.as_raw(),
@@ -74,6 +85,7 @@ impl<const N: usize> Sysctls<N> {
         // INVARIANT: just registered.
         Ok(Self {
             values,
+            maxima,
             table,
             header: NonNull::new(header).ok_or(ENOMEM)?,
         })
@@ -85,15 +97,6 @@ impl<const N: usize> Sysctls<N> {
         self.values
             .get(index)
             .map_or(0, |value| value.load(Ordering::Relaxed))
-    }
-}
-
-impl<const N: usize> Sysctls<N> {
-    /// Makes the value of the entry of that index at most `most`. Any context.
-    pub fn lower(&self, index: usize, most: i32) {
-        if let Some(value) = self.values.get(index) {
-            value.fetch_min(most, Ordering::Relaxed);
-        }
     }
 }
 

@@ -536,9 +536,10 @@ impl Remote {
         self.flags.idempotent = false;
         self.flags.forward_accepted = false;
         self.received = arrival.received;
-        // TS2 is for Requests whose Client goes on asking: not for groups, datagrams, forwards.
+        // TS2 is for Requests whose Client goes on asking: not for groups, datagrams, forwards. These
+        // are orphans only after a time in which no Client waits any more, but do not stay for ever.
         self.deadline = if arrival.multicast || self.forward_count != 0 {
-            Time::NEVER
+            cx.now.plus(cx.policy.record_lifetime.times(4))
         } else {
             cx.now.plus(cx.timing.orphan())
         };
