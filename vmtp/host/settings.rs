@@ -108,14 +108,18 @@ impl Settings {
     /// Makes the files under /proc/sys/net/vmtp. Sleeps.
     pub fn register(net: &Net) -> Result<Self> {
         let own = !net.is(Net::init());
-        let settings = Sysctls::register(net, c"net/vmtp", &ENTRIES, |entry| {
+        let settings = Sysctls::register(net, c"net/vmtp", &ENTRIES, |index, entry| {
             // Together the tables are at most 1/32 of the machine's memory.
-            let fits = match entry.name.to_bytes() {
-                b"records_max" => total_ram() / 64 / 1_024,
-                b"paths_max" => total_ram() / 128 / 1_024,
-                b"places_max" => total_ram() / 256 / 512,
-                b"entities_max" => u64::MAX,
-                _ => return (entry.default, entry.max),
+            let fits = if index == Setting::RecordsMax as usize {
+                total_ram() / 64 / 1_024
+            } else if index == Setting::PathsMax as usize {
+                total_ram() / 128 / 1_024
+            } else if index == Setting::PlacesMax as usize {
+                total_ram() / 256 / 512
+            } else if index == Setting::EntitiesMax as usize {
+                u64::MAX
+            } else {
+                return (entry.default, entry.max);
             };
             let most = i32::try_from(fits).unwrap_or(i32::MAX).max(256);
             let default = entry.default.min(most);

@@ -41,20 +41,22 @@ unsafe impl<const N: usize> Sync for Sysctls<N> {}
 
 impl<const N: usize> Sysctls<N> {
     /// Makes the files in `path`, for instance `c"net/vmtp"`, writable by the namespace's administrator. Sleeps. The
-    /// result must be dropped before the namespace goes: keep it in `pernet` state. `bounds` may change an entry's default
-    /// and maximum for this namespace.
+    /// result must be dropped before the namespace goes: keep it in `pernet` state. `bounds` may change an entry's (by
+    /// its index) default and maximum for this namespace.
     pub fn register(
         net: &Net,
         path: &'static CStr,
         entries: &'static [Entry; N],
-        bounds: impl Fn(&Entry) -> (i32, i32),
+        bounds: impl Fn(usize, &Entry) -> (i32, i32),
     ) -> Result<Self> {
-        let values = entries
-            .each_ref()
-            .map(|entry| AtomicI32::new(bounds(entry).0));
-        let values = KBox::new(values, GFP_KERNEL)?;
-        let maxima = entries.each_ref().map(|entry| bounds(entry).1);
-        let maxima = KBox::new(maxima, GFP_KERNEL)?;
+        let mut values = KBox::new([const { AtomicI32::new(0) }; N], GFP_KERNEL)?;
+        let mut maxima = KBox::new([0; N], GFP_KERNEL)?;
+        let both = values.iter_mut().zip(maxima.iter_mut());
+        for (index, (entry, (value, most))) in entries.iter().zip(both).enumerate() {
+            let (default, max) = bounds(index, entry);
+            *value.get_mut() = default;
+            *most = max;
+        }
         let mut places = values.iter();
         let mut limits = maxima.iter();
         let table = entries.each_ref().map(|entry| bindings::ctl_table {
