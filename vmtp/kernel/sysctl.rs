@@ -52,8 +52,10 @@ impl<const N: usize> Sysctls<N> {
         let mut values = KBox::new([const { AtomicI32::new(0) }; N], GFP_KERNEL)?;
         let mut maxima = KBox::new([0; N], GFP_KERNEL)?;
         let both = values.iter_mut().zip(maxima.iter_mut());
-        for (index, (entry, (value, most))) in entries.iter().zip(both).enumerate() {
+        let mut index = 0usize;
+        for (entry, (value, most)) in entries.iter().zip(both) {
             let (default, max) = bounds(index, entry);
+            index = index.wrapping_add(1);
             *value.get_mut() = default;
             *most = max;
         }
