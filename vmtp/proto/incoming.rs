@@ -26,6 +26,8 @@ pub struct Incoming {
     /// Requests for retransmission since the last new block.
     retries: u8,
     last_packet: Time,
+    /// A packet asked for acknowledgment.
+    asked: bool,
 }
 
 /// What a packet meant for the message.
@@ -56,6 +58,7 @@ impl Incoming {
         digest: 0,
         retries: 0,
         last_packet: Time::from_nanos(0),
+        asked: false,
     };
 
     /// A message of which `header` is the first packet that came, from its first group.
@@ -187,6 +190,7 @@ impl Incoming {
         if header.segment_octets() != self.segment_octets {
             return Taken::Conflict;
         }
+        self.asked |= header.control.has(Control::APG);
         let blocks = self.blocks(group);
         // A packet that is its whole message needs no digest: there is nothing to contradict.
         if self.groups != 1 || header.delivery != blocks || self.digest != 0 {
@@ -221,10 +225,17 @@ impl Incoming {
         }
         self.retries = 0;
         self.last_packet = now;
+        let before = self.complete;
         self.shift();
+        // A group behind an incomplete one is not complete yet: it would acknowledge both.
         Taken::New {
-            group_complete: true,
+            group_complete: self.complete != before,
         }
+    }
+
+    /// Whether some packet asked for acknowledgment since the last time.
+    pub fn take_asked(&mut self) -> bool {
+        core::mem::take(&mut self.asked)
     }
 
     /// Moves past every complete group at the front.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 
 use crate::counts::Counts;
+use crate::env::Env;
 use crate::scenario::{Class, Scenario};
 use crate::world::Failure;
 
@@ -18,6 +19,8 @@ pub struct Report {
     pub seeds: u64,
     /// All counters.
     pub counts: Counts,
+    /// Transactions that ended with each code.
+    pub codes: BTreeMap<&'static str, u64>,
     /// Counters of each class of scenario.
     pub classes: BTreeMap<&'static str, (u64, Counts)>,
 }
@@ -46,7 +49,11 @@ impl fmt::Display for BadSeed {
 
 impl Report {
     /// Adds one simulation.
-    pub fn add(&mut self, class: Class, counts: &Counts) {
+    pub fn add(&mut self, class: Class, env: &Env) {
+        let counts = &env.counts;
+        for code in env.oracle.codes() {
+            *self.codes.entry(code.name()).or_default() += 1;
+        }
         self.seeds += 1;
         self.counts.add(counts);
         let (seeds, sum) = self.classes.entry(class.name()).or_default();
@@ -80,7 +87,7 @@ impl Report {
                         next.fetch_add(u64::from(u32::MAX), Ordering::Relaxed);
                         return;
                     }
-                    lock(&report).add(class, &world.env.counts);
+                    lock(&report).add(class, &world.env);
                 });
             }
         });
@@ -143,6 +150,10 @@ impl fmt::Display for Report {
                 counts.packets,
                 counts.packets as f64 / counts.transactions.max(1) as f64
             )?;
+        }
+        writeln!(f)?;
+        for (name, value) in &self.codes {
+            writeln!(f, "ended with {name:<24} {value:>10}")?;
         }
         writeln!(f)?;
         for (name, value) in self.counts.list() {

@@ -117,6 +117,8 @@ struct Builder {
     servers: Vec<Entity>,
     groups: Vec<Entity>,
     effort: usize,
+    /// Chains of forwards may come back to a server.
+    revisits: bool,
 }
 
 /// How bad the network of a seed is.
@@ -170,6 +172,10 @@ impl Builder {
                 | Class::Group
                 | Class::NoStreaming
         );
+        // A server that passed a Request on knows its Client's repetitions no more once the Request
+        // came back to it (5.7), so that a slow chain may not be answered.
+        let revisits = class != Class::Forward || random.bool();
+        let certain = certain && !(class == Class::Forward && revisits);
         let strict = Strictness {
             all_answered: calm && certain,
             two_packets: class == Class::Isolated,
@@ -191,6 +197,7 @@ impl Builder {
             servers: Vec::new(),
             groups: Vec::new(),
             effort: scenario.effort,
+            revisits,
         }
     }
 
@@ -479,19 +486,12 @@ impl Builder {
                 };
                 let mut before = op.server;
                 for _ in 0..length {
-                    let mut next = self.server();
-                    for _ in 0..8 {
-                        // A server does not pass on to itself.
-                        if next != before && !op.forward.contains(&next) && next != op.server {
-                            break;
-                        }
-                        next = self.server();
+                    let next = self.server();
+                    let known = next == op.server || op.forward.contains(&next);
+                    if next != before && (self.revisits || !known) {
+                        op.forward.push(next);
+                        before = next;
                     }
-                    if next == before || op.forward.contains(&next) || next == op.server {
-                        break;
-                    }
-                    op.forward.push(next);
-                    before = next;
                 }
                 op.request = if self.one_in(3) {
                     self.size(16_384)
@@ -535,6 +535,14 @@ impl Builder {
                 op.wants.large = op.response.unwrap_or(0) > 16_384;
                 op.wants.batched = false;
             }
+            if self.class == Class::Run && !datagrams && self.one_in(60) {
+                // Forwarded by a nested call: it holds up the run.
+                let next = self.server();
+                if next != server {
+                    op.forward.push(next);
+                    op.wants.batched = false;
+                }
+            }
             if self.class == Class::NoStreaming {
                 op.request = op.request.map(|octets| octets.min(16_384));
                 op.response = op.response.map(|octets| octets.min(16_384));
@@ -552,6 +560,9 @@ impl Builder {
         op.wants.delay = self.one_in(3);
         op.wants.datagram = self.one_in(6);
         op.wants.many &= !op.wants.datagram;
+        if !op.wants.datagram && self.one_in(20) {
+            op.forward.push(self.server());
+        }
         if self.one_in(3) {
             op.request = self.size(16_384);
         }

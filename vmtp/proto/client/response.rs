@@ -84,7 +84,9 @@ impl Call {
         };
         if reply.state == ReplyState::Delivered || !accepts {
             // 4.7.1: stop the server from repeating what is no longer of interest.
-            let again = control.has(Control::APG) || control.has(Control::NER);
+            // One answer for each transmission: to its first packet.
+            let first = header.delivery.is_empty() || header.delivery.has(0);
+            let again = first && control.has(Control::APG | Control::NER);
             return Step {
                 notify: again.then(|| {
                     notify(
@@ -211,9 +213,10 @@ impl Call {
         } else {
             GroupFate::Clean
         });
+        let asked = reply.incoming.take_asked();
         if !reply.incoming.is_complete() {
             // 4.7.1: a complete group with CMG waits for its continuation.
-            if control.has(Control::APG) {
+            if asked {
                 step.notify = Some(notify(
                     header,
                     reply.incoming.current().minus(1),
@@ -227,7 +230,7 @@ impl Call {
                 .plus(cx.timing.round_trip.at_least(cx.timing.packet_gap));
             return step;
         }
-        if control.has(Control::APG) {
+        if asked {
             step.notify = Some(notify(
                 header,
                 header.transaction,

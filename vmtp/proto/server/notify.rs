@@ -93,24 +93,27 @@ impl Remote {
                     .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
             }
             Some(ResponseCode::Ok) => {
-                if let Some(group) = group {
-                    let news = self.outgoing.acknowledge(group);
-                    if news {
-                        step.sent = Some(GroupFate::Clean);
-                    }
-                    if self.outgoing.transmissions() <= 1 && self.outgoing.groups() == 1 && news {
-                        // Only a Response sent once tells its round trip.
-                        step.round_trip = Some(cx.now.since(self.outgoing.last_sent()));
-                    }
-                    self.outgoing.heard();
-                    if !self.outgoing.is_acknowledged() {
-                        step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
-                        step.to = self.response_to();
-                        self.deadline = cx
-                            .now
-                            .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
-                        return step;
-                    }
+                let Some(group) = group else {
+                    // About what came before the Response: none of it has come.
+                    step.keep = Keep::Drop(Drop::Unwanted);
+                    return step;
+                };
+                let news = self.outgoing.acknowledge(group);
+                if news {
+                    step.sent = Some(GroupFate::Clean);
+                }
+                if self.outgoing.transmissions() <= 1 && self.outgoing.groups() == 1 && news {
+                    // Only a Response sent once tells its round trip.
+                    step.round_trip = Some(cx.now.since(self.outgoing.last_sent()));
+                }
+                self.outgoing.heard();
+                if !self.outgoing.is_acknowledged() {
+                    step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
+                    step.to = self.response_to();
+                    self.deadline = cx
+                        .now
+                        .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+                    return step;
                 }
                 self.acknowledged(cx, &mut step);
             }

@@ -427,7 +427,7 @@ impl Remote {
         self.flags.lossy = false;
         let through = self.incoming.current().minus(1);
         self.last = through;
-        let wants = header.control.has(Control::APG);
+        let wants = self.incoming.take_asked();
         if wants {
             let earlier =
                 u8::try_from(self.incoming.complete_groups().saturating_sub(1)).unwrap_or(u8::MAX);

@@ -43,6 +43,8 @@ pub(super) struct Record {
     forwarded_to: Peer,
     /// Groups of Requests whose Response leaves with a later one.
     batched: u8,
+    /// A packet of the Request being received asked for acknowledgment.
+    asked: bool,
     armed: Time,
 }
 
@@ -57,6 +59,7 @@ impl Record {
             retained: VecDeque::new(),
             forwarded_to: Peer::NONE,
             batched: 0,
+            asked: false,
             armed: Time::NEVER,
         }
     }
@@ -233,6 +236,7 @@ impl Host {
         let Some(record) = self.records.get_mut(&key) else {
             return;
         };
+        record.asked |= header.control.has(Control::APG);
         let step = record.remote.request(header, &source, &service, &cx);
         env.trace(self.number, || {
             let what = match step.event {
@@ -385,11 +389,11 @@ impl Host {
         if step.release {
             record.segment = Rc::default();
         }
-        if let (Some(notify), Some((header, _))) = (&step.notify, packet) {
+        if let (Some(notify), Some(_)) = (&step.notify, packet) {
             // What brings something new is acknowledged only if it asks for that (2.13).
             let new = !matches!(step.keep, Keep::Drop(_));
             let ok = notify.code.bits() == ResponseCode::Ok.bits();
-            if ok && new && !header.control.has(Control::APG) {
+            if ok && new && !record.asked {
                 let t = notify.transaction.bits();
                 env.oracle
                     .fail(format!("T{t:08x} acknowledged although nobody asked"));
@@ -471,6 +475,7 @@ impl Host {
         let Some(record) = self.records.get_mut(&key) else {
             return;
         };
+        record.asked = false;
         let mut data = std::mem::take(&mut record.data);
         data.resize(arrival.segment_octets as usize, 0);
         let mut mcb = record.mcb;
@@ -605,14 +610,10 @@ impl Host {
             }
             return;
         }
-        let place = match op.forward.iter().position(|e| *e == entity) {
-            Some(index) if op.server != entity => index + 1,
-            Some(_) | None => 0,
-        };
         let place = self
             .records
             .get(&key)
-            .map_or(place, |r| place.max(usize::from(r.remote.forward_count())));
+            .map_or(0, |record| usize::from(record.remote.forward_count()));
         match op.forward.get(place) {
             Some(next) => {
                 let rest = op.forward.get(place + 1..).unwrap_or(&[]).to_vec();
