@@ -955,8 +955,7 @@ impl Aftermath {
             host.unlearn(entity);
         }
         if self.wake {
-            record.wake_receiver();
-            record.wake_sender();
+            record.wake();
         }
         if let Some((entity, transaction)) = self.locate {
             host.locate(entity, Purpose::Call(record.clone(), transaction));

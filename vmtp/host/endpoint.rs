@@ -4,6 +4,7 @@
 //! What the sides do is in `client` and `server`.
 
 use super::client::ClientSide;
+use super::nested::Nested;
 use super::settings::Setting;
 use super::{Host, ATOMIC};
 use crate::kernel::clock;
@@ -53,6 +54,8 @@ pub struct Endpoint {
     pub(super) joined: AtomicBool,
     /// What records of its Clients hold of Requests that it has not got yet.
     pub(super) memory: Arc<Memory>,
+    /// The host itself made it, for a nested call.
+    pub(super) nested: Option<Nested>,
     /// The socket is closed, or was none.
     closed: AtomicBool,
     /// The socket; none for an entity that the host itself made. It goes last: packets above are charged to it.
@@ -153,9 +156,21 @@ impl Endpoint {
     pub fn bind(
         host: &StateRef<Host>,
         entity: Entity,
+        sk: SkRef,
+        owner: Caller,
+        options: &Arc<Options>,
+    ) -> Result<Ref<Self>> {
+        Self::make(host, entity, Some(sk), owner, options, None)
+    }
+
+    /// An entity of a socket, or for a nested call.
+    pub(super) fn make(
+        host: &StateRef<Host>,
+        entity: Entity,
         sk: Option<SkRef>,
         owner: Caller,
         options: &Arc<Options>,
+        nested: Option<Nested>,
     ) -> Result<Ref<Self>> {
         if host.entities.len() >= host.settings.get(Setting::EntitiesMax) {
             return Err(Errno::ENOBUFS.into());
@@ -184,6 +199,7 @@ impl Endpoint {
                 joined: AtomicBool::new(false),
                 memory: Arc::new(Memory::new(), GFP_KERNEL_ACCOUNT)?,
                 closed: AtomicBool::new(sk.is_none()),
+                nested,
                 sk,
             }),
             GFP_KERNEL,
@@ -219,6 +235,16 @@ impl Endpoint {
         host.entities.remove(record);
         host.ways_changed();
         Self::close_server(record);
+    }
+
+    /// Something came of a transaction.
+    pub(super) fn wake(self: &Ref<Self>) {
+        if let Some(nested) = &self.nested {
+            self.nested_call_ended(nested);
+            return;
+        }
+        self.wake_receiver();
+        self.wake_sender();
     }
 
     /// Something can be received.

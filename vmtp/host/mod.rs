@@ -18,6 +18,7 @@ pub mod counters;
 pub mod endpoint;
 pub mod group;
 pub mod manager;
+pub mod nested;
 pub mod path;
 pub mod probe;
 pub mod receive;

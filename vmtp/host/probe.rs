@@ -34,6 +34,8 @@ pub enum Purpose {
     Remote(Ref<RemoteRecord>),
     /// The Server of this transaction must be found.
     Call(Ref<Endpoint>, Transaction),
+    /// The server to which this one's Request is forwarded must be found.
+    Forward(Ref<RemoteRecord>),
     /// A user asks.
     User(Arc<Answer>),
 }
@@ -141,6 +143,12 @@ impl Pending {
                 let peer = found.result.is_ok().then_some(found.peer);
                 Endpoint::located(endpoint, *transaction, peer);
             }
+            // Where it is was learned, and is used by the next transmission.
+            Purpose::Forward(record) => {
+                if found.result.is_err() {
+                    RemoteRecord::forward_failed(record);
+                }
+            }
             Purpose::User(answer) => {
                 *answer.result.lock() = Some(*found);
                 answer.queue.wake_all();
@@ -191,7 +199,7 @@ impl Host {
     pub(super) fn probe_client(&self, client: Entity, peer: Peer, purpose: Purpose) {
         let record = match &purpose {
             Purpose::Remote(record) => Some(record.clone()),
-            Purpose::Call(..) | Purpose::User(_) => None,
+            Purpose::Call(..) | Purpose::Forward(_) | Purpose::User(_) => None,
         };
         if self
             .probe(client, client, peer, PROBE_RETRIES, Time::NEVER, purpose)
@@ -208,7 +216,7 @@ impl Host {
     pub(super) fn locate(&self, entity: Entity, purpose: Purpose) {
         let call = match &purpose {
             Purpose::Call(endpoint, transaction) => Some((endpoint.clone(), *transaction)),
-            Purpose::Remote(_) | Purpose::User(_) => None,
+            Purpose::Remote(_) | Purpose::Forward(_) | Purpose::User(_) => None,
         };
         let all = Peer::inet(ALL_HOSTS.octets());
         if self

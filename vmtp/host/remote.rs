@@ -363,6 +363,13 @@ impl RemoteRecord {
         });
     }
 
+    /// The server to which the Request was forwarded cannot be found.
+    pub fn forward_failed(record: &Ref<Self>) {
+        Self::event(record, None, false, |inner, cx| {
+            inner.remote.forward_failed(cx)
+        });
+    }
+
     /// The Client's manager answered a Probe, or nobody did.
     pub fn probed(record: &Ref<Self>, results: Option<&ProbeEntityResults>) {
         let current = results.map(|results| results.transaction);
@@ -626,6 +633,9 @@ impl Aftermath {
             };
             if !again {
                 host.count(Counter::ResponsesSent);
+            }
+            if to == To::ForwardServer && !destination.is_known() {
+                host.locate(forward_server, Purpose::Forward(record.clone()));
             }
             let path = if to == To::Peer {
                 Ok(self.path.clone())

@@ -4,6 +4,7 @@
 
 use super::counters::Counter;
 use super::endpoint::Endpoint;
+use super::client::Start;
 use super::remote::{Delivered, RemoteRecord};
 use super::ring::Ring;
 use super::transmit::Manner;
@@ -224,23 +225,32 @@ impl Endpoint {
         .map_err(|_| Errno::ENOTCONN.into())
     }
 
-    /// Passes a Request on to another server. ENOTCONN; `Ok(false)` if that must be done by a nested call.
+    /// Passes a Request on to another server, under its own name or, as the Client of `start`, by a nested call. ENOTCONN,
+    /// EMSGSIZE. Sleeps.
     pub fn forward(
-        &self,
+        self: &Ref<Self>,
         client: Entity,
         transaction: Transaction,
         forward: &Forward,
-        segment: Option<Arc<Pages>>,
-        manner: &Manner,
-    ) -> Result<bool> {
+        mut start: Start,
+    ) -> Result {
         let record = self.request_of(client)?;
-        match RemoteRecord::operate(&record, manner, segment, |remote, cx| {
+        let segment = start.segment.clone();
+        let manner = start.manner;
+        let forwarded = RemoteRecord::operate(&record, &manner, segment, |remote, cx| {
             remote.forward(transaction, forward, cx)
-        }) {
-            Ok(()) => Ok(true),
-            Err(ForwardError::Nested) => Ok(false),
-            Err(ForwardError::NoRequest) => Err(Errno::ENOTCONN.into()),
+        });
+        match forwarded {
+            Ok(()) => {}
+            Err(ForwardError::NoRequest) => return Err(Errno::ENOTCONN.into()),
+            Err(ForwardError::Nested) => {
+                let (state, _) = record.look();
+                start.request.large_response = state.takes_long_response();
+                self.nest(record, transaction, &start)?;
+            }
         }
+        self.forget_begun(client, transaction);
+        Ok(())
     }
 
     /// The socket is closed: every Client that waits is told. Sleeps.

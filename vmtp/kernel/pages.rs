@@ -3,6 +3,7 @@
 //! Octets kept in single pages: a segment that may have to be sent again. It is filled once, then only read, and may be
 //! dropped in any context.
 
+use super::skb::Skb;
 use crate::bindings;
 use core::mem::MaybeUninit;
 use kernel::alloc::{flags::*, Flags};
@@ -52,6 +53,32 @@ impl Pages {
                 .then_some(())
                 .ok_or(EFAULT)
         })
+    }
+
+    /// So many zeros. With GFP_ATOMIC any context.
+    pub fn zeroed(length: usize, flags: Flags) -> Result<Self> {
+        Self::fill(length, flags, |room| {
+            // SAFETY: zero octets are octets.
+            unsafe { room.as_mut_ptr().write_bytes(0, room.len()) };
+            Ok(())
+        })
+    }
+
+    /// Copies a part of a packet to `at`. EINVAL beyond the end, EFAULT if the packet ends before. Any context.
+    pub fn write_skb(&mut self, at: usize, skb: &Skb, from: usize, length: usize) -> Result {
+        let mut done = 0usize;
+        let mut result = Ok(());
+        self.for_each_piece(at, length, |piece| {
+            // SAFETY: the piece is of our own store, which is borrowed exclusively; nobody else reads it meanwhile.
+            let room = unsafe {
+                core::slice::from_raw_parts_mut(piece.as_ptr().cast_mut(), piece.len())
+            };
+            if result.is_ok() {
+                result = skb.copy_to_slice(from.saturating_add(done), room);
+            }
+            done = done.saturating_add(piece.len());
+        })?;
+        result
     }
 
     /// Copies a slice. With GFP_ATOMIC any context.

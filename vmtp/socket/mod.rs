@@ -309,7 +309,7 @@ impl Sock<VmtpSocket> {
         let endpoint = Endpoint::bind(
             &self.host,
             entity,
-            Some(sk.to_ref()),
+            sk.to_ref(),
             self.owner,
             &self.options,
         )?;

@@ -324,7 +324,7 @@ pub fn reply(
     endpoint.reply(client, transaction, &respond, segment, &sock.manner())
 }
 
-/// Passes a Request on. ENOTCONN, EINVAL; EOPNOTSUPP where that takes a nested call.
+/// Passes a Request on. ENOTCONN, EINVAL, EMSGSIZE. Sleeps.
 pub fn forward(
     sock: &Sock<VmtpSocket>,
     endpoint: &Ref<Endpoint>,
@@ -348,10 +348,31 @@ pub fn forward(
     };
     let client = Entity::from_bits(mcb.client);
     let transaction = Transaction::from_bits(mcb.transaction);
-    match endpoint.forward(client, transaction, &forward, segment, &sock.manner())? {
-        true => Ok(()),
-        false => Err(Errno::EOPNOTSUPP.into()),
-    }
+    let (destination, path) = sock.way(server, Peer::NONE)?;
+    // For a nested call, if it takes one.
+    let start = Start {
+        request: Request {
+            server,
+            peer: destination.peer,
+            found: destination.found,
+            multicast: destination.multicast,
+            mcb: forward.mcb,
+            flags: forward.flags,
+            large_response: false,
+            hco: forward.hco,
+            priority: abi::priority_in(mcb)?.unwrap_or(sock.options.priority()),
+            limit: Time::NEVER,
+            streamed: false,
+            more: false,
+        },
+        segment,
+        manner: sock.manner(),
+        path,
+        cookie: 0,
+        claimed: false,
+        buffer: usize::MAX,
+    };
+    endpoint.forward(client, transaction, &forward, start)
 }
 
 /// The header of a message that was received: that of its first packet.

@@ -348,6 +348,11 @@ impl Remote {
         self.deadline.earlier(self.receive_deadline)
     }
 
+    /// Whether the Response to the current Request may be longer than a packet group.
+    pub const fn takes_long_response(&self) -> bool {
+        self.request.has(Control::STI)
+    }
+
     /// The server to which the current Request was forwarded.
     pub const fn forward_server(&self) -> Entity {
         self.forward_server

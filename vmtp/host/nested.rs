@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Forwarding by a nested call (2.9, decision 24): where a Request cannot go on under its own name, this host invokes the
+//! other server as a Client of its own, and what comes of that is the server's Response. The server's process has no
+//! part in it.
+
+use super::client::{Outcome, Preallocated, Refused, Start, Whose};
+use super::endpoint::Endpoint;
+use super::remote::{group_offset_of, header_of, RemoteRecord};
+use super::transmit::Manner;
+use super::PACKET;
+use crate::kernel::pages::Pages;
+use crate::kernel::record::Ref;
+use crate::kernel::skb_queue::SkbQueue;
+use crate::proto::server::Respond;
+use crate::proto::wire::{Code, Mcb, Placement, ResponseCode, Transaction, HEADER_OCTETS};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// For which Request the Client of a nested call asks.
+pub struct Nested {
+    record: Ref<RemoteRecord>,
+    transaction: Transaction,
+    manner: Manner,
+}
+
+impl Endpoint {
+    /// Makes the call for a Request of `record`. `start` is that of the new Client. Sleeps.
+    pub(super) fn nest(
+        self: &Ref<Self>,
+        record: Ref<RemoteRecord>,
+        transaction: Transaction,
+        start: &Start,
+    ) -> Result {
+        let host = self.host();
+        let nested = Nested {
+            record,
+            transaction,
+            manner: start.manner,
+        };
+        let entity = host.allocate(host.primary_address())?;
+        let client = Self::make(host, entity, None, self.owner, &self.options, Some(nested))?;
+        let mut slot = Some(Preallocated::new(start)?);
+        let started = Self::start(&client, start, &mut slot);
+        if started.is_err() {
+            client.end_nested();
+        }
+        started.map(|_| ()).map_err(|refused| match refused {
+            Refused::TooLarge => crate::kernel::errno::Errno::EMSGSIZE.into(),
+            Refused::Wait | Refused::Memory => ENOMEM,
+        })
+    }
+
+    /// Something came of the nested call: that is the Response. Any context.
+    pub(super) fn nested_call_ended(self: &Ref<Self>, nested: &Nested) {
+        let Some(outcome) = self.take_outcome(&Whose::Any, false) else {
+            return;
+        };
+        let (mcb, segment) = match answer(&outcome) {
+            Ok(answer) => answer,
+            Err(_) => (Mcb::refusal(ResponseCode::ResponseDiscarded), None),
+        };
+        let respond = Respond {
+            mcb,
+            flags: 0,
+            hco: false,
+            priority: None,
+            earlier: 0,
+        };
+        let answered = RemoteRecord::operate(&nested.record, &nested.manner, segment, |remote, cx| {
+            remote.respond(nested.transaction, &respond, cx)
+        });
+        if answered.is_err() {
+            // It is too long for the Client, or nobody waits any more.
+            let _ = RemoteRecord::operate(&nested.record, &Manner::HOST, None, |remote, cx| {
+                remote.abandon(nested.transaction, cx)
+            });
+        }
+        self.end_nested();
+    }
+
+    fn end_nested(self: &Ref<Self>) {
+        self.stop();
+        self.host().entities.remove(self);
+        let _ = self.close_client();
+    }
+}
+
+/// The Response that the outcome of a nested call makes.
+fn answer(outcome: &Outcome) -> Result<(Mcb, Option<Arc<Pages>>)> {
+    let Some(delivery) = outcome.delivery else {
+        let code = outcome.failure.unwrap_or(ResponseCode::VmtpError);
+        return Ok((Mcb::refusal(code), None));
+    };
+    let first = outcome.packets.front().and_then(header_of).ok_or(EIO)?;
+    let mut mcb = first.mcb();
+    if let Some(code) = delivery.code {
+        let flags = mcb.code.bits() & !0x00FF_FFFF;
+        mcb.code = Code::new(flags, code.bits());
+    }
+    if let Some(mask) = delivery.message_delivery {
+        mcb.message_delivery = mask.bits();
+    }
+    let octets = delivery.segment_octets;
+    if octets == 0 {
+        mcb.code = mcb.code.without(Code::SDA);
+        return Ok((mcb, None));
+    }
+    mcb.code = mcb.code.with(Code::SDA);
+    mcb.segment_size = octets;
+    let segment = segment(&outcome.packets, octets as usize)?;
+    Ok((mcb, Some(Arc::new(segment, PACKET)?)))
+}
+
+/// The octets of a message's packets in one store; zeros where none came.
+fn segment(packets: &SkbQueue, octets: usize) -> Result<Pages> {
+    let mut pages = Pages::zeroed(octets, PACKET)?;
+    for skb in packets.iter() {
+        let Some(header) = header_of(skb) else {
+            continue;
+        };
+        let group = group_offset_of(skb) as usize;
+        for extent in Placement::new(header.delivery, header.group_octets()) {
+            let start = group.saturating_add(extent.group_offset as usize);
+            let end = start.saturating_add(extent.octets as usize).min(octets);
+            let from = (HEADER_OCTETS as usize).saturating_add(extent.packet_offset as usize);
+            if start < end {
+                pages.write_skb(start, skb, from, end.saturating_sub(start))?;
+            }
+        }
+    }
+    Ok(pages)
+}
