@@ -2,9 +2,9 @@
 
 //! A local entity as a server: Requests are queued until its user receives them, and answered by Client and Transaction.
 
+use super::client::Start;
 use super::counters::Counter;
 use super::endpoint::Endpoint;
-use super::client::Start;
 use super::remote::{Delivered, RemoteRecord};
 use super::ring::Ring;
 use super::transmit::Manner;

@@ -70,9 +70,8 @@ impl Pages {
         let mut result = Ok(());
         self.for_each_piece(at, length, |piece| {
             // SAFETY: the piece is of our own store, which is borrowed exclusively; nobody else reads it meanwhile.
-            let room = unsafe {
-                core::slice::from_raw_parts_mut(piece.as_ptr().cast_mut(), piece.len())
-            };
+            let room =
+                unsafe { core::slice::from_raw_parts_mut(piece.as_ptr().cast_mut(), piece.len()) };
             if result.is_ok() {
                 result = skb.copy_to_slice(from.saturating_add(done), room);
             }
