@@ -216,6 +216,7 @@ impl Drop for SkbQueue {
 /// # Invariants
 ///
 /// `place` is the queue's head or the link of a packet in it.
+#[derive(Clone)]
 pub struct Iter<'a> {
     place: *const *mut bindings::sk_buff,
     _queue: PhantomData<&'a SkbQueue>,

@@ -14,6 +14,7 @@ use crate::kernel::errno::Errno;
 use crate::kernel::family::Sock;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
+use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::wait::{poll, Wait};
 use crate::proto::client::Request;
@@ -100,31 +101,85 @@ pub fn segment_out(
     from: usize,
     room: usize,
 ) -> Result<usize> {
+    let end = from.saturating_add(room);
     let mut position = from;
-    let room = from.saturating_add(room);
-    for skb in packets.iter() {
-        let Some(header) = header_of(skb) else {
-            continue;
-        };
-        let group = group_offset_of(skb) as usize;
-        for extent in Placement::new(header.delivery, header.group_octets()) {
-            let mut start = group.saturating_add(extent.group_offset as usize);
-            let end = start.saturating_add(extent.octets as usize).min(room);
-            let mut data = (HEADER_OCTETS as usize).saturating_add(extent.packet_offset as usize);
-            if start < position {
-                // Octets that came twice.
-                data = data.saturating_add(position.saturating_sub(start));
-                start = position;
+    let mut rest = packets.iter();
+    while let Some(skb) = rest.next() {
+        for piece in pieces(skb) {
+            // What lies before it may be in the packets behind: their blocks may be interleaved.
+            while piece.start > position {
+                let gap = piece.start.min(end);
+                let Some((skb, found)) =
+                    first_in(rest.clone(), group_offset_of(skb), position, gap)
+                else {
+                    break;
+                };
+                copy_piece(skb, &found, to, &mut position, gap)?;
             }
-            if end <= start {
-                continue;
-            }
-            to.advance(start.saturating_sub(position));
-            skb.copy_to_iter(data, to, end.saturating_sub(start))?;
-            position = end;
+            copy_piece(skb, &piece, to, &mut position, end)?;
         }
     }
     Ok(position.saturating_sub(from))
+}
+
+/// A row of octets in a packet.
+struct Piece {
+    /// From where to where in the message.
+    start: usize,
+    end: usize,
+    /// Where in the packet.
+    place: usize,
+}
+
+fn pieces(skb: &Skb) -> impl Iterator<Item = Piece> {
+    let group = group_offset_of(skb) as usize;
+    let placement =
+        header_of(skb).map(|header| Placement::new(header.delivery, header.group_octets()));
+    placement.into_iter().flatten().map(move |extent| {
+        let start = group.saturating_add(extent.group_offset as usize);
+        Piece {
+            start,
+            end: start.saturating_add(extent.octets as usize),
+            place: (HEADER_OCTETS as usize).saturating_add(extent.packet_offset as usize),
+        }
+    })
+}
+
+/// The first piece with octets between `from` and `end` in the packets of a group.
+fn first_in<'a>(
+    packets: impl Iterator<Item = &'a Skb>,
+    group: u32,
+    from: usize,
+    end: usize,
+) -> Option<(&'a Skb, Piece)> {
+    packets
+        .take_while(|skb| group_offset_of(skb) == group)
+        .flat_map(|skb| pieces(skb).map(move |piece| (skb, piece)))
+        .filter(|(_, piece)| piece.end > from && piece.start < end)
+        .min_by_key(|(_, piece)| piece.start)
+}
+
+/// Copies what of a piece lies between `position` and `end`, and moves on.
+fn copy_piece(
+    skb: &Skb,
+    piece: &Piece,
+    to: &mut IovIterDest<'_>,
+    position: &mut usize,
+    end: usize,
+) -> Result {
+    let start = piece.start.max(*position);
+    let end = piece.end.min(end);
+    if end <= start {
+        // Octets that came twice, or that there is no room for.
+        return Ok(());
+    }
+    let place = piece
+        .place
+        .saturating_add(start.saturating_sub(piece.start));
+    to.advance(start.saturating_sub(*position));
+    skb.copy_to_iter(place, to, end.saturating_sub(start))?;
+    *position = end;
+    Ok(())
 }
 
 /// Starts a transaction; waits for the one before to end if `patience` allows. EAGAIN, EINTR, and what is wrong with it.
