@@ -84,6 +84,9 @@ pub const AUTH_DOMAIN: u32 = 1;
 /// The answer to a ProbeEntity, or `None` for silence (2.13: multicast is answered only by whoever
 /// can answer well).
 pub fn probe_answer(probe: &ProbeEntity, probed: &Probed, source: &Source) -> Option<Mcb> {
+    if !probe.entity.is_zero() && !probe.entity.is_valid() {
+        return (!source.multicast).then(|| Mcb::refusal(ResponseCode::VmtpError));
+    }
     let known_domain = probe.auth_domain == 0 || probe.auth_domain == AUTH_DOMAIN;
     match probed {
         Probed::Entity(_) if !known_domain => Some(Mcb::refusal(ResponseCode::NoPermission)),
