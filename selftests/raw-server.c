@@ -106,6 +106,26 @@ TEST_F(peer, blocks_may_come_in_any_order_and_twice)
 	EXPECT_EQ(1, counter("RequestsDelivered"));
 }
 
+/* Shows: 2.13-c */
+TEST_F(peer, the_blocks_of_packets_may_be_interleaved)
+{
+	static const __u32 masks[][4] = {
+		{ 0x55, 0xAA }, { 0xAA, 0x55 }, { 0x81, 0x42, 0x24, 0x18 }, { 0x11, 0x88, 0x44, 0x22 }, { 0xF1, 0x1F },
+	};
+	struct vmtp_mcb mcb;
+
+	for (int i = 0; i < 5; i++) {
+		for (int j = 0; j < 4 && masks[i][j]; j++) {
+			EXPECT_TRUE(nothing_arrives(self->server));
+			ASSERT_TRUE(send_blocks(self->tun, self->segment, 4000, masks[i][j], 9 + i, 0));
+		}
+		memset(self->got, 0, sizeof(self->got));
+		ASSERT_EQ(4000, vmtp_recvreq(self->server, &mcb, self->got, sizeof(self->got), 0));
+		EXPECT_EQ(0, memcmp(self->segment, self->got, 4000)) { TH_LOG("case %d", i); }
+		EXPECT_EQ(0, self->got[4000]);
+	}
+}
+
 /* Shows: VI-b */
 TEST_F(peer, a_packet_in_ip_fragments_is_one_packet)
 {
@@ -527,76 +547,6 @@ TEST_F(peer, a_server_that_goes_tells_its_clients)
 			    (notify.client == CLIENT + (1ULL << 32) && notify.transaction == 8));
 	}
 	EXPECT_EQ(0, drain(self->tun));
-}
-
-/* ---- Probes of Clients ------------------------------------------------------------------------ */
-
-/* The manager of the Client answers a Probe: this is its Transaction now. */
-static bool answer_probe(int tun, const struct packet *probe, __u32 code, __u32 transaction)
-{
-	struct packet packet;
-
-	response_packet(&packet, probe, PEER_MANAGER);
-	packet.code = code;
-	packet.user[0] = transaction;
-	return send_packet(tun, &packet);
-}
-
-/* Shows: D-20-e 5.3-b III-0101-a 5.3-a 2.5.1-c */
-TEST_F(peer, after_the_start_an_unknown_client_is_probed_before_its_request_is_executed)
-{
-	struct packet packet, probe;
-	struct vmtp_mcb mcb;
-
-	ASSERT_EQ(0, setting("probe_clients", PROBE_AUTO));
-	ASSERT_TRUE(ask(self->tun, &packet, CLIENT, 9));
-	ASSERT_TRUE(receive_packet(self->tun, &probe, 0));
-	ASSERT_TRUE(is_probe(&probe));
-	EXPECT_EQ(VMTP_PROC_PROBE_ENTITY, probe.code);
-	EXPECT_EQ(PEER, probe.destination);
-	EXPECT_EQ(CLIENT, (__u64)probe.user[0] << 32 | probe.user[1]);
-	EXPECT_EQ(CLIENT, (__u64)probe.user[2] << 32 | probe.user[3]);
-	EXPECT_EQ(1, probe.user[4]);
-	EXPECT_TRUE(nothing_arrives(self->server));
-	ASSERT_TRUE(answer_probe(self->tun, &probe, VMTP_OK, 9));
-	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
-	/* Now it is known. */
-	ASSERT_EQ(0, reply(self->server, &mcb, VMTP_OK, NULL, 0));
-	drain(self->tun);
-	ASSERT_TRUE(ask(self->tun, &packet, CLIENT, 10));
-	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
-	EXPECT_EQ(0, drain(self->tun));
-
-	/* The Client has gone on since: this Request was of before. */
-	ASSERT_TRUE(ask(self->tun, &packet, CLIENT + (1ULL << 32), 9));
-	ASSERT_TRUE(receive_packet(self->tun, &probe, 0));
-	ASSERT_TRUE(answer_probe(self->tun, &probe, VMTP_OK, 10));
-	EXPECT_TRUE(nothing_arrives(self->server));
-	/* There is no such Client. */
-	ASSERT_TRUE(ask(self->tun, &packet, CLIENT + (2ULL << 32), 9));
-	ASSERT_TRUE(receive_packet(self->tun, &probe, 0));
-	ASSERT_TRUE(answer_probe(self->tun, &probe, VMTP_NONEXISTENT_ENTITY, 9));
-	EXPECT_TRUE(nothing_arrives(self->server));
-}
-
-/* Shows: D-28-a */
-TEST_F(peer, who_was_never_probed_gets_no_large_response_for_a_small_request)
-{
-	struct packet packet, probe;
-	struct vmtp_mcb mcb;
-	__u32 blocks = 0;
-
-	ASSERT_TRUE(ask(self->tun, &packet, CLIENT, 9));
-	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
-	ASSERT_EQ(0, reply(self->server, &mcb, VMTP_OK, self->segment, VMTP_GROUP_SIZE));
-	ASSERT_TRUE(receive_packet(self->tun, &probe, 0));
-	ASSERT_TRUE(is_probe(&probe));
-	EXPECT_EQ(0, drain(self->tun));
-	ASSERT_TRUE(answer_probe(self->tun, &probe, VMTP_OK, 9));
-	while (receive_packet(self->tun, &packet, 100))
-		if (packet.control & C_RESPONSE)
-			blocks |= packet.delivery;
-	EXPECT_EQ(0xFFFFFFFF, blocks);
 }
 
 TEST_HARNESS_MAIN

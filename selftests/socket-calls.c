@@ -207,8 +207,9 @@ TEST_F(host, nothing_is_written_beyond_the_area_for_the_response)
 	EXPECT_TRUE(vmtp_truncated(&mcb, 1000));
 	EXPECT_EQ(sizeof(whole), mcb.segment_size);
 	EXPECT_EQ(0, memcmp(page + 4096 - 1000, whole, 1000));
-	for (int i = 0; i < 4096 - 1000; i++)
+	for (int i = 0; i < 4096 - 1000; i++) {
 		ASSERT_EQ(0, page[i]);
+	}
 	echo_stop(&echo);
 }
 

@@ -160,8 +160,9 @@ TEST_F(host, bind_0_gives_an_identifier_of_this_host_and_byte_order)
 		EXPECT_EQ(OWN, vmtp_entity_address(seen[i]));
 		close(fd);
 		/* Not even after it was closed is one given again. */
-		for (int j = 0; j < i; j++)
+		for (int j = 0; j < i; j++) {
 			EXPECT_NE(seen[j], seen[i]);
+		}
 	}
 }
 
@@ -307,8 +308,9 @@ TEST_F(host, every_number_option_has_its_default_and_its_range)
 		EXPECT_EQ(0, set_option(self->fd, option, most)) { TH_LOG("option %d", option); }
 		EXPECT_EQ(most, get_option(self->fd, option));
 		EXPECT_ERRNO(EINVAL, set_option(self->fd, option, least - 1));
-		if (most != 0x7FFFFFFF)
+		if (most != 0x7FFFFFFF) {
 			EXPECT_ERRNO(EINVAL, set_option(self->fd, option, most + 1));
+		}
 		EXPECT_EQ(most, get_option(self->fd, option)) { TH_LOG("a refused value changed option %d", option); }
 	}
 }
