@@ -217,7 +217,7 @@ impl Env {
     }
 
     /// The next event, and the clock with it.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         let Reverse(entry) = self.queue.pop()?;
         self.now = entry.at;
         self.counts.events += 1;

@@ -63,7 +63,7 @@ impl World {
     /// The first thing that is not as it must be.
     pub fn run(&mut self) -> Result<(), Failure> {
         self.begin();
-        while let Some(event) = self.env.next() {
+        while let Some(event) = self.env.next_event() {
             self.event(event);
             if self.env.waiting() > QUEUE_LIMIT + 64 * self.env.oracle.cases.len() {
                 self.env.oracle.fail("the traffic grows without bound");
@@ -90,7 +90,7 @@ impl World {
     pub fn run_to_answers(&mut self) -> Result<usize, Failure> {
         self.begin();
         let all = self.env.oracle.cases.len() as u64;
-        while let Some(event) = self.env.next() {
+        while let Some(event) = self.env.next_event() {
             self.event(event);
             self.judge()?;
             let counts = &self.env.counts;

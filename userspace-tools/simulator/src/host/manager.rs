@@ -31,8 +31,6 @@ pub(super) enum Purpose {
     Locate(Entity, Transaction),
     /// To know whether the Client of a record exists.
     Client(Entity, Entity),
-    /// To find the server that a record's Request is forwarded to.
-    Forward(Entity, Entity),
 }
 
 const MULTICAST: Peer = Peer::inet([224, 0, 1, 0]);
@@ -295,9 +293,6 @@ impl Host {
             Purpose::Client(client, server) => {
                 let current = found.map(|(_, results)| results.transaction);
                 self.client_probed(env, (client, server), current);
-            }
-            Purpose::Forward(client, server) => {
-                self.forward_located(env, (client, server), found.map(|(peer, _)| peer));
             }
         }
     }

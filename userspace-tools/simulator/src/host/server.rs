@@ -865,20 +865,6 @@ impl Host {
         true
     }
 
-    /// The server that a Request was forwarded to was found, or was not.
-    pub(super) fn forward_located(&mut self, env: &mut Env, key: Key, peer: Option<Peer>) {
-        let cx = self.context(env, Peer::NONE);
-        if let Some(record) = self.records.get_mut(&key) {
-            match peer {
-                Some(peer) => record.forwarded_to = peer,
-                None => {
-                    let step = record.remote.forward_failed(&cx);
-                    self.server_step(env, key, step, None);
-                }
-            }
-        }
-    }
-
     /// The Client of a record was probed.
     pub(super) fn client_probed(&mut self, env: &mut Env, key: Key, current: Option<Transaction>) {
         let peer = self
