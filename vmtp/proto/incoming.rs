@@ -265,6 +265,18 @@ impl Incoming {
     }
 }
 
+/// Whether a packet is the first of a transmission of its group, as far as that can be told: a
+/// repeated transmission is answered once, and not once for each of its packets.
+pub fn begins_transmission(header: &Header) -> bool {
+    let sent = if header.code.has(Code::MDM) && header.message_groups() <= 1 {
+        header.message_delivery
+    } else {
+        u32::MAX
+    };
+    let lowest = sent & sent.wrapping_neg();
+    header.delivery.is_empty() || header.delivery.bits() & lowest != 0
+}
+
 /// A digest of all that must be equal in every packet of a message: never 0.
 fn digest(header: &Header) -> u32 {
     const PRIME: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -360,6 +360,14 @@ impl Outgoing {
         Missing { burst, progress }
     }
 
+    /// The peer asks for what follows `after` (RETRY_ALL): that counts if it tells of no progress in
+    /// this message, and not if another message of the run is missing before it.
+    pub fn ask(&mut self, after: Option<u16>) {
+        if after.map_or(0, |group| group.saturating_add(1)) <= self.acknowledged {
+            self.asked = self.asked.saturating_add(1);
+        }
+    }
+
     /// The peer lost track after `group` (RETRY_ALL): everything from the group after it is sent
     /// again, as far as `window` allows. `None` stands for "before the first group".
     pub fn resume(
@@ -375,12 +383,12 @@ impl Outgoing {
         if from >= self.groups {
             return None;
         }
-        self.transmissions = 0;
-        self.asked = if from > self.acknowledged {
-            0
-        } else {
-            self.asked.saturating_add(1)
-        };
+        if from > self.acknowledged {
+            self.asked = 0;
+        }
+        if self.asked <= ASKED_IN_VAIN {
+            self.transmissions = 0;
+        }
         self.acknowledged = from;
         self.held = Mask::EMPTY;
         let end = from.saturating_add(window.max(1)).min(self.groups);

@@ -19,8 +19,9 @@ pub const WORKING: Span = Span::from_millis(200);
 pub const RESPONSE_DELAY: Span = Span::from_millis(10);
 /// A Client that waits for a Response repeats its Request within this time, or gave up.
 pub const SURELY_HEARD: Span = Span::from_millis(10_000);
-/// The shortest TS2: an orphan is not declared sooner.
-pub const ORPHAN_FLOOR: Span = Span::from_millis(2_000);
+/// The shortest TS2: an orphan is not declared sooner. A Client whose retransmissions are lost may be
+/// silent for as long as its schedule lasts.
+pub const ORPHAN_FLOOR: Span = Span::from_millis(5_000);
 
 /// The first of the doubling waits, and the last: doubling stops there.
 const BACKOFF_FIRST_MS: u64 = 200;

@@ -118,6 +118,7 @@ impl Call {
                 // 4.8: one group is sent again whole; of several, those after the one named.
                 let alone = !self.flags.streamed && self.outgoing.groups() == 1;
                 let after = group.filter(|_| !alone);
+                self.outgoing.ask(after);
                 step.burst = self.outgoing.resume(&ends, after, window, cx.now);
                 if self.flags.streamed {
                     step.event = Event::ResendAfter(self.transaction());

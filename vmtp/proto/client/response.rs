@@ -4,7 +4,7 @@
 
 use super::{Call, Client, Delivery, Drop, Event, Keep, Reply, ReplyState, State, Step};
 use crate::proto::context::Context;
-use crate::proto::incoming::Taken;
+use crate::proto::incoming::{begins_transmission, Taken};
 use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
@@ -84,9 +84,7 @@ impl Call {
         };
         if reply.state == ReplyState::Delivered || !accepts {
             // 4.7.1: stop the server from repeating what is no longer of interest.
-            // One answer for each transmission: to its first packet.
-            let first = header.delivery.is_empty() || header.delivery.has(0);
-            let again = first && control.has(Control::APG | Control::NER);
+            let again = begins_transmission(header) && control.has(Control::APG | Control::NER);
             return Step {
                 notify: again.then(|| {
                     notify(

@@ -507,6 +507,8 @@ impl Remote {
         if self.state != State::AwaitingRequest {
             self.discard_response(cx, step);
         }
+        // What waited is gone as well.
+        self.answered = self.last;
         self.incoming = Incoming::NONE;
         self.receive_deadline = Time::NEVER;
         self.queued = 0;

@@ -72,6 +72,7 @@ impl Remote {
                     self.discard_response(cx, &mut step);
                     return step;
                 }
+                self.outgoing.ask(group);
                 step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx.now);
                 step.to = self.response_to();
                 self.deadline = cx

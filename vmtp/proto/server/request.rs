@@ -4,7 +4,7 @@
 
 use super::{Arrival, Drop, Event, Keep, Remote, Retained, State, Step, To};
 use crate::proto::context::Context;
-use crate::proto::incoming::{Incoming, Taken};
+use crate::proto::incoming::{begins_transmission, Incoming, Taken};
 use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
@@ -569,10 +569,7 @@ impl Remote {
         cx: &Context,
         step: &mut Step,
     ) {
-        // One answer for each transmission: to its first packet.
-        let first = header.delivery.is_empty()
-            || header.delivery.has(0)
-            || header.control.has(Control::APG);
+        let first = begins_transmission(header);
         step.keep = Keep::Drop(Drop::Duplicate);
         match self.state {
             State::Processing => {

@@ -116,7 +116,13 @@ impl Retained {
                     .or_else(|| self.outgoing.advance(&ends, window, cx.now)))
             }
             Some(ResponseCode::RetryAll) if through => Err(Finished),
-            Some(ResponseCode::RetryAll) => Ok(self.outgoing.resume(&ends, group, window, cx.now)),
+            Some(ResponseCode::RetryAll) => {
+                let covered = i32::from(self.outgoing.control().pg_count()).saturating_add(1);
+                if self.transaction.since(notify.transaction) <= covered {
+                    self.outgoing.ask(group);
+                }
+                Ok(self.outgoing.resume(&ends, group, window, cx.now))
+            }
             Some(ResponseCode::Busy) => Ok(None),
             // All else acknowledges what it names, and all before it.
             Some(_) | None if through => Err(Finished),
