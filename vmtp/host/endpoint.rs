@@ -72,6 +72,12 @@ pub struct Memory {
 /// The same of all hosts, to be held below a part of the machine's memory.
 static ALL: AtomicUsize = AtomicUsize::new(0);
 
+/// The same of Clients that are being probed. It fills no server's SO_RCVBUF: they may all be forged.
+static UNPROVEN: AtomicUsize = AtomicUsize::new(0);
+
+/// What of a message is kept while its Client is being probed: a packet group.
+const STRANGER_MAX: usize = 48 << 10;
+
 impl Memory {
     fn new() -> Self {
         Self {
@@ -85,6 +91,7 @@ impl Memory {
 pub struct Charge {
     memory: Arc<Memory>,
     octets: usize,
+    proven: bool,
 }
 
 impl Charge {
@@ -93,24 +100,53 @@ impl Charge {
         Self {
             memory: memory.clone(),
             octets: 0,
+            proven: true,
         }
     }
 
-    /// The record occupies so much now.
+    /// The record occupies so much now, and its Client is `proven` to be there or need not be.
     #[inline]
-    pub fn set(&mut self, octets: usize) {
-        if octets != self.octets {
-            let change = octets.wrapping_sub(self.octets);
-            self.memory.used.fetch_add(change, Ordering::Relaxed);
-            ALL.fetch_add(change, Ordering::Relaxed);
-            self.octets = octets;
+    pub fn set(&mut self, octets: usize, proven: bool) {
+        if octets == self.octets && (proven == self.proven || octets == 0) {
+            return;
         }
-        // Also if it got the privilege and then no packet that was kept.
-        let privileged = &self.memory.privileged;
-        let me = core::ptr::from_ref(self).addr();
-        if octets == 0 && privileged.load(Ordering::Relaxed) == me {
-            privileged.store(0, Ordering::Relaxed);
+        self.pool().fetch_sub(self.octets, Ordering::Relaxed);
+        if self.proven {
+            self.memory.used.fetch_sub(self.octets, Ordering::Relaxed);
         }
+        self.octets = octets;
+        self.proven = proven;
+        self.pool().fetch_add(octets, Ordering::Relaxed);
+        if proven {
+            self.memory.used.fetch_add(octets, Ordering::Relaxed);
+        }
+        if octets == 0 {
+            let me = core::ptr::from_ref(self).addr();
+            let _ = self.memory.privileged.compare_exchange(
+                me,
+                0,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    fn pool(&self) -> &'static AtomicUsize {
+        if self.proven {
+            &ALL
+        } else {
+            &UNPROVEN
+        }
+    }
+
+    /// Whether a Client that is not proven may have another packet kept. `full` is [`Charge::strangers_fill`].
+    pub fn stranger_may_add(&self, full: bool) -> bool {
+        self.octets == 0 || (!full && self.octets < STRANGER_MAX)
+    }
+
+    /// Whether Clients that are not proven occupy all that they may together.
+    pub fn strangers_fill(host: &Host) -> bool {
+        UNPROVEN.load(Ordering::Relaxed) >= host.memory_max / 4
     }
 
     /// Whether this record alone may go beyond SO_RCVBUF from now on, until it occupies nothing.
@@ -129,17 +165,17 @@ impl Charge {
     /// The charge goes to another entity of the same name, which took the place of the first.
     pub fn move_to(&mut self, memory: &Arc<Memory>) {
         if !Arc::ptr_eq(&self.memory, memory) {
-            let octets = self.octets;
-            self.set(0);
+            let (octets, proven) = (self.octets, self.proven);
+            self.set(0, proven);
             self.memory = memory.clone();
-            self.set(octets);
+            self.set(octets, proven);
         }
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.set(0);
+        self.set(0, self.proven);
     }
 }
 

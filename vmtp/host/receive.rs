@@ -310,7 +310,10 @@ impl Host {
             let Some(skb) = packet.take() else { break };
             let found = RemoteRecord::find(self, header.client, endpoint.entity);
             let record = match found {
-                Some(record) => record,
+                Some(record) => {
+                    record.touch();
+                    record
+                }
                 None if !Remote::may_start(header) => {
                     self.count(Counter::DropSequence);
                     self.refuse(header, Refusal::NoRunRecord, source);

@@ -177,7 +177,7 @@ impl RemoteRecord {
             record.stop();
             return Ok(other);
         }
-        let full = host.remotes.len() >= limit;
+        let full = host.remotes.len() >= limit || Charge::strangers_fill(host);
         let result = if full && !Self::make_room(host, now) {
             Err(ENOSPC)
         } else {
@@ -252,7 +252,6 @@ impl RemoteRecord {
         let host = &*record.host;
         let must_probe = host.must_probe(now);
         let full = endpoint.is_full();
-        record.touch();
         let mut guard = record.inner.lock();
         let inner = &mut *guard;
         if inner.gone {
@@ -270,6 +269,12 @@ impl RemoteRecord {
             }
         }
         inner.charge.move_to(&endpoint.memory);
+        let strange = inner.remote.is_probing() && !header.delivery.is_empty();
+        if strange && !inner.charge.stranger_may_add(Charge::strangers_fill(host)) {
+            drop(guard);
+            host.count(Counter::DropNoRoom);
+            return None;
+        }
         let room = if full {
             let receiving = inner.remote.is_receiving();
             let room = receiving && inner.charge.is_privileged();
@@ -499,8 +504,8 @@ impl Inner {
         if !self.remote.holds_packets() {
             self.packets = SkbQueue::new();
         }
-        self.charge
-            .set(self.packets.octets().wrapping_add(self.waiting_octets));
+        let octets = self.packets.octets().wrapping_add(self.waiting_octets);
+        self.charge.set(octets, !self.remote.is_probing());
         aftermath
     }
 

@@ -338,7 +338,11 @@ impl Remote {
         let quiet = match self.state {
             State::AwaitingRequest => true,
             State::ResponseDiscarded => now.since(self.heard) >= super::timers::SURELY_HEARD,
-            State::Processing | State::Responded | State::Forwarded => false,
+            // One without a segment is not acknowledged.
+            State::Responded => {
+                !self.flags.response_held && now.since(self.heard) >= super::timers::SURELY_HEARD
+            }
+            State::Processing | State::Forwarded => false,
         };
         quiet && !self.incoming.is_some() && !self.flags.probing
     }
