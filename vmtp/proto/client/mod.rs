@@ -50,6 +50,8 @@ pub struct Client {
     run: Run,
     /// The server had no room for the run: calls that are to be sent again wait until others end.
     overflow: bool,
+    /// Some of the Response to the oldest unanswered call has come.
+    receiving: bool,
     /// The Transaction of the next message's first group.
     next: Transaction,
     /// The Transaction that the next consecutive Response answers.
@@ -323,6 +325,7 @@ impl Client {
             run: Run::Closed,
             gap_quiet: Time::from_nanos(0),
             overflow: false,
+            receiving: false,
             next: first,
             expected: first,
         }
@@ -412,6 +415,7 @@ impl Client {
         self.next = last.plus(if skip { 256 } else { 1 });
         self.run = if more { Run::Open } else { Run::Closed };
         if self.open == 0 {
+            self.receiving = false;
             self.expected = first;
             self.limit = RUN_LIMIT as u8;
             self.overflow = false;
@@ -462,6 +466,7 @@ impl Client {
             // It was never counted.
             return;
         }
+        self.receiving = false;
         self.open = self.open.saturating_sub(1);
         if self.open == 0 {
             self.expected = self.next;

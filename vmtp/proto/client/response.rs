@@ -134,7 +134,8 @@ impl Call {
         if self.flags.streamed && covers_from.since(client.expected) > 0 {
             // 2.11, 4.7.1: Responses are taken in sequence.
             // Everything behind a gap comes too early: it is told once in a round trip.
-            let tell = client.gap_quiet.has_come(cx.now);
+            // What the oldest call lacks of a Response it is receiving it asks for itself (4.7.1).
+            let tell = client.gap_quiet.has_come(cx.now) && !client.receiving;
             if tell {
                 let quiet = cx.timing.round_trip.at_least(cx.timing.packet_gap);
                 client.gap_quiet = cx.now.plus(quiet);
@@ -190,7 +191,7 @@ impl Call {
             if step.keep != Keep::Restart {
                 step.keep = Keep::Drop(reason);
             }
-            self.enter_receiving();
+            self.enter_receiving(client);
             self.answer_header_only(reply, header, &mut step);
             let gap = cx.timing.packet_gap;
             reply.deadline = cx.now.plus(match step.notify {
@@ -202,7 +203,7 @@ impl Call {
         };
         if !group_complete {
             step.interpacket = interpacket;
-            self.enter_receiving();
+            self.enter_receiving(client);
             reply.deadline = cx.now.plus(cx.timing.packet_gap);
             return step;
         }
@@ -222,7 +223,7 @@ impl Call {
                     ResponseCode::Ok,
                 ));
             }
-            self.enter_receiving();
+            self.enter_receiving(client);
             reply.deadline = cx
                 .now
                 .plus(cx.timing.round_trip.at_least(cx.timing.packet_gap));
@@ -270,7 +271,10 @@ impl Call {
         client.finished(self, collecting);
     }
 
-    fn enter_receiving(&mut self) {
+    fn enter_receiving(&mut self, client: &mut Client) {
+        if self.first_transaction() == client.expected {
+            client.receiving = true;
+        }
         match self.state {
             State::AwaitingResponse | State::Locating => {
                 self.state = State::ReceivingResponse;
@@ -284,7 +288,7 @@ impl Call {
     /// A Response without its data asks what is missing: that is answered at once.
     fn answer_header_only(&mut self, reply: &Reply, header: &Header, step: &mut Step) {
         let asks = header.delivery.is_empty() && header.segment_octets() != 0;
-        if !asks && !header.control.has(Control::APG) {
+        if !asks && !(header.control.has(Control::APG) && begins_transmission(header)) {
             return;
         }
         let Some(group) = reply.incoming.group_of(header.transaction) else {
