@@ -576,8 +576,7 @@ impl Inner {
             let about = retained.transaction().since(header.transaction) >= 0
                 && retained.is_about(header.transaction);
             if about && found.is_none() {
-                let asks = header.control.has(Control::APG);
-                let burst = asks.then(|| retained.repeat(&self.remote, header.control, cx));
+                let burst = retained.repeat(&self.remote, header, cx);
                 found = Some(burst.map(|burst| (burst, segment.clone())));
             }
             let _ = self.retained.push_back((retained, segment), ATOMIC);

@@ -273,8 +273,11 @@ impl Oracle {
         if wants.idempotent {
             return times;
         }
-        // A restart forgets; but never is anything executed again that the Client is done with.
-        let done = case.ended != Time::NEVER && case.ended.plus(Span::from_millis(2_000)) < now;
+        // A restart forgets; but never is anything executed again that the Client is done with, as
+        // long as the Client's host did not restart as well.
+        let done = case.outcome != Outcome::Lost
+            && case.ended != Time::NEVER
+            && case.ended.plus(Span::from_millis(2_000)) < now;
         // A chain of forwards may come back to a server, which then has a Request anew.
         let visits = 1 + case.op.forward.iter().filter(|s| **s == server).count()
             - usize::from(case.op.server != server && !case.op.server.is_group());

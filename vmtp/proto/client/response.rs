@@ -60,6 +60,18 @@ fn notify(
     }
 }
 
+impl Client {
+    /// Whether a gap may be told now: what was asked for is on its way for a round trip.
+    fn may_tell_gap(&mut self, cx: &Context) -> bool {
+        let may = self.gap_quiet.has_come(cx.now);
+        if may {
+            let quiet = cx.timing.round_trip.at_least(cx.timing.packet_gap);
+            self.gap_quiet = cx.now.plus(quiet);
+        }
+        may
+    }
+}
+
 impl Call {
     /// A Response packet for this call arrived from `peer`. `reply` is that of its Server, or an
     /// empty one. `waiting` tells whether the user waits for a Response at this moment.
@@ -133,13 +145,9 @@ impl Call {
         let covers_from = self.covers_from(reply);
         if self.flags.streamed && covers_from.since(client.expected) > 0 {
             // 2.11, 4.7.1: Responses are taken in sequence.
-            // Everything behind a gap comes too early: it is told once in a round trip.
-            // What the oldest call lacks of a Response it is receiving it asks for itself (4.7.1).
-            let tell = client.gap_quiet.has_come(cx.now) && !client.receiving;
-            if tell {
-                let quiet = cx.timing.round_trip.at_least(cx.timing.packet_gap);
-                client.gap_quiet = cx.now.plus(quiet);
-            }
+            // Everything behind a gap comes too early: it is told once in a round trip. What the
+            // oldest call lacks of a Response it is receiving it asks for itself (4.7.1).
+            let tell = !client.receiving && client.may_tell_gap(cx);
             return Step {
                 notify: tell.then(|| {
                     notify(
@@ -192,7 +200,7 @@ impl Call {
                 step.keep = Keep::Drop(reason);
             }
             self.enter_receiving(client);
-            self.answer_header_only(reply, header, &mut step);
+            self.answer_header_only(client, reply, header, cx, &mut step);
             let gap = cx.timing.packet_gap;
             reply.deadline = cx.now.plus(match step.notify {
                 // What was asked for takes a round trip to come.
@@ -286,7 +294,14 @@ impl Call {
     }
 
     /// A Response without its data asks what is missing: that is answered at once.
-    fn answer_header_only(&mut self, reply: &Reply, header: &Header, step: &mut Step) {
+    fn answer_header_only(
+        &mut self,
+        client: &mut Client,
+        reply: &Reply,
+        header: &Header,
+        cx: &Context,
+        step: &mut Step,
+    ) {
         let asks = header.delivery.is_empty() && header.segment_octets() != 0;
         if !asks && !(header.control.has(Control::APG) && begins_transmission(header)) {
             return;
@@ -297,6 +312,9 @@ impl Call {
         let complete = reply.incoming.complete_groups();
         if group >= complete && !asks {
             // Repeated data is not a question: what is missing may be right behind it.
+            return;
+        }
+        if group > complete && !client.may_tell_gap(cx) {
             return;
         }
         step.notify = Some(if group > complete {

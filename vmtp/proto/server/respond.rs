@@ -5,12 +5,13 @@
 use super::{Event, Remote, State, Step, To};
 use crate::proto::burst::Burst;
 use crate::proto::context::Context;
+use crate::proto::incoming::begins_transmission;
 use crate::proto::outgoing::{groups_of, Outgoing};
 use crate::proto::time::{Span, Time};
 use crate::proto::timers;
 use crate::proto::wire::{
-    Code, Control, Mask, Mcb, NotifyVmtpServer, Priority, ResponseCode, Transaction, BLOCK_OCTETS,
-    GROUP_OCTETS, MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
+    Code, Control, Header, Mask, Mcb, NotifyVmtpServer, Priority, ResponseCode, Transaction,
+    BLOCK_OCTETS, GROUP_OCTETS, MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
 };
 
 /// Octets sent for each octet received to a Client that was never probed, at most.
@@ -74,14 +75,16 @@ impl Retained {
             || self.outgoing.group_of(transaction).is_some()
     }
 
-    /// The Request came again: a Response with data asks what of it is missing (4.9 note 3).
-    pub fn repeat(&mut self, remote: &Remote, request: Control, cx: &Context) -> Burst {
-        let control = self
-            .outgoing
-            .control()
-            .with_retransmit_count(request.retransmit_count());
+    /// The Request came again: a Response with data asks what of it is missing (4.9 note 3). Only
+    /// what asks for an answer gets one, and once for a transmission.
+    pub fn repeat(&mut self, remote: &Remote, header: &Header, cx: &Context) -> Option<Burst> {
+        if !header.control.has(Control::APG) || !begins_transmission(header) {
+            return None;
+        }
+        let count = header.control.retransmit_count();
+        let control = self.outgoing.control().with_retransmit_count(count);
         self.outgoing.set_control(control);
-        self.outgoing.repeat(&remote.ends(), false, cx.now)
+        Some(self.outgoing.repeat(&remote.ends(), false, cx.now))
     }
 
     /// NotifyVmtpServer about this Response, or about one of the run before or after it: the

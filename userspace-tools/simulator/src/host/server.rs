@@ -290,9 +290,6 @@ impl Host {
             return false;
         };
         env.counts.duplicates += 1;
-        if !header.control.has(Control::APG) {
-            return true;
-        }
         let peer = record.remote.peer();
         let cx = self.context(env, peer);
         if let Some(Record {
@@ -300,9 +297,10 @@ impl Host {
         }) = self.records.get_mut(&key)
         {
             if let Some((kept, segment)) = retained.get_mut(index) {
-                let burst = kept.repeat(remote, header.control, &cx);
                 let segment = Rc::clone(segment);
-                self.send(env, burst, &segment, peer);
+                if let Some(burst) = kept.repeat(remote, header, &cx) {
+                    self.send(env, burst, &segment, peer);
+                }
             }
         }
         true
