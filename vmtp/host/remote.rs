@@ -22,7 +22,7 @@ use crate::proto::peer::Peer;
 use crate::proto::server::{Arrival, Event, Keep, Remote, Retained, Source, State, Step, To};
 use crate::proto::time::Time;
 use crate::proto::wire::{
-    Control, Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
+    Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
 };
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;

@@ -303,7 +303,7 @@ impl Call {
         step: &mut Step,
     ) {
         let asks = header.delivery.is_empty() && header.segment_octets() != 0;
-        if !asks && !(header.control.has(Control::APG) && begins_transmission(header)) {
+        if !(asks || header.control.has(Control::APG) && begins_transmission(header)) {
             return;
         }
         let Some(group) = reply.incoming.group_of(header.transaction) else {
