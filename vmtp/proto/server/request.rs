@@ -382,7 +382,7 @@ impl Remote {
     /// A packet without news of the Request being received: a header-only one is answered at once.
     fn answer_repeated(&mut self, header: &Header, cx: &Context, step: &mut Step) {
         let asks = header.delivery.is_empty() && header.segment_octets() != 0;
-        if !asks && !(header.control.has(Control::APG) && begins_transmission(header)) {
+        if !(asks || header.control.has(Control::APG) && begins_transmission(header)) {
             return;
         }
         let Some(group) = self.incoming.group_of(header.transaction) else {
