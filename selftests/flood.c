@@ -98,7 +98,7 @@ TEST_F(flood, forged_clients_fill_neither_table_nor_queue)
 TEST_F(flood, one_source_leaves_room_for_others)
 {
 	ASSERT_EQ(0, setting("probe_clients", PROBE_NEVER));
-	ASSERT_EQ(0, setting("records_max", 512));
+	ASSERT_EQ(0, setting("records_max", 256));
 	for (int i = 0; i < 200; i++)
 		ASSERT_TRUE(ask_from(self->tun, PEER, CLIENT(i), 7));
 	EXPECT_EQ(64, records());

@@ -92,7 +92,7 @@ impl Recorded for RemoteRecord {
 }
 
 /// The part of the records that one source may have, and what it may have in any case.
-const SOURCE_SHARE: u32 = 8;
+const SOURCE_SHARE: u32 = 4;
 const SOURCE_LEAST: u32 = 64;
 
 /// What a kept packet says.
