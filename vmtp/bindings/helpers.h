@@ -199,6 +199,13 @@ u64 *vmtp_helper_kmalloc_words(size_t count, gfp_t flags);
 void vmtp_helper_put_page(struct page *page);
 void *vmtp_helper_page_address(const struct page *page);
 
+/* tracepoints: trace.c */
+void vmtp_helper_trace_packet(bool in, u32 host, u64 client, u64 server, u32 transaction, u32 control, u32 delivery,
+			      u32 code, u32 octets);
+void vmtp_helper_trace_state(bool is_client, u64 client, u64 server, u32 transaction, const u8 *state, u32 length);
+void vmtp_helper_trace_timeout(bool is_client, u64 client, u64 server, u32 transaction);
+void vmtp_helper_trace_drop(const u8 *reason, u32 length);
+
 /* user memory, sleeping */
 int vmtp_helper_import_ubuf(bool writable, void *address, size_t length, struct iov_iter *iter);
 void vmtp_helper_usleep(u32 microseconds);

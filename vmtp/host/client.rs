@@ -15,6 +15,7 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
+use crate::kernel::trace;
 use crate::proto::burst::Burst;
 use crate::proto::client::{
     stray, Call, Client, Delivery, Event, Reply, ReplyState, Request, StartError, State, Step,
@@ -58,6 +59,8 @@ struct Slot {
     outcome_taken: bool,
     /// Callers that wait for this very transaction: what comes of it is for them alone.
     claims: u32,
+    /// The state that was traced last.
+    shown: State,
 }
 
 impl Slot {
@@ -180,6 +183,22 @@ impl ClientSide {
         skb: Option<Skb>,
         host: &Host,
     ) -> Aftermath {
+        if let Some(slot) = self.slots.get_mut(index) {
+            let state = slot.call.state();
+            if state != slot.shown {
+                slot.shown = state;
+                let name = match state {
+                    State::Held => "Held",
+                    State::Locating => "Locating",
+                    State::AwaitingResponse => "AwaitingResponse",
+                    State::ReceivingResponse => "ReceivingResponse",
+                    State::Processing { .. } => "Processing",
+                };
+                let (server, transaction) = (slot.call.server(), slot.call.transaction());
+                let client = self.client.entity().bits();
+                trace::state(true, client, server.bits(), transaction.bits(), name);
+            }
+        }
         let mut aftermath = Aftermath {
             step: Some(step),
             ..Aftermath::default()
@@ -316,6 +335,7 @@ impl Preallocated {
             outcome: None,
             outcome_taken: true,
             claims: 0,
+            shown: State::Processing { collecting: false },
         };
         Ok(Self(KBox::new(slot, GFP_KERNEL_ACCOUNT)?))
     }
@@ -493,6 +513,7 @@ impl Endpoint {
     pub(super) fn client_timeout(record: &Ref<Self>) {
         let retries = record.options.retries();
         let now = Host::now();
+        let entity = record.entity.bits();
         loop {
             let mut done = true;
             Self::client_event(record, true, |side, host, now| {
@@ -508,6 +529,10 @@ impl Endpoint {
                 };
                 done = false;
                 host.count(Counter::Timeouts);
+                if let Some(slot) = side.slots.get(index) {
+                    let (server, transaction) = (slot.call.server(), slot.call.transaction());
+                    trace::timeout(true, entity, server.bits(), transaction.bits());
+                }
                 side.timeout(index, host, now, retries)
             });
             // Deadlines that come while this runs are for the timer, which is armed.
@@ -754,6 +779,7 @@ impl ClientSide {
         slot.outcome = datagram.then_some(ResponseCode::Ok);
         slot.outcome_taken = datagram;
         slot.claims = u32::from(start.claimed);
+        slot.shown = State::Processing { collecting: false };
         // There is room: it was reserved.
         let _ = self.slots.push(slot, ATOMIC);
         let index = self.slots.len().wrapping_sub(1);

@@ -26,6 +26,15 @@ macro_rules! counters {
             }
         }
 
+        impl Counter {
+            /// Why a packet was dropped, if it counts dropped packets.
+            pub fn drop_reason(self) -> Option<&'static str> {
+                let dropped = self as usize >= Counter::DropShort as usize
+                    && self as usize <= Counter::DropFiltered as usize;
+                dropped.then(|| self.name())
+            }
+        }
+
         impl counters::Counter for Counter {
             const COUNT: usize = Counter::ALL.len();
             fn index(self) -> usize {

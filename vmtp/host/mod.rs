@@ -48,12 +48,13 @@ use crate::kernel::random;
 use crate::kernel::record::Ref;
 use crate::kernel::route::{address_kind, AddressKind};
 use crate::kernel::table::{MultiTable, Table};
+use crate::kernel::trace;
 use crate::proto::allocate::Allocator;
 use crate::proto::client::Found;
 use crate::proto::context::{Context, ProbeClients, Timing};
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
-use crate::proto::wire::{Entity, Transaction, IPPROTO};
+use crate::proto::wire::{Entity, Header, Transaction, IPPROTO};
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::alloc::{flags::GFP_ATOMIC, flags::GFP_NOWAIT, Flags};
@@ -265,6 +266,9 @@ impl Host {
     #[inline]
     pub fn count(&self, counter: Counter) {
         self.counters.increment(counter);
+        if let Some(reason) = counter.drop_reason() {
+            trace::drop(reason);
+        }
     }
 
     /// A Transaction for an operation that the manager invokes.
@@ -443,6 +447,24 @@ impl Host {
     pub fn is_own(&self, address: [u8; 4]) -> bool {
         address_kind(self.net(), Ipv4Addr::from(address)) == AddressKind::Local
     }
+}
+
+/// Shows a packet to whoever traces.
+#[inline]
+fn trace_packet(arrived: bool, host: Ipv4Addr, header: &Header, octets: usize) {
+    trace::packet(
+        arrived,
+        &trace::Packet {
+            host,
+            client: header.client.bits(),
+            server: header.server.bits(),
+            transaction: header.transaction.bits(),
+            control: header.control.bits(),
+            delivery: header.delivery.bits(),
+            code: header.code.bits(),
+            octets,
+        },
+    );
 }
 
 /// Where to send to an entity.

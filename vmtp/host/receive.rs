@@ -83,6 +83,7 @@ impl Host {
         };
         let header = Header::parse(first);
         let ip = skb.ip();
+        super::trace_packet(true, ip.source, &header, octets);
         let source = Source {
             peer: Peer::inet(ip.source.octets()),
             multicast: skb.is_multicast(),

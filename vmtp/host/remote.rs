@@ -16,6 +16,7 @@ use crate::kernel::pernet::StateRef;
 use crate::kernel::record::{Record, Recorded, Ref};
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
+use crate::kernel::trace;
 use crate::proto::burst::Burst;
 use crate::proto::context::Context;
 use crate::proto::peer::Peer;
@@ -24,6 +25,7 @@ use crate::proto::time::Time;
 use crate::proto::wire::{
     Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
 };
+use core::net::Ipv4Addr;
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -67,6 +69,10 @@ struct Inner {
     /// Responses of the run that the Client has not acknowledged.
     retained: super::ring::Ring<(Retained, Option<Arc<Pages>>)>,
     retries: u8,
+    /// The address of this host to which the Client sent last: it is answered from there.
+    local: Ipv4Addr,
+    /// The state that was traced last.
+    shown: State,
     /// It was taken out of the table: whoever still has it must look for another.
     gone: bool,
     manner: Manner,
@@ -87,7 +93,11 @@ impl Recorded for RemoteRecord {
 
     fn expired(record: Ref<Self>) {
         record.host.count(Counter::Timeouts);
-        RemoteRecord::event(&record, None, true, |inner, cx| inner.remote.timeout(cx));
+        RemoteRecord::event(&record, None, true, |inner, cx| {
+            let transaction = inner.remote.transaction().bits();
+            trace::timeout(false, record.client.bits(), record.server.bits(), transaction);
+            inner.remote.timeout(cx)
+        });
     }
 }
 
@@ -154,6 +164,8 @@ impl RemoteRecord {
             segment: None,
             retained: super::ring::Ring::new(),
             retries: 5,
+            local: Ipv4Addr::UNSPECIFIED,
+            shown: State::AwaitingRequest,
             gone: false,
             manner: Manner::HOST,
             charge: Charge::new(&endpoint.memory),
@@ -267,6 +279,9 @@ impl RemoteRecord {
                 }
                 return None;
             }
+        }
+        if !source.multicast {
+            inner.local = skb.ip().destination;
         }
         inner.charge.move_to(&endpoint.memory);
         let strange = inner.remote.is_probing() && !header.delivery.is_empty();
@@ -474,7 +489,10 @@ impl Inner {
                 .map(|burst| (burst, step.to, self.remote.forward_server())),
             segment,
             path: self.path.clone(),
-            manner: self.manner,
+            manner: Manner {
+                source: self.local,
+                ..self.manner
+            },
             notify: step.notify.map(|notify| (notify, step.notify_remote)),
             delivered: None,
             probe: false,
@@ -503,6 +521,19 @@ impl Inner {
         }
         if !self.remote.holds_packets() {
             self.packets = SkbQueue::new();
+        }
+        let state = self.remote.state();
+        if state != self.shown {
+            self.shown = state;
+            let name = match state {
+                State::AwaitingRequest => "AwaitingRequest",
+                State::Processing => "Processing",
+                State::Responded => "Responded",
+                State::ResponseDiscarded => "ResponseDiscarded",
+                State::Forwarded => "Forwarded",
+            };
+            let transaction = self.remote.transaction().bits();
+            trace::state(false, record.client.bits(), record.server.bits(), transaction, name);
         }
         let octets = self.packets.octets().wrapping_add(self.waiting_octets);
         self.charge.set(octets, !self.remote.is_probing());
@@ -641,6 +672,11 @@ impl Aftermath {
             if to == To::ForwardServer && !destination.is_known() {
                 host.locate(forward_server, Purpose::Forward(record.clone()));
             }
+            let mut manner = self.manner;
+            if to != To::Peer {
+                // Another host knows this one by another address, perhaps.
+                manner.source = Ipv4Addr::UNSPECIFIED;
+            }
             let path = if to == To::Peer {
                 Ok(self.path.clone())
             } else {
@@ -656,7 +692,7 @@ impl Aftermath {
                     &path,
                     burst,
                     self.segment.as_deref(),
-                    &self.manner,
+                    &manner,
                     again,
                     None,
                 );

@@ -42,6 +42,8 @@ pub struct Manner {
     pub tos: u8,
     /// For routing rules.
     pub user: User,
+    /// The address of this host that a peer knows it by; unspecified leaves it to the route.
+    pub source: Ipv4Addr,
 }
 
 impl Manner {
@@ -55,6 +57,7 @@ impl Manner {
         priority: 0,
         tos: 0,
         user: User::ROOT,
+        source: Ipv4Addr::UNSPECIFIED,
     };
 
     /// Whether the way of the host itself will do.
@@ -66,9 +69,15 @@ impl Manner {
     fn route(&self, host: &Host, path: &PathRecord, now: Time) -> Result<Route> {
         let multicast = path.is_multicast();
         if self.is_ordinary() && (!multicast || self.multicast_interface == 0) {
-            return path.route(host, now);
+            let route = path.route(host, now)?;
+            if self.source.is_unspecified() || self.source == route.source() || multicast {
+                return Ok(route);
+            }
         }
         let mut key = path.route_key();
+        if !multicast {
+            key.source = self.source;
+        }
         key.mark = self.mark;
         key.tos = self.tos;
         key.user = self.user;
@@ -259,6 +268,7 @@ impl Host {
             mark: manner.mark,
         };
         let octets = skb.len() as u64;
+        super::trace_packet(false, route.destination(), header, skb.len());
         let result = output(self.net(), skb, route, &options, &self.control, owner);
         match result {
             Ok(()) => {

@@ -41,6 +41,7 @@ pub mod sock;
 pub mod sysctl;
 pub mod table;
 pub mod timer;
+pub mod trace;
 pub mod user;
 pub mod wait;
 

@@ -329,6 +329,7 @@ impl Sock<VmtpSocket> {
             priority: sk.priority(),
             tos: sk.tos(),
             user: sk.user(),
+            source: core::net::Ipv4Addr::UNSPECIFIED,
         }
     }
 

@@ -15,7 +15,7 @@ struct Rule {
     max: u32,
 }
 
-const COUNT: usize = 18;
+const COUNT: usize = 19;
 
 /// Every option that is one number, in the order of [`Options::values`].
 static RULES: [Rule; COUNT] = [
@@ -123,6 +123,12 @@ static RULES: [Rule; COUNT] = [
     },
     Rule {
         name: uapi::VMTP_OPT_PRIVATE,
+        default: 0,
+        min: 0,
+        max: 1,
+    },
+    Rule {
+        name: uapi::VMTP_OPT_IMMUNE,
         default: 0,
         min: 0,
         max: 1,
