@@ -95,7 +95,12 @@ impl Recorded for RemoteRecord {
         record.host.count(Counter::Timeouts);
         RemoteRecord::event(&record, None, true, |inner, cx| {
             let transaction = inner.remote.transaction().bits();
-            trace::timeout(false, record.client.bits(), record.server.bits(), transaction);
+            trace::timeout(
+                false,
+                record.client.bits(),
+                record.server.bits(),
+                transaction,
+            );
             inner.remote.timeout(cx)
         });
     }
@@ -533,7 +538,13 @@ impl Inner {
                 State::Forwarded => "Forwarded",
             };
             let transaction = self.remote.transaction().bits();
-            trace::state(false, record.client.bits(), record.server.bits(), transaction, name);
+            trace::state(
+                false,
+                record.client.bits(),
+                record.server.bits(),
+                transaction,
+                name,
+            );
         }
         let octets = self.packets.octets().wrapping_add(self.waiting_octets);
         self.charge.set(octets, !self.remote.is_probing());
@@ -688,14 +699,7 @@ impl Aftermath {
                 false => Err(ENOENT),
             }) {
                 // What cannot be sent now is sent again by the timer.
-                let _ = host.transmit(
-                    &path,
-                    burst,
-                    self.segment.as_deref(),
-                    &manner,
-                    again,
-                    None,
-                );
+                let _ = host.transmit(&path, burst, self.segment.as_deref(), &manner, again, None);
             }
         }
         if let Some(delivered) = self.delivered {
