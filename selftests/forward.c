@@ -2,8 +2,6 @@
 /*
  * A Request that is passed on: under its own name, so that the other server answers the Client itself, or by a nested
  * call where that cannot be (longer than a packet group, member of a run); between three sockets of one host.
- *
- * Shows: 2.9-a 2.9-b
  */
 #include <errno.h>
 #include <stdio.h>
@@ -117,6 +115,7 @@ static int get_reply(int fd, struct vmtp_msg *in)
 	return ioctl(fd, VMTP_GETREPLY, in);
 }
 
+/* Shows: 2.9-a */
 TEST_F(three, other_server_answers_the_client_itself)
 {
 	struct vmtp_msg request, response;
@@ -137,6 +136,7 @@ TEST_F(three, other_server_answers_the_client_itself)
 	EXPECT_EQ(self->last_entity, response.mcb.server);
 }
 
+/* Shows: 2.9-b */
 TEST_F(three, long_request_goes_on_by_a_nested_call)
 {
 	struct vmtp_msg request, response;

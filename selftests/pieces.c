@@ -2,8 +2,6 @@
 /*
  * Large messages: a Request of 4 MiB in pieces and whole, a Response of 4 MiB in pieces, MSG_PEEK, MSG_TRUNC, a run of
  * Requests, several Responses, cookies and timestamps; all between two sockets of one host.
- *
- * Shows: 2.11-e VIII-d
  */
 #include <errno.h>
 #include <poll.h>
@@ -232,6 +230,7 @@ TEST_F(two, peeking_changes_nothing)
 	EXPECT_EQ(2000, look.octets);
 }
 
+/* Shows: 2.11-e */
 TEST_F(two, a_run_is_answered_in_order_with_its_cookies)
 {
 	struct pollfd writable = { .fd = self->client, .events = POLLOUT };

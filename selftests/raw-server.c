@@ -264,7 +264,7 @@ TEST_F(peer, a_header_alone_is_answered_with_the_blocks_that_are_there)
 	EXPECT_EQ(10, notify.transaction);
 }
 
-/* Shows: 5.9-c III-010F-b III-010F-c */
+/* Shows: 5.9-c III-010F-b */
 TEST_F(peer, missing_blocks_are_asked_for_when_the_rest_does_not_come)
 {
 	struct notify_client notify;

@@ -152,11 +152,22 @@ fn first_in<'a>(
     from: usize,
     end: usize,
 ) -> Option<(&'a Skb, Piece)> {
-    packets
-        .take_while(|skb| group_offset_of(skb) == group)
-        .flat_map(|skb| pieces(skb).map(move |piece| (skb, piece)))
-        .filter(|(_, piece)| piece.end > from && piece.start < end)
-        .min_by_key(|(_, piece)| piece.start)
+    let mut first: Option<(&'a Skb, Piece)> = None;
+    for skb in packets {
+        if group_offset_of(skb) != group {
+            break;
+        }
+        for piece in pieces(skb) {
+            let inside = piece.end > from && piece.start < end;
+            let earlier = first
+                .as_ref()
+                .is_none_or(|(_, first)| piece.start < first.start);
+            if inside && earlier {
+                first = Some((skb, piece));
+            }
+        }
+    }
+    first
 }
 
 /// Copies what of a piece lies between `position` and `end`, and moves on.

@@ -133,7 +133,7 @@ fn claim(line: &str, language: Language) -> Option<Vec<String>> {
     let ids = text.trim_start().strip_prefix("Shows:")?;
     let ids = ids.trim_end().trim_end_matches("*/").trim_end_matches('.');
     Some(
-        ids.split(',')
+        ids.split(|c: char| c == ',' || c.is_whitespace())
             .map(|id| id.trim().to_owned())
             .filter(|id| !id.is_empty())
             .collect(),
