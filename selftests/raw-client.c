@@ -195,7 +195,7 @@ TEST_F(peer, a_response_for_nobody_is_told_unless_it_was_multicast)
 	EXPECT_EQ(0, drain(self->tun));
 }
 
-/* Shows: D-26-a I-a */
+/* Shows: D-26-a */
 TEST_F(peer, response_codes_are_given_as_they_came)
 {
 	struct packet request;
@@ -229,7 +229,7 @@ TEST_F(peer, a_response_that_stays_incomplete_is_a_bad_reply_segment)
 
 /* ---- Notifies --------------------------------------------------------------------------- */
 
-/* Shows: 4.8-f 4.8-e */
+/* Shows: 4.8-f */
 TEST_F(peer, retry_makes_it_send_what_is_missing)
 {
 	__u32 blocks = 0;
@@ -291,7 +291,7 @@ TEST_F(peer, a_notify_about_something_else_has_no_effect)
 
 /* ---- Silence ------------------------------------------------------------------------------ */
 
-/* Shows: 2.5.4-a 4.9-a 4.9-b D-9-a 3.2-b D-26-b */
+/* Shows: 2.5.4-a 4.9-a 4.9-b D-9-a D-26-b */
 TEST_F(peer, six_transmissions_and_then_retrans_timeout)
 {
 	struct packet request, first = { };
@@ -340,7 +340,7 @@ static bool searched(int tun, struct packet *probe)
 	return probe->destination == MANAGERS && (probe->code & VMTP_CRE);
 }
 
-/* Shows: D-14-b III-0101-j III-0101-a D-11-b */
+/* Shows: D-14-b III-0101-j III-0101-a */
 TEST_F(peer, a_server_that_is_not_there_is_looked_for_everywhere)
 {
 	struct packet request, probe, found;

@@ -8,7 +8,8 @@
 #include "kselftest_harness.h"
 
 #define SERVER	little_endian(100000, HOST)
-#define CLIENT	little_endian(200000, PEER)
+/* Its address is another than the one it sends from: what is told goes where the packet came from. */
+#define CLIENT	little_endian(200000, OTHER)
 
 FIXTURE(peer)
 {
@@ -63,7 +64,7 @@ static bool serves(int tun, int server, const unsigned char *segment, __u32 tran
 		return false;
 	vmtp_response(&mcb, VMTP_OK);
 	return !vmtp_sendreply(server, &mcb, NULL, 0) && receive_packet(tun, &packet, LONG_MS) &&
-	       (packet.control & C_RESPONSE) && packet.code == VMTP_OK;
+	       (packet.control & C_RESPONSE) && packet.code == VMTP_OK && packet.destination == PEER;
 }
 
 /* ---- One thing wrong ---------------------------------------------------------------- */
@@ -231,6 +232,7 @@ static void make_wrong(const struct wrong *wrong, const unsigned char *segment, 
 
 /*
  * Shows: 3.1-b 3.2-a 3.2-i 3.2-m 3.2-r 4.7-a D-1-a D-6-b D-10-b D-15-a III-010F-a III-b D-16-b D-18-a
+ *        VII.4-b
  */
 TEST_F(peer, what_is_wrong_in_a_unicast_request_is_counted_and_told)
 {

@@ -137,7 +137,7 @@ static bool manager_answers(int tun, const struct packet *request, struct packet
 	       answer->transaction == request->transaction && answer->destination == request->source;
 }
 
-/* Shows: III-0101-b D-16-a 5.8.1-f II-a IV.1-c VII.5-a */
+/* Shows: III-0101-b D-16-a 5.8.1-f IV.1-c */
 TEST_F(peer, an_entity_of_this_host_is_told_of)
 {
 	static const __u64 probers[] = { 0x2000000501020304, VMTP_DEFAULT_LECLIENT, VMTP_DEFAULT_BECLIENT };

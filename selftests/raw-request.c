@@ -48,7 +48,7 @@ static bool answer(int tun, const struct packet *request, __u32 code)
 	return send_packet(tun, &packet);
 }
 
-/* Shows: D-2-a D-7-a 2.4-a 2.4-b 4.6.1-a D-5-e D-14-a VIII-b 3.2-c 2.14-b */
+/* Shows: D-2-a D-7-a 2.4-b 4.6.1-a D-5-e D-14-a VIII-b 3.2-c 2.14-b */
 TEST_F(peer, every_field_of_a_request_is_where_the_rfc_has_it)
 {
 	struct packet request;
@@ -84,7 +84,7 @@ TEST_F(peer, every_field_of_a_request_is_where_the_rfc_has_it)
 /* Shows: D-4-a */
 TEST_F(peer, every_flag_of_code_has_its_bit)
 {
-	static const __u32 flags[] = { VMTP_CMD, VMTP_DGM, VMTP_MRD, VMTP_PIC };
+	static const __u32 flags[] = { VMTP_CMD, VMTP_DGM, VMTP_CRE, VMTP_MRD, VMTP_PIC };
 	struct packet request;
 	struct vmtp_mcb mcb;
 
@@ -239,7 +239,7 @@ TEST_F(peer, hco_covers_the_header_and_says_so)
 	EXPECT_EQ(0, request.sum);
 }
 
-/* Shows: D-13-b D-13-c 2.7-a */
+/* Shows: D-13-b D-13-c */
 TEST_F(peer, a_request_to_a_group_is_one_multicast_with_mpg)
 {
 	__u64 group = vmtp_entity(VMTP_ENTITY_GROUP | VMTP_ENTITY_UGP, 565338, 0x24080049);

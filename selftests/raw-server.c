@@ -448,7 +448,7 @@ TEST_F(peer, a_datagram_is_delivered_once_and_not_answered)
 	EXPECT_EQ(0, drain(self->tun));
 }
 
-/* Shows: 5.7-d 5.7-e 3.4-d VII.4-b */
+/* Shows: 5.7-d 5.7-e 3.4-d */
 TEST_F(peer, a_request_forwarded_further_is_new_and_less_far_is_old)
 {
 	struct packet packet, answer;

@@ -100,7 +100,6 @@ TEST_F(pair, so_rcvtimeo_ends_recv)
 	EXPECT_GE(now_ms() - begin, 200);
 }
 
-/* Shows: 4.1-a */
 TEST_F(pair, the_time_of_a_transaction_is_a_code_and_not_an_errno)
 {
 	struct vmtp_mcb mcb;
