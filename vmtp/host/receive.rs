@@ -217,10 +217,6 @@ impl Host {
             if !self.has_checksum(&endpoint, &skb) {
                 return;
             }
-            if endpoint.options.accepts_group_responses() && self.group_response(&endpoint, header)
-            {
-                return;
-            }
             if Endpoint::response(&endpoint, header, skb, source.peer, source.multicast) {
                 self.learn(header.server, &source.peer, Host::now());
             }
@@ -235,11 +231,6 @@ impl Host {
         if let Some(notify) = stray(header, Stray::Unknown, source.multicast, streaming) {
             self.notify_server(&source.peer, &notify);
         }
-    }
-
-    /// Group Responses (2.7) are for issue-level policy of servers that asked for them; none of theirs is a Client's.
-    fn group_response(&self, _endpoint: &Ref<Endpoint>, _header: &Header) -> bool {
-        false
     }
 
     fn request_arrived(&self, header: &Header, skb: Skb, source: &Source) {

@@ -251,12 +251,6 @@ impl Options {
         self.at::<11>()
     }
 
-    /// Whether group Responses are wanted.
-    #[inline]
-    pub fn accepts_group_responses(&self) -> bool {
-        self.at::<13>() != 0
-    }
-
     /// VMTP_RECEIVE_*.
     pub fn receive(&self) -> u32 {
         self.at::<14>()
