@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A local entity as a Client: what its user, packets and timers do to its transactions.
+//!
+//! `side` is what it keeps under its lock, `aftermath` what follows when that has been dropped, `outcome` how a user takes
+//! what came of a transaction.
+
+mod aftermath;
+mod outcome;
+mod side;
+
+pub use self::outcome::{Outcome, Whose};
+pub use self::side::{ClientSide, Preallocated};
+
+use self::aftermath::{Aftermath, Sending};
+use super::counters::Counter;
+use super::endpoint::Endpoint;
+use super::path::PathRecord;
+use super::settings::Setting;
+use super::transmit::Manner;
+use super::Host;
+use crate::kernel::array::Array;
+use crate::kernel::pages::Pages;
+use crate::kernel::record::Ref;
+use crate::kernel::skb::Skb;
+use crate::kernel::trace;
+use crate::proto::client::{stray, Event, Request, State, Stray};
+use crate::proto::manager::is_error;
+use crate::proto::peer::Peer;
+use crate::proto::time::{Span, Time};
+use crate::proto::wire::{Header, NotifyVmtpClient, Transaction};
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// Responses of a group that are kept for one transaction at most, whatever the socket asks.
+const REPLIES_MAX: usize = 4_096;
+
+/// What a user wants to start.
+pub struct Start {
+    /// What it is.
+    pub request: Request,
+    /// Its segment.
+    pub segment: Option<Arc<Pages>>,
+    /// How its packets are sent.
+    pub manner: Manner,
+    /// The way to the Server, or to everybody while that is not known.
+    pub path: Ref<PathRecord>,
+    /// Comes back with the Responses.
+    pub cookie: u64,
+    /// The caller waits for what comes of it: [`Endpoint::release_claim`] ends that.
+    pub claimed: bool,
+    /// SO_SNDBUF.
+    pub buffer: usize,
+}
+
+/// Why a transaction did not start.
+pub enum Refused {
+    /// Another one is open: wait, or fail with EAGAIN.
+    Wait,
+    /// A slot must be made first ([`Preallocated`]).
+    Memory,
+    /// It is too large.
+    TooLarge,
+}
+
+impl Endpoint {
+    /// One event under the lock, and what follows from it.
+    fn client_event(
+        record: &Ref<Self>,
+        again: bool,
+        event: impl FnOnce(&mut ClientSide, &Host, Time) -> Aftermath,
+    ) {
+        let host = &*record.host;
+        let now = Host::now();
+        let mut side = record.client.lock();
+        let aftermath = event(&mut side, host, now);
+        let mut more = Array::new();
+        if let Some(step) = &aftermath.step {
+            if step.event != Event::None {
+                side.go_on(step.event, host, now, record.options.retries(), &mut more);
+            }
+        }
+        record.arm(side.deadline().nanos());
+        drop(side);
+        aftermath.finish(record, again);
+        for Sending {
+            path,
+            burst,
+            segment,
+            manner,
+        } in more.iter()
+        {
+            let _ = host.transmit(path, *burst, segment.as_deref(), manner, true, None);
+        }
+    }
+
+    /// Starts a transaction. Whoever waits for it asks [`Endpoint::take_outcome`]. Process context.
+    pub fn start(
+        record: &Ref<Self>,
+        start: &Start,
+        slot: &mut Option<Preallocated>,
+    ) -> core::result::Result<Transaction, Refused> {
+        let mut result = Err(Refused::Memory);
+        Self::client_event(record, false, |side, host, now| {
+            let cx = host.context(now, start.path.timing(), record.options.retries());
+            let (started, aftermath) = side.start(start, slot, host, &record.options, &cx);
+            result = started;
+            aftermath
+        });
+        if result.is_ok() {
+            record.host.count(Counter::TransactionsStarted);
+        }
+        result
+    }
+
+    /// A Response packet for this entity arrived. All checks are done. Whether it answers something. Softirq.
+    pub(in crate::host) fn response(
+        record: &Ref<Self>,
+        header: &Header,
+        skb: Skb,
+        peer: Peer,
+        multicast: bool,
+    ) -> bool {
+        let waiting = record.waiters.load(Ordering::Relaxed) != 0;
+        let replies_max = record.options.response_queue().min(REPLIES_MAX);
+        let retries = record.options.retries();
+        let mut unknown = false;
+        Self::client_event(record, true, |side, host, now| {
+            let Some(index) = side
+                .slots
+                .iter()
+                .position(|slot| slot.call.expects(header.transaction))
+            else {
+                unknown = true;
+                return Aftermath::default();
+            };
+            side.response(
+                index,
+                header,
+                skb,
+                peer,
+                waiting,
+                replies_max,
+                retries,
+                host,
+                now,
+            )
+        });
+        if unknown {
+            let host = &*record.host;
+            host.count(Counter::DropOld);
+            let streaming = host.settings.is_set(Setting::Streaming);
+            if let Some(notify) = stray(header, Stray::Known, multicast, streaming) {
+                host.notify_server(&peer, &notify);
+            }
+        }
+        !unknown
+    }
+
+    /// NotifyVmtpClient for this entity arrived. Softirq.
+    ///
+    /// Whoever probes the entity knows its Transaction. An error from another host than that which was asked is thus
+    /// only a reason to look where the Server is.
+    pub(in crate::host) fn notified(record: &Ref<Self>, notify: &NotifyVmtpClient, from: &Peer) {
+        let retries = record.options.retries();
+        Self::client_event(record, true, |side, host, now| {
+            // Of a run two calls may be meant (the group before the one, the last of the other): the one that waits.
+            let about = |slot: &KBox<side::Slot>| slot.call.is_notified_by(notify);
+            let waiting = |slot: &KBox<side::Slot>| slot.call.state() == State::AwaitingResponse;
+            let mut slots = side.slots.iter();
+            let waits = slots.position(|slot| about(slot) && waiting(slot));
+            let Some(index) = waits.or_else(|| side.slots.iter().position(about)) else {
+                host.count(Counter::DropUnwanted);
+                return Aftermath::default();
+            };
+            side.on_call(index, host, now, retries, |call, client, cx| {
+                if is_error(notify.code) && !call.is_multicast() && !call.peer().is_same_host(from)
+                {
+                    return call.unreachable();
+                }
+                call.notify(client, notify, cx)
+            })
+        });
+    }
+
+    /// ICMP says that a host (or VMTP there) cannot be reached. Softirq.
+    pub(in crate::host) fn unreachable(record: &Ref<Self>, peer: &Peer) {
+        let retries = record.options.retries();
+        Self::client_event(record, true, |side, host, now| {
+            let Some(index) = side
+                .slots
+                .iter()
+                .position(|slot| slot.call.peer().is_same_host(peer))
+            else {
+                return Aftermath::default();
+            };
+            side.on_call(index, host, now, retries, |call, _, _| call.unreachable())
+        });
+    }
+
+    /// What a Probe for the transaction found. Any context.
+    pub(in crate::host) fn located(
+        record: &Ref<Self>,
+        transaction: Transaction,
+        peer: Option<Peer>,
+    ) {
+        let retries = record.options.retries();
+        Self::client_event(record, false, |side, host, now| {
+            let Some(index) = side
+                .slots
+                .iter()
+                .position(|slot| slot.call.transaction() == transaction)
+            else {
+                return Aftermath::default();
+            };
+            if let (Some(slot), Some(peer)) = (side.slots.get_mut(index), peer) {
+                if let Ok(path) = host.path(&peer, now) {
+                    slot.path = path;
+                }
+            }
+            side.on_call(index, host, now, retries, |call, client, cx| match peer {
+                Some(peer) => call.located(client, peer, cx),
+                None => call.not_located(client),
+            })
+        });
+    }
+
+    /// The side's deadline has passed. Softirq.
+    pub(in crate::host) fn client_timeout(record: &Ref<Self>) {
+        let retries = record.options.retries();
+        let now = Host::now();
+        let entity = record.entity.bits();
+        loop {
+            let mut done = true;
+            Self::client_event(record, true, |side, host, now| {
+                let due = side.slots.iter().position(|slot| {
+                    slot.call.deadline().has_come(now)
+                        || slot
+                            .replies
+                            .iter()
+                            .any(|reply| reply.reply.deadline().has_come(now))
+                });
+                let Some(index) = due else {
+                    return Aftermath::default();
+                };
+                done = false;
+                host.count(Counter::Timeouts);
+                if let Some(slot) = side.slots.get(index) {
+                    let (server, transaction) = (slot.call.server(), slot.call.transaction());
+                    trace::timeout(true, entity, server.bits(), transaction.bits());
+                }
+                side.timeout(index, host, now, retries)
+            });
+            // Deadlines that come while this runs are for the timer, which is armed.
+            if done || Host::now().since(now) > Span::from_millis(2) {
+                return;
+            }
+        }
+    }
+
+    /// Whether another transaction may start now: a plain one, or a member of the run if the socket streams.
+    pub fn may_start(&self) -> bool {
+        let side = self.client.lock();
+        let streaming = self.options.is_streaming();
+        side.client.may_start(streaming) && (!streaming || !side.is_crowded(&self.options))
+    }
+
+    /// Whether a transaction is open, or was the last one, so that Responses may be waited for.
+    pub fn has_transaction(&self) -> bool {
+        !self.client.lock().slots.is_empty()
+    }
+
+    /// Whether a transaction is open.
+    pub fn is_open(&self) -> bool {
+        self.client.lock().client.open() != 0
+    }
+
+    /// Ends all open transactions; nothing of them is delivered.
+    pub fn abort(&self) {
+        let mut side = self.client.lock();
+        let ClientSide { client, slots, .. } = &mut *side;
+        for slot in slots.iter_mut() {
+            client.abort(&mut slot.call);
+        }
+        // Those that wait for them find them gone.
+        for slot in side.slots.iter_mut() {
+            slot.claims = 0;
+        }
+        side.purge(true);
+        drop(side);
+        self.wake_receiver();
+        self.wake_sender();
+    }
+
+    /// The socket is closed. Its Client's next Transaction would have been this.
+    pub(in crate::host) fn close_client(&self) -> Transaction {
+        let mut side = self.client.lock();
+        let ClientSide { client, slots, .. } = &mut *side;
+        for slot in slots.iter_mut() {
+            client.abort(&mut slot.call);
+        }
+        side.slots.clear();
+        side.spare = None;
+        side.client.current_transaction()
+    }
+
+    /// A caller begins (or ends) to wait for a Response: conditional ones are for it.
+    pub fn client_waits(&self, waits: bool) {
+        if waits {
+            self.waiters.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.waiters.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What a Probe of this entity is told.
+    pub(in crate::host) fn current_transaction(&self) -> Transaction {
+        self.client.lock().client.current_transaction()
+    }
+}

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an endpoint keeps as a Client: its transactions with what was received for them, each event under one lock.
+//! What follows outside the lock is an `Aftermath`.
+
+use super::aftermath::{Aftermath, Sending};
+use super::{Refused, Start};
+use crate::host::counters::Counter;
+use crate::host::path::PathRecord;
+use crate::host::remote::keep;
+use crate::host::transmit::Manner;
+use crate::host::{Host, ATOMIC};
+use crate::kernel::array::Array;
+use crate::kernel::pages::Pages;
+use crate::kernel::record::Ref;
+use crate::kernel::skb::Skb;
+use crate::kernel::skb_queue::SkbQueue;
+use crate::kernel::trace;
+use crate::proto::client::{
+    Call, Client, Delivery, Event, Reply, ReplyState, StartError, State, Step, RUN_LIMIT,
+};
+use crate::proto::context::Context;
+use crate::proto::peer::Peer;
+use crate::proto::time::Time;
+use crate::proto::wire::{Header, NotifyVmtpServer, ResponseCode, Transaction};
+use crate::socket::options::Options;
+use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// What an endpoint's client side keeps under its lock.
+pub struct ClientSide {
+    pub(super) client: Client,
+    /// Open transactions, and ended ones until the user has taken what came of them; oldest first.
+    pub(super) slots: Array<KBox<Slot>>,
+    /// A slot to use again.
+    pub(super) spare: Option<KBox<Slot>>,
+}
+
+/// One transaction.
+pub(super) struct Slot {
+    pub(super) call: Call,
+    pub(super) segment: Option<Arc<Pages>>,
+    pub(super) replies: Array<ReplySlot>,
+    pub(super) path: Ref<PathRecord>,
+    pub(super) manner: Manner,
+    pub(super) cookie: u64,
+    /// It ended without a Response, or with another's.
+    pub(super) outcome: Option<ResponseCode>,
+    pub(super) outcome_taken: bool,
+    /// Callers that wait for this very transaction: what comes of it is for them alone.
+    pub(super) claims: u32,
+    /// The state that was traced last.
+    pub(super) shown: State,
+}
+
+impl Slot {
+    /// Whether the user has taken all that has come of it so far.
+    pub(super) fn is_taken(&self) -> bool {
+        match self.outcome {
+            Some(_) => self.outcome_taken,
+            None => self.replies.iter().all(|reply| reply.taken),
+        }
+    }
+}
+
+/// One Response.
+pub(super) struct ReplySlot {
+    pub(super) reply: Reply,
+    pub(super) packets: SkbQueue,
+    pub(super) delivery: Option<Delivery>,
+    pub(super) taken: bool,
+    /// Octets of the segment that the user has already.
+    pub(super) offset: u32,
+}
+
+impl ReplySlot {
+    pub(super) const EMPTY: ReplySlot = ReplySlot {
+        reply: Reply::EMPTY,
+        packets: SkbQueue::new(),
+        delivery: None,
+        taken: false,
+        offset: 0,
+    };
+}
+impl ClientSide {
+    pub(in crate::host) fn new(client: Client) -> Self {
+        Self {
+            client,
+            slots: Array::new(),
+            spare: None,
+        }
+    }
+
+    /// The earliest deadline of all transactions.
+    pub(super) fn deadline(&self) -> Time {
+        let mut deadline = Time::NEVER;
+        for slot in self.slots.iter() {
+            deadline = deadline.earlier(slot.call.deadline());
+            for reply in slot.replies.iter() {
+                deadline = deadline.earlier(reply.reply.deadline());
+            }
+        }
+        deadline
+    }
+
+    /// Makes a step's consequences known. `index` is the slot's.
+    fn apply(
+        &mut self,
+        index: usize,
+        reply: Option<usize>,
+        step: Step,
+        skb: Option<Skb>,
+        host: &Host,
+    ) -> Aftermath {
+        if let Some(slot) = self.slots.get_mut(index) {
+            let state = slot.call.state();
+            if state != slot.shown {
+                slot.shown = state;
+                let name = match state {
+                    State::Held => "Held",
+                    State::Locating => "Locating",
+                    State::AwaitingResponse => "AwaitingResponse",
+                    State::ReceivingResponse => "ReceivingResponse",
+                    State::Processing { .. } => "Processing",
+                };
+                let (server, transaction) = (slot.call.server(), slot.call.transaction());
+                let client = self.client.entity().bits();
+                trace::state(true, client, server.bits(), transaction.bits(), name);
+            }
+        }
+        let mut aftermath = Aftermath {
+            step: Some(step),
+            ..Aftermath::default()
+        };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return aftermath;
+        };
+        aftermath.path = Some(slot.path.clone());
+        if let Some(burst) = step.burst {
+            aftermath.burst = Some((burst, slot.segment.clone(), slot.manner));
+        }
+        if let Some(reply) = reply.and_then(|index| slot.replies.get_mut(index)) {
+            keep(host, &mut reply.packets, step.keep, step.group_offset, skb);
+            aftermath.notify = step.notify.map(|notify| (notify, reply.reply.peer()));
+            if let Event::Response(delivery) = step.event {
+                reply.delivery = Some(delivery);
+            }
+        }
+        match step.event {
+            Event::None => {}
+            Event::Response(delivery) => {
+                host.count(Counter::TransactionsAnswered);
+                slot.segment = None;
+                aftermath.wake = true;
+                self.cover(index, delivery.covers_from);
+            }
+            Event::Finished(code) => {
+                host.count(Counter::TransactionsFailed);
+                slot.segment = None;
+                slot.outcome = Some(code);
+                if code == ResponseCode::NonexistentEntity || code == ResponseCode::RetransTimeout {
+                    aftermath.forget = Some(slot.call.server());
+                }
+                aftermath.wake = true;
+                self.fail_run(code);
+            }
+            Event::Locate => aftermath.locate = Some((slot.call.server(), slot.call.transaction())),
+            Event::DoesNotStream => slot.path.does_not_stream(),
+            Event::ResendAfter(_) | Event::RestartRun => {}
+        }
+        if step.event != Event::None {
+            self.settle();
+        }
+        aftermath
+    }
+
+    /// A Response with PGcount answers earlier calls of the run too.
+    fn cover(&mut self, index: usize, from: Transaction) {
+        for slot in self.slots.iter_mut().take(index) {
+            let open = !matches!(slot.call.state(), State::Processing { .. });
+            if open && slot.call.transaction().since(from) >= 0 {
+                self.client.covered(&mut slot.call);
+                slot.segment = None;
+                slot.outcome = Some(ResponseCode::Ok);
+            }
+        }
+    }
+
+    /// With the silence of the Server the whole run is over (4.9); any other failure is one call's own.
+    fn fail_run(&mut self, code: ResponseCode) {
+        if code != ResponseCode::RetransTimeout {
+            return;
+        }
+        for slot in self.slots.iter_mut() {
+            if let Event::Finished(code) = self.client.failed(&mut slot.call, code).event {
+                slot.segment = None;
+                slot.outcome = Some(code);
+            }
+        }
+    }
+
+    /// Whether the user must take what has come of earlier transactions of the run before another starts.
+    pub(super) fn is_crowded(&self, options: &Options) -> bool {
+        let most = usize::from(RUN_LIMIT).saturating_add(options.response_queue());
+        // Most of the time a look at the length is enough.
+        self.slots.len() >= most
+            && self
+                .slots
+                .iter()
+                .filter(|slot| !slot.is_taken())
+                .fold(0usize, |sum, _| sum.saturating_add(1))
+                >= most
+    }
+
+    /// Octets of the segments that may have to be sent again.
+    fn sending(&self) -> usize {
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.segment.as_ref())
+            .fold(0, |sum, segment| sum.saturating_add(segment.len()))
+    }
+
+    /// Tells the Client which of its calls is the oldest open one.
+    fn settle(&mut self) {
+        let open = |slot: &&KBox<Slot>| !matches!(slot.call.state(), State::Processing { .. });
+        if let Some(oldest) = self.slots.iter().find(open) {
+            self.client.oldest_is(oldest.call.first_transaction());
+        }
+    }
+
+    /// Forgets ended transactions: all of them for a transaction that stands alone (4.6.1), of a run those whose outcome
+    /// was taken.
+    pub(super) fn purge(&mut self, all: bool) {
+        let mut index = 0;
+        while let Some(slot) = self.slots.get(index) {
+            let ended = matches!(slot.call.state(), State::Processing { .. });
+            let taken = slot.is_taken();
+            if ended && (all || taken) && (taken || slot.claims == 0) {
+                if let Some(mut slot) = self.slots.remove(index) {
+                    slot.replies.clear();
+                    slot.segment = None;
+                    self.spare = Some(slot);
+                }
+            } else {
+                index = index.wrapping_add(1);
+            }
+        }
+    }
+}
+
+/// A slot made before the lock is taken.
+pub struct Preallocated(KBox<Slot>);
+
+impl Preallocated {
+    /// Sleeps. ENOMEM.
+    pub fn new(start: &Start) -> Result<Self> {
+        let slot = Slot {
+            call: Call::NONE,
+            segment: None,
+            replies: Array::with_capacity(1, GFP_KERNEL_ACCOUNT)?,
+            path: start.path.clone(),
+            manner: start.manner,
+            cookie: 0,
+            outcome: None,
+            outcome_taken: true,
+            claims: 0,
+            shown: State::Processing { collecting: false },
+        };
+        Ok(Self(KBox::new(slot, GFP_KERNEL_ACCOUNT)?))
+    }
+}
+
+impl ClientSide {
+    pub(super) fn start(
+        &mut self,
+        start: &Start,
+        fresh: &mut Option<Preallocated>,
+        host: &Host,
+        options: &Options,
+        cx: &Context,
+    ) -> (core::result::Result<Transaction, Refused>, Aftermath) {
+        self.purge(!start.request.streamed);
+        if start.request.streamed {
+            // One segment always may; more have to share SO_SNDBUF.
+            let octets = start.segment.as_ref().map_or(0, |segment| segment.len());
+            let before = self.sending();
+            let full = before != 0 && before.saturating_add(octets) > start.buffer;
+            if full || self.is_crowded(options) {
+                return (Err(Refused::Wait), Aftermath::default());
+            }
+        }
+        if self.spare.is_none() {
+            self.spare = fresh.take().map(|Preallocated(slot)| slot);
+        }
+        if self.spare.is_none() || self.slots.reserve_one(ATOMIC).is_err() {
+            return (Err(Refused::Memory), Aftermath::default());
+        }
+        let (call, step) = match self.client.start(&start.request, cx) {
+            Ok(started) => started,
+            Err(StartError::Open | StartError::RunFull) => {
+                return (Err(Refused::Wait), Aftermath::default())
+            }
+            Err(StartError::TooLarge) => return (Err(Refused::TooLarge), Aftermath::default()),
+        };
+        let transaction = call.transaction();
+        let datagram = matches!(call.state(), State::Processing { .. });
+        let Some(mut slot) = self.spare.take() else {
+            return (Err(Refused::Memory), Aftermath::default());
+        };
+        slot.call = call;
+        slot.segment = start.segment.clone();
+        slot.path = start.path.clone();
+        slot.manner = start.manner;
+        slot.cookie = start.cookie;
+        slot.outcome = datagram.then_some(ResponseCode::Ok);
+        slot.outcome_taken = datagram;
+        slot.claims = u32::from(start.claimed);
+        slot.shown = State::Processing { collecting: false };
+        // There is room: it was reserved.
+        let _ = self.slots.push(slot, ATOMIC);
+        let index = self.slots.len().wrapping_sub(1);
+        let aftermath = self.apply(index, None, step, None, host);
+        if datagram {
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.segment = None;
+            }
+        }
+        (Ok(transaction), aftermath)
+    }
+
+    /// An event of one call.
+    pub(super) fn on_call(
+        &mut self,
+        index: usize,
+        host: &Host,
+        now: Time,
+        retries: u8,
+        event: impl FnOnce(&mut Call, &mut Client, &Context) -> Step,
+    ) -> Aftermath {
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Aftermath::default();
+        };
+        let cx = host.context(now, slot.path.timing(), retries);
+        let step = event(&mut slot.call, &mut self.client, &cx);
+        self.apply(index, None, step, None, host)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn response(
+        &mut self,
+        index: usize,
+        header: &Header,
+        skb: Skb,
+        peer: Peer,
+        waiting: bool,
+        replies_max: usize,
+        retries: u8,
+        host: &Host,
+        now: Time,
+    ) -> Aftermath {
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Aftermath::default();
+        };
+        let slot = &mut **slot;
+        // A single Server has one reply, whoever it was forwarded to; a group has one a member.
+        let group = slot.call.is_multicast();
+        let mut found = slot.replies.iter().position(|slot| {
+            !group
+                || slot.reply.state() == ReplyState::Empty
+                || slot.reply.server() == header.server
+        });
+        if found.is_none()
+            && slot.replies.len() < replies_max.max(1)
+            && slot.replies.push(ReplySlot::EMPTY, ATOMIC).is_ok()
+        {
+            found = Some(slot.replies.len().wrapping_sub(1));
+        }
+        let Some(index_of_reply) = found else {
+            host.count(Counter::DropNoRoom);
+            let busy = NotifyVmtpServer {
+                server: header.server,
+                client: header.client,
+                transaction: header.transaction,
+                delivery: crate::proto::wire::Mask::EMPTY,
+                code: ResponseCode::Busy.code(),
+            };
+            return Aftermath {
+                notify: Some((busy, peer)),
+                ..Aftermath::default()
+            };
+        };
+        let cx = host.context(now, slot.path.timing(), retries);
+        let Some(reply) = slot.replies.get_mut(index_of_reply) else {
+            return Aftermath::default();
+        };
+        let step = slot.call.response(
+            &mut self.client,
+            &mut reply.reply,
+            header,
+            peer,
+            waiting,
+            &cx,
+        );
+        let mut aftermath = self.apply(index, Some(index_of_reply), step, Some(skb), host);
+        aftermath.notify = step.notify.map(|notify| (notify, peer));
+        aftermath
+    }
+
+    pub(super) fn timeout(
+        &mut self,
+        index: usize,
+        host: &Host,
+        now: Time,
+        retries: u8,
+    ) -> Aftermath {
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Aftermath::default();
+        };
+        let slot = &mut **slot;
+        let cx = host.context(now, slot.path.timing(), retries);
+        if slot.call.deadline().has_come(now) {
+            let step = slot.call.timeout(&mut self.client, &cx);
+            return self.apply(index, None, step, None, host);
+        }
+        let Some(due) = slot
+            .replies
+            .iter()
+            .position(|slot| slot.reply.deadline().has_come(now))
+        else {
+            return Aftermath::default();
+        };
+        let Some(reply) = slot.replies.get_mut(due) else {
+            return Aftermath::default();
+        };
+        let step = slot
+            .call
+            .reply_timeout(&mut self.client, &mut reply.reply, &cx);
+        self.apply(index, Some(due), step, None, host)
+    }
+
+    /// What an event means for the other calls of the run.
+    pub(super) fn go_on(
+        &mut self,
+        event: Event,
+        host: &Host,
+        now: Time,
+        retries: u8,
+        more: &mut Array<Sending>,
+    ) {
+        // Which calls go out again, and whether the first of them starts the run anew.
+        let (after, restart) = match event {
+            Event::ResendAfter(after) => (Some(after), false),
+            Event::RestartRun => (Some(self.client.current_transaction().minus(1)), true),
+            Event::None
+            | Event::Response(_)
+            | Event::Finished(_)
+            | Event::Locate
+            | Event::DoesNotStream => (None, false),
+        };
+        let mut outstanding = 0u16;
+        for slot in self.slots.iter_mut() {
+            if matches!(slot.call.state(), State::Processing { .. }) {
+                continue;
+            }
+            let cx = host.context(now, slot.path.timing(), retries);
+            let step = match slot.call.state() {
+                State::Processing { .. } => continue,
+                State::Held => {
+                    if !self
+                        .client
+                        .may_send(&slot.call, outstanding, cx.timing.no_streaming)
+                    {
+                        break;
+                    }
+                    slot.call.release(&mut self.client, &cx)
+                }
+                State::Locating | State::AwaitingResponse | State::ReceivingResponse => {
+                    match after {
+                        Some(after) if slot.call.transaction().since(after) > 0 => slot
+                            .call
+                            .resend(&mut self.client, after, restart && outstanding == 0, &cx),
+                        _ => Step::NOTHING,
+                    }
+                }
+            };
+            outstanding = outstanding.saturating_add(1);
+            if let Some(burst) = step.burst {
+                let sending = Sending {
+                    path: slot.path.clone(),
+                    burst,
+                    segment: slot.segment.clone(),
+                    manner: slot.manner,
+                };
+                // Without memory the timer sends it later.
+                let _ = more.push(sending, ATOMIC);
+            }
+        }
+    }
+}
