@@ -92,6 +92,17 @@ missing_packages() {
 	done
 }
 
+# missing_in_root ROOT PACKAGE...: the same for a root tree, on a machine that may have no dpkg.
+missing_in_root() {
+	_root=$1
+	shift
+	awk -v wanted="$*" '
+		/^Package: / { package = $2 }
+		/^Status: install ok installed/ { have[package] = 1 }
+		END { n = split(wanted, names); for (i = 1; i <= n; i++) if (!(names[i] in have)) printf "%s ", names[i] }
+	' "$_root/var/lib/dpkg/status"
+}
+
 # Sets VMTP_KERNEL and VMTP_ROOT (empty: this machine's own packages are used), or returns 1: a root has to be made.
 choose_kernel() {
 	VMTP_ROOT='' VMTP_KERNEL=''
