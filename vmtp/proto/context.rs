@@ -17,6 +17,8 @@ pub struct Timing {
     pub packet_time: Span,
     /// The interpacket gap to ask the peer for, in 1/32 of `packet_time` (2.5.6).
     pub receive_gap: u8,
+    /// The pause kept between two packets of a group sent to the peer (2.5.6, `Path::pause`).
+    pub pause: Span,
     /// Packet groups of one message that may be outstanding without acknowledgment.
     pub window: u16,
     /// Whether the peer's streaming is known to be missing.
@@ -30,6 +32,7 @@ impl Timing {
         packet_gap: timers::FLOOR,
         packet_time: Span::from_micros(12),
         receive_gap: 0,
+        pause: Span::ZERO,
         window: super::path::FIRST_WINDOW,
         no_streaming: false,
     };

@@ -13,7 +13,8 @@
 //!   outstanding transaction of it a [`client::Call`] with a [`client::Reply`] for each Response.
 //! * Every (Client, Server) pair with which the host has to do as a server has a
 //!   [`server::Remote`] (the RFC's CSR for a remote client).
-//! * Every peer host has a [`path::Path`] (the RFC's ServerHost cache entry).
+//! * Every peer host has a [`path::Path`] (the RFC's ServerHost cache entry), and a [`line::Line`]
+//!   while packets to it keep an interpacket gap.
 //!
 //! The host owns the storage of all of these, finds them, locks them, and calls one method an
 //! event. Each method returns a step: at most one [`burst::Burst`] of packets, at most one Notify,
@@ -30,6 +31,7 @@ pub mod client;
 pub mod context;
 pub mod group;
 pub mod incoming;
+pub mod line;
 pub mod manager;
 pub mod outgoing;
 pub mod path;

@@ -91,6 +91,7 @@ impl Path {
                 .at_most(timers::PACKET_GAP_CEILING),
             packet_time: self.packet_time,
             receive_gap: self.receive_gap,
+            pause: self.pause(),
             window: self.window,
             no_streaming: self.no_streaming,
         }
