@@ -17,6 +17,7 @@ pub mod client;
 pub mod counters;
 pub mod endpoint;
 pub mod group;
+pub mod kept;
 pub mod manager;
 pub mod nested;
 pub mod path;

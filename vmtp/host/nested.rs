@@ -6,7 +6,8 @@
 
 use super::client::{Outcome, Preallocated, Refused, Start, Whose};
 use super::endpoint::Endpoint;
-use super::remote::{group_offset_of, header_of, RemoteRecord};
+use super::kept::{group_offset_of, header_of};
+use super::remote::RemoteRecord;
 use super::transmit::Manner;
 use super::PACKET;
 use crate::kernel::pages::Pages;

@@ -69,9 +69,9 @@ impl Pages {
         let mut done = 0usize;
         let mut result = Ok(());
         self.for_each_piece(at, length, |piece| {
+            let (start, octets) = (piece.as_ptr().cast_mut(), piece.len());
             // SAFETY: the piece is of our own store, which is borrowed exclusively; nobody else reads it meanwhile.
-            let room =
-                unsafe { core::slice::from_raw_parts_mut(piece.as_ptr().cast_mut(), piece.len()) };
+            let room = unsafe { core::slice::from_raw_parts_mut(start, octets) };
             if result.is_ok() {
                 result = skb.copy_to_slice(from.saturating_add(done), room);
             }

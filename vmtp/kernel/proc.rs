@@ -51,9 +51,9 @@ unsafe impl Sync for Directory {}
 impl Directory {
     /// Makes it. EEXIST-like failures are ENOMEM. Sleeps.
     pub fn new(net: &Net, name: &'static CStr) -> Result<Self> {
+        let path = name.as_char_ptr();
         // SAFETY: the namespace is alive, the name static.
-        let entry =
-            unsafe { bindings::vmtp_helper_proc_net_mkdir(net.as_raw(), name.as_char_ptr()) };
+        let entry = unsafe { bindings::vmtp_helper_proc_net_mkdir(net.as_raw(), path) };
         // INVARIANT: just made.
         let net = NonNull::new(net.as_raw()).ok_or(EINVAL)?;
         Ok(Self {
@@ -150,9 +150,10 @@ unsafe extern "C" fn open<F: ProcFile>(
     file: *mut bindings::file,
 ) -> ffi::c_int {
     from_result(|| {
+        // SAFETY: an inode of our file is given.
+        let data = unsafe { bindings::vmtp_helper_pde_data(inode) };
         // SAFETY: `Directory::add` put the namespace there, which is alive as long as /proc calls this.
-        let net: &'static Net =
-            unsafe { Net::from_raw(bindings::vmtp_helper_pde_data(inode).cast()) };
+        let net: &'static Net = unsafe { Net::from_raw(data.cast()) };
         // By the directory's invariant the state stays as long as /proc calls: `'static` as far as a reader can see.
         let state: &'static F::State = PerNet::get(net).ok_or(ENODEV)?;
         let reader = KBox::new(

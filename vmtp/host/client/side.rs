@@ -7,7 +7,7 @@ use super::aftermath::{Aftermath, Sending};
 use super::{Refused, Start};
 use crate::host::counters::Counter;
 use crate::host::path::PathRecord;
-use crate::host::remote::keep;
+use crate::host::kept::keep;
 use crate::host::transmit::Manner;
 use crate::host::{Host, ATOMIC};
 use crate::kernel::array::Array;

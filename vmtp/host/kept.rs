@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Received packets that are kept until their message is complete: in the order of the segment, each with its place.
+
+use crate::host::Host;
+use crate::kernel::skb::Skb;
+use crate::kernel::skb_queue::SkbQueue;
+use crate::proto::server::Keep;
+use crate::proto::wire::Header;
+
+/// What a kept packet says.
+pub fn header_of(skb: &Skb) -> Option<Header> {
+    skb.linear().first_chunk::<64>().map(Header::parse)
+}
+
+/// Does with a packet what a step says. Kept packets are in the order of the segment, each with the offset of its group.
+pub(super) fn keep(
+    host: &Host,
+    packets: &mut SkbQueue,
+    keep: Keep,
+    group_offset: u32,
+    skb: Option<Skb>,
+) {
+    if keep == Keep::Restart {
+        *packets = SkbQueue::new();
+    }
+    let Some(mut skb) = skb else { return };
+    if let Keep::Drop(reason) = keep {
+        host.count(reason.into());
+        return;
+    }
+    let lowest = header_of(&skb).map_or(0, |header| header.delivery.bits().trailing_zeros());
+    let place = u64::from(group_offset) | u64::from(lowest.min(31));
+    skb.detach();
+    skb.set_note([place, 0, 0, 0]);
+    packets.insert_by(skb, |other| {
+        other.note().first().is_some_and(|at| *at > place)
+    });
+}
+
+/// Octets from the start of the segment to the start of a kept packet's group.
+pub fn group_offset_of(skb: &Skb) -> u32 {
+    let [place, ..] = skb.note();
+    // Groups start at multiples of 16,384: the low bits hold the packet's lowest block.
+    (place & !31) as u32
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is to be done when the lock of a record has been dropped: packets sent, Requests delivered, others told.
+
+use super::{Delivered, RemoteRecord};
+use crate::host::counters::Counter;
+use crate::host::path::PathRecord;
+use crate::host::probe::Purpose;
+use crate::host::transmit::Manner;
+use crate::host::Host;
+use crate::kernel::pages::Pages;
+use crate::kernel::record::Ref;
+use crate::proto::burst::Burst;
+use crate::proto::server::{Step, To};
+use crate::proto::wire::{Entity, NotifyVmtpClient};
+use core::net::Ipv4Addr;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// What is to be done when the record's lock has been dropped.
+pub(super) struct Aftermath {
+    pub(super) burst: Option<(Burst, To, Entity)>,
+    pub(super) segment: Option<Arc<Pages>>,
+    pub(super) path: Ref<PathRecord>,
+    pub(super) manner: Manner,
+    pub(super) notify: Option<(NotifyVmtpClient, bool)>,
+    pub(super) delivered: Option<Delivered>,
+    pub(super) probe: bool,
+    pub(super) expired: bool,
+}
+
+impl Aftermath {
+    pub(super) fn finish(self, record: &Ref<RemoteRecord>, step: &Step, again: bool) {
+        let host = &*record.host;
+        self.path
+            .learn(step.round_trip, step.interpacket, step.sent, step.received);
+        if let Some((notify, remote)) = self.notify {
+            host.notify_client(&self.path, &notify, remote);
+        }
+        if let Some((burst, to, forward_server)) = self.burst {
+            let now = Host::now();
+            let destination = match to {
+                To::Peer => self.path.peer,
+                To::Client => host.find(record.client, now).peer,
+                To::ForwardServer => host.find(forward_server, now).peer,
+            };
+            if !again {
+                host.count(Counter::ResponsesSent);
+            }
+            if to == To::ForwardServer && !destination.is_known() {
+                host.locate(forward_server, Purpose::Forward(record.clone()));
+            }
+            let mut manner = self.manner;
+            if to != To::Peer {
+                // Another host knows this one by another address, perhaps.
+                manner.source = Ipv4Addr::UNSPECIFIED;
+            }
+            let path = if to == To::Peer {
+                Ok(self.path.clone())
+            } else {
+                host.path(&destination, now)
+            };
+            // Nobody knows where that is: 0.0.0.0 would be this host itself.
+            if let Ok(path) = path.and_then(|path| match path.peer.is_known() {
+                true => Ok(path),
+                false => Err(ENOENT),
+            }) {
+                // What cannot be sent now is sent again by the timer.
+                let _ = host.transmit(&path, burst, self.segment.as_deref(), &manner, again, None);
+            }
+        }
+        if let Some(delivered) = self.delivered {
+            match host.entities.get(record.server.bits()) {
+                Some(endpoint) => endpoint.deliver(delivered),
+                None => RemoteRecord::drop_request(delivered),
+            }
+        }
+        if self.probe {
+            host.probe_client(
+                record.client,
+                self.path.peer,
+                Purpose::Remote(record.clone()),
+            );
+        }
+        if self.expired {
+            host.count(Counter::RecordsExpired);
+            host.remotes.remove(record);
+            host.remote_ages.remove(record);
+            record.stop();
+        }
+    }
+}

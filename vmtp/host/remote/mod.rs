@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The record of a remote Client with one server of this host: `proto::server::Remote`, the packets of the Request that
+//! is being received, the Requests of a run that wait, and the Responses that may be asked for again.
+//! The parts: `table` finds and makes records, `step` makes consequences of `proto`'s steps known, `retained` is about the
+//! Responses of a run that are kept, `aftermath` is what is done without the lock.
+
+mod aftermath;
+mod retained;
+mod step;
+mod table;
+
+use crate::host::counters::Counter;
+use crate::host::endpoint::{Charge, Endpoint};
+use crate::host::path::PathRecord;
+use crate::host::ring::Ring;
+use crate::host::transmit::Manner;
+use crate::host::Host;
+use crate::kernel::lock::SpinLockBh;
+use crate::kernel::pages::Pages;
+use crate::kernel::pernet::StateRef;
+use crate::kernel::record::{Recorded, Ref};
+use crate::kernel::skb::Skb;
+use crate::kernel::skb_queue::SkbQueue;
+use crate::kernel::trace;
+use crate::proto::context::Context;
+use crate::proto::server::{Arrival, Keep, Remote, Retained, Source, State, Step};
+use crate::proto::time::Time;
+use crate::proto::wire::{
+    Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
+};
+use core::net::Ipv4Addr;
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// A Request with its packets, on its way to the server's user.
+pub struct Delivered {
+    /// The record of its Client.
+    pub record: Ref<RemoteRecord>,
+    /// What it is.
+    pub arrival: Arrival,
+    /// In the order of the segment.
+    pub packets: SkbQueue,
+    /// Octets of the segment that its user has already.
+    pub offset: u32,
+}
+
+/// The record of one remote Client with one local server entity.
+#[pin_data(PinnedDrop)]
+pub struct RemoteRecord {
+    host: StateRef<Host>,
+    /// The remote Client.
+    pub client: Entity,
+    /// The local server.
+    pub server: Entity,
+    #[pin]
+    inner: SpinLockBh<Inner>,
+}
+
+struct Inner {
+    remote: Remote,
+    path: Ref<PathRecord>,
+    /// Of the Request being received.
+    packets: SkbQueue,
+    /// Complete Requests of the run behind the one in progress, oldest first.
+    waiting: Ring<(Arrival, SkbQueue)>,
+    /// What the packets of these occupy.
+    waiting_octets: usize,
+    /// The segment of the Response, or of the forwarded Request.
+    segment: Option<Arc<Pages>>,
+    /// Responses of the run that the Client has not acknowledged.
+    retained: Ring<(Retained, Option<Arc<Pages>>)>,
+    retries: u8,
+    /// The address of this host to which the Client sent last: it is answered from there.
+    local: Ipv4Addr,
+    /// The state that was traced last.
+    shown: State,
+    /// It was taken out of the table: whoever still has it must look for another.
+    gone: bool,
+    manner: Manner,
+    /// What it occupies of its server's memory.
+    charge: Charge,
+}
+
+#[pinned_drop]
+impl PinnedDrop for RemoteRecord {
+    fn drop(self: Pin<&mut Self>) {
+        let inner = self.inner.lock();
+        inner.path.records.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Recorded for RemoteRecord {
+    type Key = u64;
+
+    fn expired(record: Ref<Self>) {
+        record.host.count(Counter::Timeouts);
+        RemoteRecord::event(&record, None, true, |inner, cx| {
+            let transaction = inner.remote.transaction().bits();
+            trace::timeout(
+                false,
+                record.client.bits(),
+                record.server.bits(),
+                transaction,
+            );
+            inner.remote.timeout(cx)
+        });
+    }
+}
+
+impl RemoteRecord {
+    /// One event of `proto` under the lock, and what follows from it. `skb` is the packet that led here, `again` whether
+    /// what is sent counts as a retransmission.
+    fn event(
+        record: &Ref<Self>,
+        skb: Option<Skb>,
+        again: bool,
+        event: impl FnOnce(&mut Inner, &Context) -> Step,
+    ) -> Step {
+        let now = Host::now();
+        let mut inner = record.inner.lock();
+        let cx = record.host.context(now, inner.path.timing(), inner.retries);
+        if inner.gone {
+            return Step::NOTHING;
+        }
+        let step = event(&mut inner, &cx);
+        let aftermath = inner.apply(record, &step, skb, &cx);
+        record.arm(inner.remote.deadline().nanos());
+        drop(inner);
+        aftermath.finish(record, &step, again);
+        step
+    }
+
+    /// A Request packet for `endpoint` arrived. All checks are done. The packet comes back if the record has gone
+    /// meanwhile.
+    pub fn request(
+        record: &Ref<Self>,
+        endpoint: &Endpoint,
+        header: &Header,
+        skb: Skb,
+        source: &Source,
+        now: Time,
+    ) -> Option<Skb> {
+        let host = &*record.host;
+        let must_probe = host.must_probe(now);
+        let full = endpoint.is_full();
+        let mut guard = record.inner.lock();
+        let inner = &mut *guard;
+        if inner.gone {
+            return Some(skb);
+        }
+        if inner.retained.len() != 0 {
+            let cx = inner.context(record);
+            if let Some(sending) = inner.repeated_retained(header, &cx) {
+                drop(guard);
+                host.count(Counter::DropDuplicate);
+                if let Some(sending) = sending {
+                    record.send_beside(core::slice::from_ref(&sending));
+                }
+                return None;
+            }
+        }
+        if !source.multicast {
+            inner.local = skb.ip().destination;
+        }
+        inner.charge.move_to(&endpoint.memory);
+        let strange = inner.remote.is_probing() && !header.delivery.is_empty();
+        if strange && !inner.charge.stranger_may_add(Charge::strangers_fill(host)) {
+            drop(guard);
+            host.count(Counter::DropNoRoom);
+            return None;
+        }
+        let room = if full {
+            let receiving = inner.remote.is_receiving();
+            let room = receiving && inner.charge.is_privileged();
+            if receiving && !room && !header.delivery.is_empty() {
+                // It comes again when there is room: the Client is told what is missing whenever it asks.
+                drop(guard);
+                host.count(Counter::DropNoRoom);
+                return None;
+            }
+            room
+        } else {
+            true
+        };
+        inner.retries = endpoint.options.response_retries();
+        let cx = host.context(now, inner.path.timing(), inner.retries);
+        let service = endpoint.service(must_probe, room);
+        let step = inner.remote.request(header, source, &service, &cx);
+        if step.keep == Keep::Drop(crate::proto::server::Drop::NoRoom) {
+            if let Some(sk) = endpoint.sk() {
+                sk.count_drop();
+            }
+        }
+        // Only a packet that the record took says where its Client is.
+        let peer = inner.remote.peer();
+        if inner.path.peer != peer {
+            if let Ok(path) = host.path(&peer, now) {
+                path.records.fetch_add(1, Ordering::Relaxed);
+                inner.path.records.fetch_sub(1, Ordering::Relaxed);
+                inner.path = path;
+            }
+        }
+        let taken = peer == source.peer && !matches!(step.keep, Keep::Drop(_));
+        if taken && header.control.gap() != 0 {
+            inner.path.asked_for_gap(header.control.gap());
+        }
+        let aftermath = inner.apply(record, &step, Some(skb), &cx);
+        record.arm(inner.remote.deadline().nanos());
+        drop(guard);
+        if taken && header.control.forward_count() == 0 {
+            host.learn(header.client, &source.peer, now);
+        }
+        aftermath.finish(record, &step, true);
+        None
+    }
+
+    /// Another server of this host got a Request of the same Client outside a run: what is here is over.
+    pub fn superseded(record: &Ref<Self>, by: Transaction) {
+        Self::event(record, None, false, |inner, cx| {
+            inner.remote.superseded(by, cx)
+        });
+    }
+
+    /// NotifyVmtpServer arrived.
+    pub fn notified(record: &Ref<Self>, notify: &NotifyVmtpServer) {
+        let mut inner = record.inner.lock();
+        let cx = inner.context(record);
+        let bursts = inner.notified_retained(notify, &cx);
+        drop(inner);
+        record.send_beside(&bursts);
+        Self::event(record, None, true, |inner, cx| {
+            if inner.remote.is_notified_by(notify) {
+                inner.remote.notified(notify, cx)
+            } else {
+                Step {
+                    keep: Keep::Keep,
+                    ..Step::NOTHING
+                }
+            }
+        });
+    }
+
+    /// NotifyRemoteVmtpClient, from the server to which the Request was forwarded, arrived.
+    pub fn forward_notified(record: &Ref<Self>, notify: &NotifyVmtpClient) {
+        Self::event(record, None, true, |inner, cx| {
+            inner.remote.forward_notified(notify, cx)
+        });
+    }
+
+    /// The server to which the Request was forwarded cannot be found.
+    pub fn forward_failed(record: &Ref<Self>) {
+        Self::event(record, None, false, |inner, cx| {
+            inner.remote.forward_failed(cx)
+        });
+    }
+
+    /// The Client's manager answered a Probe, or nobody did.
+    pub fn probed(record: &Ref<Self>, results: Option<&ProbeEntityResults>) {
+        let current = results.map(|results| results.transaction);
+        Self::event(record, None, false, |inner, cx| {
+            inner.remote.probed(current, cx)
+        });
+    }
+
+    /// Runs an operation of the server's user. ENOTCONN if there is no such Request (any more).
+    pub fn operate<E>(
+        record: &Ref<Self>,
+        manner: &Manner,
+        segment: Option<Arc<Pages>>,
+        operation: impl FnOnce(&mut Remote, &Context) -> core::result::Result<Step, E>,
+    ) -> core::result::Result<(), E> {
+        let mut result = Ok(());
+        Self::event(record, None, false, |inner, cx| {
+            match operation(&mut inner.remote, cx) {
+                Ok(step) => {
+                    inner.manner = *manner;
+                    if !step.release || step.burst.is_some() {
+                        inner.segment = segment;
+                    }
+                    step
+                }
+                Err(error) => {
+                    result = Err(error);
+                    Step {
+                        keep: Keep::Keep,
+                        ..Step::NOTHING
+                    }
+                }
+            }
+        });
+        result
+    }
+
+    /// Whether the Request of `arrival` still waits for its Response, or is a datagram, for which nobody waits.
+    pub fn is_current(&self, arrival: &Arrival) -> bool {
+        let inner = self.inner.lock();
+        inner.remote.transaction() == arrival.transaction
+            && (inner.remote.state() == State::Processing || arrival.datagram)
+    }
+
+    /// What the record says, for /proc.
+    pub fn look(&self) -> (Remote, u32) {
+        let inner = self.inner.lock();
+        (inner.remote, inner.waiting.len() as u32)
+    }
+
+    /// A Request cannot or will not be handled: its Client is told at once.
+    pub fn drop_request(delivered: Delivered) {
+        let transaction = delivered.arrival.transaction;
+        let _ = Self::operate(&delivered.record, &Manner::HOST, None, |remote, cx| {
+            remote.abandon(transaction, cx)
+        });
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of records of remote Clients: a record is found or made, and an old one has to go when there is no room.
+
+use super::{Inner, RemoteRecord};
+use crate::host::counters::Counter;
+use crate::host::endpoint::{Charge, Endpoint};
+use crate::host::ring::Ring;
+use crate::host::transmit::Manner;
+use crate::host::{Host, ATOMIC};
+use crate::kernel::lock::new_spinlock_bh;
+use crate::kernel::record::{Record, Ref};
+use crate::kernel::skb_queue::SkbQueue;
+use crate::proto::peer::Peer;
+use crate::proto::server::{Remote, State};
+use crate::proto::time::Time;
+use crate::proto::wire::{Entity, Header};
+use core::net::Ipv4Addr;
+use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
+
+/// The part of the records that one source may have, and what it may have in any case.
+const SOURCE_SHARE: u32 = 4;
+const SOURCE_LEAST: u32 = 64;
+
+impl RemoteRecord {
+    /// The record of a Client with a server, if there is one.
+    pub fn find(host: &Host, client: Entity, server: Entity) -> Option<Ref<Self>> {
+        let mut found = None;
+        host.remotes.for_each(client.bits(), |record| {
+            if record.server == server {
+                found = Some(record.clone());
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    /// The same, made if there is none: for a Request that may start one. ENOSPC if there is no room.
+    pub fn find_or_make(
+        host: &Host,
+        header: &Header,
+        endpoint: &Endpoint,
+        peer: Peer,
+        now: Time,
+    ) -> Result<Ref<Self>> {
+        let server = endpoint.entity;
+        let counted = Host::counted(host.net()).ok_or(ENODEV)?;
+        let path = host.path(&peer, now)?;
+        let limit = host.records_max();
+        // One source leaves room for others.
+        let share = (limit / SOURCE_SHARE).max(SOURCE_LEAST);
+        if path.records.fetch_add(1, Ordering::Relaxed) >= share {
+            path.records.fetch_sub(1, Ordering::Relaxed);
+            return Err(ENOSPC);
+        }
+        let path_of_record = path.clone();
+        let inner = Inner {
+            remote: Remote::new(header, server, peer),
+            path,
+            packets: SkbQueue::new(),
+            waiting: Ring::new(),
+            waiting_octets: 0,
+            segment: None,
+            retained: Ring::new(),
+            retries: 5,
+            local: Ipv4Addr::UNSPECIFIED,
+            shown: State::AwaitingRequest,
+            gone: false,
+            manner: Manner::HOST,
+            charge: Charge::new(&endpoint.memory),
+        };
+        let record = Record::new(
+            header.client.bits(),
+            pin_init!(RemoteRecord {
+                host: counted,
+                client: header.client,
+                server,
+                inner <- new_spinlock_bh!(inner, "vmtp::remote"),
+            }),
+            ATOMIC,
+        )
+        .inspect_err(|_| {
+            path_of_record.records.fetch_sub(1, Ordering::Relaxed);
+        })?;
+        let guard = host.creation.lock();
+        if let Some(other) = Self::find(host, header.client, server) {
+            drop(guard);
+            record.stop();
+            return Ok(other);
+        }
+        let full = host.remotes.len() >= limit || Charge::strangers_fill(host);
+        let result = if full && !Self::make_room(host, now) {
+            Err(ENOSPC)
+        } else {
+            host.remotes.insert(&record)
+        };
+        if result.is_ok() {
+            host.remote_ages.push(&record);
+        }
+        drop(guard);
+        if let Err(error) = result {
+            record.stop();
+            return Err(error);
+        }
+        host.count(Counter::RecordsMade);
+        Ok(record)
+    }
+
+    /// Throws an old record out of the full table (decision: at most once): one that only filters duplicates, or that
+    /// waits for the Probe of a Client that has not been executed anything of. The host is wary then.
+    fn make_room(host: &Host, now: Time) -> bool {
+        let mut filtered = false;
+        let old = host.remote_ages.evict(crate::host::EVICT_TRIES, |record| {
+            let mut inner = record.inner.lock();
+            let unproven =
+                inner.remote.is_probing() && inner.remote.state() == State::AwaitingRequest;
+            inner.gone = inner.remote.is_idle(now) || unproven;
+            filtered = !unproven;
+            inner.gone
+        });
+        let Some(old) = old else { return false };
+        if filtered {
+            host.be_wary(now);
+        }
+        host.remotes.remove(&old);
+        old.stop();
+        host.count(Counter::RecordsEvicted);
+        true
+    }
+}
