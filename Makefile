@@ -23,7 +23,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 harness := $(KB)/in-root python3 selftests/vm
 
 .PHONY: all module tools artifacts help root kernel-latest tree shell load unload clean distclean rfc \
-	selftests demo vm test test-fast test-vm test-debug bench
+	selftests demo vm test test-fast test-vm test-debug bench profile
 .DEFAULT_GOAL := all
 
 all: module ## vmtp.ko for the Debian kernel, in build/out/ (the default)
@@ -75,6 +75,9 @@ test-debug: artifacts selftests ## the same in the debug kernel: KASAN, lockdep,
 
 bench: artifacts selftests ## instructions of a transaction against UDP and TCP, in build/out/bench.json
 	@$(harness)/bench.py
+
+profile: artifacts selftests ## where the instructions of a transaction go, by function; PROFILE='udp 1024' for another
+	@$(harness)/profile.py $(PROFILE)
 
 root: ## the Debian 13 root with toolchain and kernel packages, in the cache (made by itself when needed)
 	@$(KB)/make-root

@@ -12,7 +12,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +59,9 @@ class Guest:
         link: socket.socket | None = None,
         number: int = 1,
         memory: int = 512,
+        options: Sequence[str] = (),
     ) -> None:
-        """folder has initramfs.cpio and gets the console.
+        """folder has initramfs.cpio and gets the console; options are more of QEMU's.
 
         link is a Hub's port, on which the guest is 02:00:00:00:00:NUMBER.
         """
@@ -78,7 +79,7 @@ class Guest:
             *["-initrd", str(folder / "initramfs.cpio"), "-serial", f"file:{self.console}"],
             *["-device", "virtio-serial-pci", "-chardev", f"socket,id=harness,fd={theirs.fileno()}"],
             *["-device", "virtserialport,chardev=harness,name=vmtp.harness"],
-            *["-device", "virtio-rng-pci"],
+            *["-device", "virtio-rng-pci", *options],
         ]
         inherited = [theirs.fileno()]
         if link:
