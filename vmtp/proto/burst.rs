@@ -92,6 +92,19 @@ impl Burst {
         &self.header
     }
 
+    /// Segment blocks that it still has to send, or a few more if its last group is short.
+    pub fn blocks_left(&self) -> u32 {
+        if self.header_only || self.is_done() {
+            return 0;
+        }
+        let further = u32::from(self.end.saturating_sub(self.next).saturating_sub(1));
+        let group = GROUP_OCTETS / super::wire::BLOCK_OCTETS;
+        self.mask
+            .bits()
+            .count_ones()
+            .saturating_add(further.saturating_mul(group))
+    }
+
     /// Whether nothing is left to send.
     pub fn is_done(&self) -> bool {
         self.next >= self.end

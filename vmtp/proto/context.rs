@@ -3,6 +3,7 @@
 //! What a host tells the protocol with every event: the time, what is known of the way to the
 //! peer, and the policy of the host and the socket.
 
+use super::burst::Burst;
 use super::time::{Span, Time};
 use super::timers;
 
@@ -36,6 +37,17 @@ impl Timing {
         window: super::path::FIRST_WINDOW,
         no_streaming: false,
     };
+
+    /// How long the packets of a burst take to leave: the pauses between them.
+    #[inline]
+    pub fn leaving(&self, burst: &Burst) -> Span {
+        if self.pause == Span::ZERO {
+            return Span::ZERO;
+        }
+        // Two blocks a packet, as on an Ethernet.
+        let packets = u64::from(burst.blocks_left().div_ceil(2));
+        self.pause.times(packets.saturating_sub(1))
+    }
 
     /// TC1 at first: three times TC2.
     pub const fn first_response(&self) -> Span {

@@ -6,6 +6,7 @@
 //! When to send is decided by `client` and `server`.
 
 use super::burst::{blocks_to_send, Burst, Extent};
+use super::context::Context;
 use super::time::{Span, Time};
 use super::wire::{Control, Entity, Header, Mask, Mcb, Transaction, GROUP_OCTETS};
 
@@ -150,9 +151,15 @@ impl Outgoing {
         self.asked
     }
 
-    /// When the last transmission began.
+    /// When the last transmission has left: in the future while its packets keep a gap (2.5.6).
     pub const fn last_sent(&self) -> Time {
         self.last_sent
+    }
+
+    /// The deadline of a timer that is set for `span` from when what was sent has left.
+    #[inline]
+    pub fn after(&self, span: Span, cx: &Context) -> Time {
+        self.last_sent.later(cx.now).plus(span)
     }
 
     /// Whether all groups were sent at least once.
@@ -206,7 +213,8 @@ impl Outgoing {
     /// The round trip, if an answer with this RetransmitCount belongs to the last transmission.
     /// Answers that may have waited for the peer's timer are not for this.
     pub fn round_trip(&self, count: u8, now: Time) -> Option<Span> {
-        (count == self.count && self.sent != 0).then(|| now.since(self.last_sent))
+        let last = count == self.count && self.sent != 0 && self.last_sent.has_come(now);
+        last.then(|| now.since(self.last_sent))
     }
 
     /// Whether the last transmission was a single packet without its data.
@@ -234,22 +242,23 @@ impl Outgoing {
         }
     }
 
-    fn transmit(&mut self, ends: &Ends, extent: Extent, acknowledge: bool, now: Time) -> Burst {
+    fn transmit(&mut self, ends: &Ends, extent: Extent, acknowledge: bool, cx: &Context) -> Burst {
         if !self.control.is_response() && self.sent != 0 {
             self.count = self.count.wrapping_add(1) & 7;
         }
         self.transmissions = self.transmissions.saturating_add(1);
         self.header_only = matches!(extent, Extent::HeaderOnly { .. });
-        self.last_sent = now;
         if let Extent::Groups { end, .. } = extent {
             self.sent = self.sent.max(end.min(self.groups));
         }
-        Burst::new(self.header(ends), self.groups, extent, acknowledge)
+        let burst = Burst::new(self.header(ends), self.groups, extent, acknowledge);
+        self.last_sent = cx.now.plus(cx.timing.leaving(&burst));
+        burst
     }
 
     /// The first transmission, or the next groups of a long message: as many as `window` allows
     /// beyond what is acknowledged. A burst that does not end the message asks for acknowledgment.
-    pub fn advance(&mut self, ends: &Ends, window: u16, now: Time) -> Option<Burst> {
+    pub fn advance(&mut self, ends: &Ends, window: u16, cx: &Context) -> Option<Burst> {
         let end = self
             .acknowledged
             .saturating_add(window.max(1))
@@ -267,33 +276,33 @@ impl Outgoing {
             },
         };
         let more = end < self.groups;
-        Some(self.transmit(ends, extent, more, now))
+        Some(self.transmit(ends, extent, more, cx))
     }
 
     /// The retransmission after a timeout: the last group sent, without its data if it has any
     /// (4.9 notes 2 and 3).
-    pub fn repeat(&mut self, ends: &Ends, acknowledge: bool, now: Time) -> Burst {
+    pub fn repeat(&mut self, ends: &Ends, acknowledge: bool, cx: &Context) -> Burst {
         let group = self.sent.saturating_sub(1);
         // With NRT nobody would ask for what is missing.
         if self.segment_octets() != 0 && !self.control.has(Control::NRT) {
-            return self.transmit(ends, Extent::HeaderOnly { group }, true, now);
+            return self.transmit(ends, Extent::HeaderOnly { group }, true, cx);
         }
         let extent = Extent::Groups {
             first: group,
             end: group.saturating_add(1),
             held: Mask::EMPTY,
         };
-        self.transmit(ends, extent, acknowledge, now)
+        self.transmit(ends, extent, acknowledge, cx)
     }
 
     /// The whole message again, as far as it was sent and is not acknowledged.
-    pub fn repeat_all(&mut self, ends: &Ends, acknowledge: bool, now: Time) -> Burst {
+    pub fn repeat_all(&mut self, ends: &Ends, acknowledge: bool, cx: &Context) -> Burst {
         let extent = Extent::Groups {
             first: self.acknowledged,
             end: self.sent.max(self.acknowledged.saturating_add(1)),
             held: self.held,
         };
-        self.transmit(ends, extent, acknowledge, now)
+        self.transmit(ends, extent, acknowledge, cx)
     }
 
     /// The peer has every group up to and including `group`. Tells whether that is news.
@@ -320,7 +329,7 @@ impl Outgoing {
     /// The peer has `delivery` of `group` and all groups before it, and asks for the rest: the
     /// burst of what is missing, or nothing if nothing is. `progress` tells whether the peer has
     /// more than it had.
-    pub fn missing(&mut self, ends: &Ends, group: u16, delivery: Mask, now: Time) -> Missing {
+    pub fn missing(&mut self, ends: &Ends, group: u16, delivery: Mask, cx: &Context) -> Missing {
         if group < self.acknowledged || group >= self.groups {
             return Missing {
                 burst: None,
@@ -356,7 +365,7 @@ impl Outgoing {
             held,
         };
         let acknowledge = group.saturating_add(1) < self.groups;
-        let burst = Some(self.transmit(ends, extent, acknowledge, now));
+        let burst = Some(self.transmit(ends, extent, acknowledge, cx));
         Missing { burst, progress }
     }
 
@@ -375,7 +384,7 @@ impl Outgoing {
         ends: &Ends,
         after: Option<u16>,
         window: u16,
-        now: Time,
+        cx: &Context,
     ) -> Option<Burst> {
         let from = after
             .map_or(0, |group| group.saturating_add(1))
@@ -397,7 +406,7 @@ impl Outgoing {
             end,
             held: Mask::EMPTY,
         };
-        Some(self.transmit(ends, extent, end < self.groups, now))
+        Some(self.transmit(ends, extent, end < self.groups, cx))
     }
 }
 

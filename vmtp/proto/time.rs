@@ -47,6 +47,16 @@ impl Time {
         self.0 <= now.0
     }
 
+    /// The later of two points.
+    #[inline]
+    pub const fn later(self, other: Time) -> Time {
+        if self.0 >= other.0 {
+            self
+        } else {
+            other
+        }
+    }
+
     /// The earlier of two deadlines.
     #[inline]
     pub const fn earlier(self, other: Time) -> Time {

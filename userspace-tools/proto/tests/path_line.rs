@@ -140,3 +140,33 @@ fn a_response_is_taken_out_of_the_line() {
         .unwrap();
     assert_eq!(line.stop_response(CLIENT, SERVER, t(5)), None);
 }
+
+/// A group whose packets keep a pause takes its time to leave: TC1 and TS5 begin after it.
+#[test]
+fn timers_wait_until_a_paced_group_has_left() {
+    use common::far::{Far, TS3};
+    use common::near::{plain, Near, TC1};
+    let mut cx = common::context();
+    cx.timing.pause = ms(4);
+    // Three packets, two pauses.
+    let (mut near, step) = Near::start_in(&plain(mcb(0, 3_000)), cx);
+    assert_eq!(common::packets(&step.burst).len(), 3);
+    assert_eq!(near.call.deadline(), at(TC1 + 8));
+    // The round trip is that of the last packet; what comes before it left belongs to another.
+    let ok = vmtp_proto::wire::ResponseCode::Ok;
+    let mut early = near.clone_at(7);
+    assert_eq!(early.notify(ok, 0, 0b11_1111, 0).round_trip, None);
+    let late = near.at(38).notify(ok, 0, 0b11_1111, 0);
+    assert_eq!(late.round_trip, Some(ms(30)));
+
+    let mut far = Far::processing(&common::carrying(
+        common::request(0, t(0), mcb(0, 1_024)),
+        0b11,
+    ));
+    far.cx.timing.pause = ms(4);
+    let step = far.respond(t(0), mcb(0, 2_000));
+    assert_eq!(common::packets(&step.burst).len(), 2);
+    let ts5 = far.cx.timing.acknowledgment(2_000);
+    assert!(ts5 >= ms(TS3));
+    assert_eq!(far.remote.deadline(), at(0).plus(ts5).plus(ms(4)));
+}

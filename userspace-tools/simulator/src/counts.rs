@@ -43,6 +43,8 @@ counts! {
     packets,
     /// Octets of packets sent.
     octets,
+    /// Packet groups that left with a gap between their packets.
+    paced,
     /// Packets that were lost.
     fault_loss,
     /// Packets that came twice.

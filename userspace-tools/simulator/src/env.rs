@@ -92,6 +92,8 @@ pub enum Timer {
     Record(Entity, Entity),
     /// A Probe of the manager's.
     Probe(Transaction),
+    /// What stands in line for an address.
+    Line([u8; 4]),
 }
 
 struct Entry {

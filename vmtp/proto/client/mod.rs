@@ -601,7 +601,7 @@ impl Call {
             cx.timing.window
         };
         let ends = client.ends(self);
-        step.burst = self.outgoing.advance(&ends, window, cx.now);
+        step.burst = self.outgoing.advance(&ends, window, cx);
         if self.is_datagram() {
             self.state = State::Processing { collecting: false };
             self.deadline = Time::NEVER;
@@ -613,7 +613,7 @@ impl Call {
 
     /// Arms the timer, but not beyond the user's limit.
     fn wait(&mut self, cx: &Context, span: Span) {
-        self.deadline = cx.now.plus(span).earlier(self.limit);
+        self.deadline = self.outgoing.after(span, cx).earlier(self.limit);
     }
 
     /// TC1 as it is now.

@@ -77,7 +77,7 @@ impl Call {
                 }
                 self.flags.accepted = self.outgoing.is_acknowledged() || self.flags.multicast;
                 self.outgoing.heard();
-                step.burst = self.outgoing.advance(&ends, window, cx.now);
+                step.burst = self.outgoing.advance(&ends, window, cx);
                 self.wait(cx, self.response_time(cx));
             }
             Some(ResponseCode::Retry) => {
@@ -92,16 +92,16 @@ impl Call {
                     step.burst = if self.flags.multicast {
                         // Another member may lack other blocks: nothing is taken as acknowledged.
                         let mut copy = self.outgoing;
-                        let missing = copy.missing(&ends, group, notify.delivery, cx.now);
+                        let missing = copy.missing(&ends, group, notify.delivery, cx);
                         missing.burst
                     } else {
                         self.outgoing.reopen(group);
                         self.outgoing
-                            .missing(&ends, group, notify.delivery, cx.now)
+                            .missing(&ends, group, notify.delivery, cx)
                             .burst
                     };
                     if step.burst.is_none() && !self.flags.multicast {
-                        step.burst = self.outgoing.advance(&ends, window, cx.now);
+                        step.burst = self.outgoing.advance(&ends, window, cx);
                     }
                     self.outgoing.heard();
                 }
@@ -119,7 +119,7 @@ impl Call {
                 let alone = !self.flags.streamed && self.outgoing.groups() == 1;
                 let after = group.filter(|_| !alone);
                 self.outgoing.ask(after);
-                step.burst = self.outgoing.resume(&ends, after, window, cx.now);
+                step.burst = self.outgoing.resume(&ends, after, window, cx);
                 if self.flags.streamed {
                     step.event = Event::ResendAfter(self.transaction());
                 }
@@ -158,7 +158,7 @@ impl Call {
                     step.event = Event::DoesNotStream;
                     self.stand_alone();
                     self.outgoing.restart();
-                    step.burst = self.outgoing.advance(&ends, 1, cx.now);
+                    step.burst = self.outgoing.advance(&ends, 1, cx);
                     self.wait(cx, self.response_time(cx));
                 } else {
                     client.failed_at(self);

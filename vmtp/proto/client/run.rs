@@ -86,7 +86,7 @@ impl Call {
         }
         let ends = client.ends(self);
         let group = self.outgoing.group_of(after);
-        step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx.now);
+        step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx);
         self.outgoing.heard();
         self.wait(cx, self.response_time(cx));
         step

@@ -37,9 +37,9 @@ impl Call {
                 let ends = client.ends(self);
                 step.burst = if self.flags.resend_all {
                     self.flags.resend_all = false;
-                    Some(self.outgoing.repeat_all(&ends, true, cx.now))
+                    Some(self.outgoing.repeat_all(&ends, true, cx))
                 } else {
-                    Some(self.outgoing.repeat(&ends, true, cx.now))
+                    Some(self.outgoing.repeat(&ends, true, cx))
                 };
                 self.wait(cx, self.retry_wait(cx));
                 let silence = LOCATE_AFTER.min(cx.policy.retries).saturating_add(1);
@@ -95,7 +95,7 @@ impl Call {
         if idempotent {
             // 4.9 note 1: the Request is sent again, and the server makes the Response anew.
             let ends = client.ends(self);
-            step.burst = Some(self.outgoing.repeat(&ends, true, cx.now));
+            step.burst = Some(self.outgoing.repeat(&ends, true, cx));
             reply.deadline = cx.now.plus(self.retry_wait(cx));
             return step;
         }

@@ -77,9 +77,9 @@ impl Remote {
         self.flags.forward_accepted = false;
         let ends = self.ends();
         let mut step = Step::NOTHING;
-        step.burst = self.outgoing.advance(&ends, 1, cx.now);
+        step.burst = self.outgoing.advance(&ends, 1, cx);
         step.to = To::ForwardServer;
-        self.deadline = cx.now.plus(cx.timing.first_response());
+        self.deadline = self.outgoing.after(cx.timing.first_response(), cx);
         Ok(step)
     }
 
@@ -112,18 +112,15 @@ impl Remote {
                 self.deadline = cx.now.plus(cx.policy.record_lifetime);
             }
             Some(ResponseCode::Retry | ResponseCode::RetryAll) if !self.flags.forward_accepted => {
-                step.burst = self
-                    .outgoing
-                    .missing(&ends, 0, notify.delivery, cx.now)
-                    .burst;
+                step.burst = self.outgoing.missing(&ends, 0, notify.delivery, cx).burst;
                 step.to = To::ForwardServer;
-                self.deadline = cx.now.plus(cx.timing.first_response());
+                self.deadline = self.outgoing.after(cx.timing.first_response(), cx);
             }
             Some(ResponseCode::Busy) => {
                 let wait = self
                     .outgoing
                     .refused(cx.timing.first_response(), cx.timing.working());
-                self.deadline = cx.now.plus(wait);
+                self.deadline = self.outgoing.after(wait, cx);
             }
             Some(ResponseCode::ResponseDiscarded) => {
                 // The new server's Response was sent and acknowledged.

@@ -53,17 +53,17 @@ impl Remote {
                 };
                 step.sent = Some(GroupFate::Lossy);
                 let limit = self.outgoing.asked() >= cx.policy.retries;
-                let missing = self.outgoing.missing(&ends, group, notify.delivery, cx.now);
+                let missing = self.outgoing.missing(&ends, group, notify.delivery, cx);
                 if limit && !missing.progress {
                     self.discard_response(cx, &mut step);
                     return step;
                 }
                 step.burst = missing.burst;
                 if step.burst.is_none() {
-                    step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
+                    step.burst = self.outgoing.advance(&ends, cx.timing.window, cx);
                 }
                 step.to = self.response_to();
-                self.deadline = cx.now.plus(cx.timing.round_trip);
+                self.deadline = self.outgoing.after(cx.timing.round_trip, cx);
             }
             Some(ResponseCode::RetryAll) if !self.flags.idempotent => {
                 step.sent = Some(GroupFate::Lossy);
@@ -73,25 +73,23 @@ impl Remote {
                     return step;
                 }
                 self.outgoing.ask(group);
-                step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx.now);
+                step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx);
                 step.to = self.response_to();
-                self.deadline = cx
-                    .now
-                    .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+                let wait = cx.timing.acknowledgment(self.outgoing.segment_octets());
+                self.deadline = self.outgoing.after(wait, cx);
             }
             Some(ResponseCode::Busy) if !self.flags.idempotent => {
                 // Everything again after TS3, with a fresh count.
                 self.outgoing.restart();
                 self.outgoing.heard();
-                self.deadline = cx.now.plus(cx.timing.round_trip);
+                self.deadline = self.outgoing.after(cx.timing.round_trip, cx);
             }
             Some(ResponseCode::EntityMigrated) if !self.flags.idempotent => {
                 self.outgoing.restart();
-                step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
+                step.burst = self.outgoing.advance(&ends, cx.timing.window, cx);
                 step.to = super::To::Client;
-                self.deadline = cx
-                    .now
-                    .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+                let wait = cx.timing.acknowledgment(self.outgoing.segment_octets());
+                self.deadline = self.outgoing.after(wait, cx);
             }
             Some(ResponseCode::Ok) => {
                 let Some(group) = group else {
@@ -105,15 +103,18 @@ impl Remote {
                 }
                 if self.outgoing.transmissions() <= 1 && self.outgoing.groups() == 1 && news {
                     // Only a Response sent once tells its round trip.
-                    step.round_trip = Some(cx.now.since(self.outgoing.last_sent()));
+                    step.round_trip = self
+                        .outgoing
+                        .last_sent()
+                        .has_come(cx.now)
+                        .then(|| cx.now.since(self.outgoing.last_sent()));
                 }
                 self.outgoing.heard();
                 if !self.outgoing.is_acknowledged() {
-                    step.burst = self.outgoing.advance(&ends, cx.timing.window, cx.now);
+                    step.burst = self.outgoing.advance(&ends, cx.timing.window, cx);
                     step.to = self.response_to();
-                    self.deadline = cx
-                        .now
-                        .plus(cx.timing.acknowledgment(self.outgoing.segment_octets()));
+                    let wait = cx.timing.acknowledgment(self.outgoing.segment_octets());
+                    self.deadline = self.outgoing.after(wait, cx);
                     return step;
                 }
                 self.acknowledged(cx, &mut step);

@@ -613,7 +613,7 @@ impl Remote {
                 }
                 if !self.flags.forward_accepted && first {
                     let ends = self.ends();
-                    step.burst = Some(self.outgoing.repeat(&ends, true, cx.now));
+                    step.burst = Some(self.outgoing.repeat(&ends, true, cx));
                     step.to = To::ForwardServer;
                 }
             }

@@ -84,7 +84,7 @@ impl Retained {
         let count = header.control.retransmit_count();
         let control = self.outgoing.control().with_retransmit_count(count);
         self.outgoing.set_control(control);
-        Some(self.outgoing.repeat(&remote.ends(), false, cx.now))
+        Some(self.outgoing.repeat(&remote.ends(), false, cx))
     }
 
     /// NotifyVmtpServer about this Response, or about one of the run before or after it: the
@@ -113,10 +113,10 @@ impl Retained {
                 let Some(group) = group else {
                     return Ok(None);
                 };
-                let missing = self.outgoing.missing(&ends, group, notify.delivery, cx.now);
+                let missing = self.outgoing.missing(&ends, group, notify.delivery, cx);
                 Ok(missing
                     .burst
-                    .or_else(|| self.outgoing.advance(&ends, window, cx.now)))
+                    .or_else(|| self.outgoing.advance(&ends, window, cx)))
             }
             Some(ResponseCode::RetryAll) if through => Err(Finished),
             Some(ResponseCode::RetryAll) => {
@@ -124,7 +124,7 @@ impl Retained {
                 if self.transaction.since(notify.transaction) <= covered {
                     self.outgoing.ask(group);
                 }
-                Ok(self.outgoing.resume(&ends, group, window, cx.now))
+                Ok(self.outgoing.resume(&ends, group, window, cx))
             }
             Some(ResponseCode::Busy) => Ok(None),
             // All else acknowledges what it names, and all before it.
@@ -132,7 +132,7 @@ impl Retained {
             Some(_) | None => {
                 let news = group.is_some_and(|group| self.outgoing.acknowledge(group));
                 Ok(news
-                    .then(|| self.outgoing.advance(&ends, window, cx.now))
+                    .then(|| self.outgoing.advance(&ends, window, cx))
                     .flatten())
             }
         }
@@ -270,7 +270,7 @@ impl Remote {
         } else {
             cx.timing.window
         };
-        step.burst = self.outgoing.advance(&ends, window, cx.now);
+        step.burst = self.outgoing.advance(&ends, window, cx);
         step.to = self.response_to();
         self.flags.response_held = false;
         if self.flags.idempotent {
@@ -278,7 +278,7 @@ impl Remote {
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
         } else {
             let wait = self.response_wait(cx);
-            self.deadline = cx.now.plus(wait);
+            self.deadline = self.outgoing.after(wait, cx);
         }
     }
 
@@ -323,10 +323,10 @@ impl Remote {
         self.outgoing.set_control(control);
         // Whoever asks is there.
         self.outgoing.heard();
-        step.burst = Some(self.outgoing.repeat(&ends, false, cx.now));
+        step.burst = Some(self.outgoing.repeat(&ends, false, cx));
         step.to = self.response_to();
         let wait = self.response_wait(cx);
-        self.deadline = cx.now.plus(wait);
+        self.deadline = self.outgoing.after(wait, cx);
     }
 }
 

@@ -154,7 +154,7 @@ impl Remote {
         if remote.state == State::Responded {
             // It was sent by the host the entity came from; here it is sent when it is asked for.
             let ends = remote.ends();
-            let _ = remote.outgoing.advance(&ends, u16::MAX, cx.now);
+            let _ = remote.outgoing.advance(&ends, u16::MAX, cx);
         }
         remote.deadline = match remote.state {
             State::Processing => cx.now.plus(cx.timing.orphan()),

@@ -35,12 +35,12 @@ impl Remote {
                 }
                 let ends = self.ends();
                 // BUSY had everything forgotten: then all of it goes again.
-                step.burst = match self.outgoing.advance(&ends, cx.timing.window, cx.now) {
+                step.burst = match self.outgoing.advance(&ends, cx.timing.window, cx) {
                     Some(burst) => Some(burst),
-                    None => Some(self.outgoing.repeat(&ends, true, cx.now)),
+                    None => Some(self.outgoing.repeat(&ends, true, cx)),
                 };
                 step.to = self.response_to();
-                self.deadline = cx.now.plus(self.retry_wait(cx));
+                self.deadline = self.outgoing.after(self.retry_wait(cx), cx);
             }
             State::Processing => {
                 // TS2: nothing of the Client has come for a long time.
@@ -148,8 +148,8 @@ impl Remote {
             return;
         }
         let ends = self.ends();
-        step.burst = Some(self.outgoing.repeat(&ends, true, cx.now));
+        step.burst = Some(self.outgoing.repeat(&ends, true, cx));
         step.to = To::ForwardServer;
-        self.deadline = cx.now.plus(self.retry_wait(cx));
+        self.deadline = self.outgoing.after(self.retry_wait(cx), cx);
     }
 }

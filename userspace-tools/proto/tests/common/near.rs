@@ -87,6 +87,19 @@ impl Near {
         self
     }
 
+    /// The same records at `n` ms, to see what else could happen.
+    pub(crate) fn clone_at(&self, n: u64) -> Near {
+        let mut near = Near {
+            client: self.client,
+            call: self.call,
+            reply: self.reply,
+            cx: self.cx,
+            waiting: self.waiting,
+        };
+        near.at(n);
+        near
+    }
+
     /// A Response packet from SERVER's host arrives.
     pub(crate) fn response(&mut self, header: &Header) -> Step {
         assert!(self.call.expects(header.transaction));

@@ -13,10 +13,12 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::rc::Rc;
 
-use vmtp_proto::burst::Burst;
+use vmtp_proto::burst::{Burst, Packet};
 use vmtp_proto::client::Drop;
 use vmtp_proto::context::{Context, Policy, ProbeClients, Timing};
+use vmtp_proto::line::Line;
 use vmtp_proto::manager::Limiter;
 use vmtp_proto::path::{GroupFate, Path};
 use vmtp_proto::peer::Peer;
@@ -92,6 +94,7 @@ pub struct Host {
     records: BTreeMap<(Entity, Entity), Record>,
     cache: BTreeMap<Entity, Peer>,
     paths: BTreeMap<[u8; 4], Path>,
+    lines: BTreeMap<[u8; 4], Queue>,
     searches: BTreeMap<u32, Search>,
     limiters: BTreeMap<[u8; 4], Limiter>,
     config: Config,
@@ -122,6 +125,7 @@ impl Host {
             records: BTreeMap::new(),
             cache: BTreeMap::new(),
             paths: BTreeMap::new(),
+            lines: BTreeMap::new(),
             searches: BTreeMap::new(),
             limiters: BTreeMap::new(),
             config,
@@ -243,32 +247,78 @@ impl Host {
         }
     }
 
-    /// Sends the packets of a burst to a host or host group, spaced as the path asks.
-    fn send(&mut self, env: &mut Env, mut burst: Burst, segment: &[u8], to: Peer) {
-        let multicast = matches!(to.as_inet(), Some([224..=239, ..]));
-        let path = self.path(env, to);
-        let pause = path.pause().plus(env.network.packet_time);
-        let limit = (env.network.mtu - packet::IP_OCTETS - OVERHEAD_OCTETS) & !7;
+    /// Sends the packets of a burst to a host or host group: those of several packets stand in
+    /// line, if the path keeps a gap.
+    fn send(&mut self, env: &mut Env, mut burst: Burst, segment: &Rc<Vec<u8>>, to: Peer) {
+        let pause = self.path(env, to).pause();
         if burst.header().control.retransmit_count() != 0 && !burst.header().is_response() {
             env.counts.retransmissions += 1;
         }
-        let mut wait = Span::ZERO;
-        while let Some(next) = burst.next(limit) {
-            let mut header = next.header;
-            header.mpg = multicast;
-            let group = segment.get(next.group_offset as usize..).unwrap_or(&[]);
-            if next.octets != 0 && group.is_empty() {
-                let what = show(&header);
-                env.oracle.fail(format!(
-                    "host {} has the segment no more: {what}",
-                    self.number
-                ));
-                return;
+        let address = to.as_inet().unwrap_or_default();
+        if burst.blocks_left() > 1 && (pause != Span::ZERO || self.lines.contains_key(&address)) {
+            env.counts.paced += 1;
+            let queue = self.lines.entry(address).or_insert_with(Queue::new);
+            match queue.line.join(burst, Rc::clone(segment), env.now) {
+                Ok(()) => {
+                    self.line_timer(env, address);
+                    return;
+                }
+                Err((back, _)) => burst = back,
             }
-            let octets = packet::encode(&header, group);
-            self.transmit(env, &header, to, &octets, wait);
-            wait = wait.plus(pause);
         }
+        let mut wait = Span::ZERO;
+        while let Some(next) = burst.next(data_limit(env)) {
+            self.send_packet(env, next, segment, to, wait);
+            wait = wait.plus(env.network.packet_time);
+        }
+    }
+
+    /// The next packets in line for an address may be due.
+    fn line_timer(&mut self, env: &mut Env, address: [u8; 4]) {
+        let to = Peer::inet(address);
+        let pause = self.path(env, to).pause();
+        let Some(queue) = self.lines.get_mut(&address) else {
+            return;
+        };
+        if queue.armed.has_come(env.now) {
+            queue.armed = Time::NEVER;
+        }
+        let mut due = Vec::new();
+        while let Some(turn) = queue.line.turn(env.now, pause, data_limit(env)) {
+            due.push(turn);
+        }
+        let deadline = queue.line.deadline();
+        if deadline == Time::NEVER {
+            self.lines.remove(&address);
+        } else {
+            let of = Timer::Line(address);
+            env.arm(
+                self.number,
+                self.incarnation,
+                of,
+                deadline,
+                &mut queue.armed,
+            );
+        }
+        for (packet, segment) in due {
+            self.send_packet(env, packet, &segment, to, Span::ZERO);
+        }
+    }
+
+    fn send_packet(&mut self, env: &mut Env, next: Packet, segment: &[u8], to: Peer, wait: Span) {
+        let mut header = next.header;
+        header.mpg = matches!(to.as_inet(), Some([224..=239, ..]));
+        let group = segment.get(next.group_offset as usize..).unwrap_or(&[]);
+        if next.octets != 0 && group.is_empty() {
+            let what = show(&header);
+            env.oracle.fail(format!(
+                "host {} has the segment no more: {what}",
+                self.number
+            ));
+            return;
+        }
+        let octets = packet::encode(&header, group);
+        self.transmit(env, &header, to, &octets, wait);
     }
 
     fn transmit(&mut self, env: &mut Env, header: &Header, to: Peer, octets: &[u8], wait: Span) {
@@ -329,6 +379,7 @@ impl Host {
             Timer::Reply(client, first, reply) => self.reply_timer(env, client, first, reply),
             Timer::Record(client, server) => self.record_timer(env, (client, server)),
             Timer::Probe(transaction) => self.search_timer(env, transaction),
+            Timer::Line(address) => self.line_timer(env, address),
         }
     }
 
@@ -354,6 +405,26 @@ impl Host {
         }
         if let Some(what) = wrong {
             env.oracle.fail(format!("host {}: {what}", self.number));
+        }
+    }
+}
+
+/// Octets of segment data that a packet takes.
+fn data_limit(env: &Env) -> u32 {
+    (env.network.mtu - packet::IP_OCTETS - OVERHEAD_OCTETS) & !7
+}
+
+/// What waits to leave for one address.
+struct Queue {
+    line: Line<Rc<Vec<u8>>, 8>,
+    armed: Time,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        Queue {
+            line: Line::new(),
+            armed: Time::NEVER,
         }
     }
 }
