@@ -23,7 +23,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 harness := $(KB)/in-root python3 selftests/vm
 
 .PHONY: all module tools artifacts help root kernel-latest tree shell load unload clean distclean rfc \
-	selftests demo vm test test-fast test-vm test-debug bench profile
+	selftests demo vm test test-fast test-vm test-debug bench profile simulate
 .DEFAULT_GOAL := all
 
 all: module ## vmtp.ko for the Debian kernel, in build/out/ (the default)
@@ -78,6 +78,10 @@ bench: artifacts selftests ## instructions of a transaction against UDP and TCP,
 
 profile: artifacts selftests ## where the instructions of a transaction go, by function; PROFILE='udp 1024' for another
 	@$(harness)/profile.py $(PROFILE)
+
+simulate: ## HOSTS=n: what a transaction costs among up to n hosts [LOSS=percent CALLS=n SEED=n]; SEED=n [CLASS=name]: replays a scenario
+	@$(KB)/cargo run --quiet --release -p vmtp-simulator -- $(if $(HOSTS)$(SEED)$(CLASS),$(if $(HOSTS),--hosts $(HOSTS)),--hosts 1000) \
+		$(if $(LOSS),--loss $(LOSS)) $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) $(if $(CLASS),--class $(CLASS))
 
 root: ## the Debian 13 root with toolchain and kernel packages, in the cache (made by itself when needed)
 	@$(KB)/make-root

@@ -53,7 +53,9 @@ counts! {
     fault_reorder,
     /// Packets with a flipped bit.
     fault_corrupt,
-    /// Duplicates that came seconds later.
+    /// Packets that came alone, and up to seconds later.
+    fault_delay,
+    /// Duplicates that came up to half a minute later.
     fault_late,
     /// Packets stopped by a partition.
     fault_partition,
@@ -61,6 +63,9 @@ counts! {
     fault_restart,
     /// Partitions.
     fault_cuts,
+    /// Requests that met a slow receiver: one that works on them for longer than any timer of a
+    /// Client's waits.
+    fault_slow,
     /// Entities that moved to another host.
     fault_migrations,
     /// Corrupt packets that the checksum found.

@@ -3,8 +3,7 @@
 //! What surrounds the hosts: clock, queue of events, network, random numbers, trace and oracle.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
-use std::fmt::Write;
+use std::collections::{BinaryHeap, VecDeque};
 
 use vmtp_proto::peer::Peer;
 use vmtp_proto::time::{Span, Time};
@@ -122,6 +121,12 @@ impl Ord for Entry {
     }
 }
 
+/// The last lines of what happened.
+struct Trace {
+    lines: VecDeque<String>,
+    limit: usize,
+}
+
 /// The surroundings of the hosts.
 pub struct Env {
     /// Now.
@@ -136,7 +141,7 @@ pub struct Env {
     pub counts: Counts,
     queue: BinaryHeap<Reverse<Entry>>,
     order: u64,
-    trace: Option<String>,
+    trace: Option<Trace>,
 }
 
 impl Env {
@@ -154,27 +159,33 @@ impl Env {
         }
     }
 
-    /// Records a trace from now on.
-    pub fn start_trace(&mut self) {
-        self.trace = Some(String::new());
+    /// Records a trace from now on, of which the last `limit` lines are kept.
+    pub fn start_trace(&mut self, limit: usize) {
+        self.trace = Some(Trace {
+            lines: VecDeque::new(),
+            limit,
+        });
     }
 
     /// The trace so far.
     pub fn take_trace(&mut self) -> String {
-        self.trace.take().unwrap_or_default()
+        let lines = self.trace.take().map(|trace| trace.lines);
+        lines.into_iter().flatten().collect()
     }
 
     /// A line of the trace, which is made only if there is one.
     pub fn trace(&mut self, host: usize, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             let micros = self.now.nanos() / 1_000;
-            let _ = writeln!(
-                trace,
-                "{:>6}.{:06} host {host:<3} {}",
+            if trace.lines.len() >= trace.limit {
+                trace.lines.pop_front();
+            }
+            trace.lines.push_back(format!(
+                "{:>6}.{:06} host {host:<3} {}\n",
                 micros / 1_000_000,
                 micros % 1_000_000,
                 line()
-            );
+            ));
         }
     }
 
@@ -246,7 +257,7 @@ impl Env {
             return;
         };
         if matches!(address, [224..=239, ..]) {
-            let members = self.network.members(address).to_vec();
+            let members: Vec<usize> = self.network.members(from, address).collect();
             for member in members {
                 self.carry(from, member, true, octets, wait);
             }
@@ -282,6 +293,11 @@ impl Env {
             self.counts.fault_late += 1;
             let more = self.below(faults.late_by);
             self.arrive(from, to, multicast, octets, delay.plus(more));
+        }
+        if self.chance(faults.stall) {
+            self.counts.fault_delay += 1;
+            let more = self.below(faults.stall_by);
+            delay = delay.plus(more);
         }
         if self.chance(faults.loss) {
             self.counts.fault_loss += 1;

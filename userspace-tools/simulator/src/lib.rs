@@ -15,6 +15,7 @@ pub mod content;
 pub mod counts;
 pub mod env;
 pub mod host;
+pub mod many;
 pub mod network;
 pub mod oracle;
 pub mod packet;

@@ -2,7 +2,7 @@
 
 //! The network between the hosts: which packets arrive, when, how often, and in what shape.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vmtp_proto::peer::Peer;
 use vmtp_proto::time::Span;
@@ -18,6 +18,10 @@ pub struct Faults {
     pub reorder: f64,
     /// One of its bits is flipped.
     pub corrupt: f64,
+    /// It comes alone, and much later.
+    pub stall: f64,
+    /// How much later at most.
+    pub stall_by: Span,
     /// A copy of it comes much later.
     pub late: f64,
     /// How much later at most.
@@ -35,6 +39,8 @@ impl Faults {
         duplicate: 0.0,
         reorder: 0.0,
         corrupt: 0.0,
+        stall: 0.0,
+        stall_by: Span::ZERO,
         late: 0.0,
         late_by: Span::ZERO,
         delay: Span::from_micros(100),
@@ -53,8 +59,10 @@ pub struct Network {
     pub packet_time: Span,
     /// The side of a partition that each host is on.
     pub side: Vec<u8>,
-    /// Which hosts take packets to a host group.
-    groups: BTreeMap<[u8; 4], Vec<usize>>,
+    /// Hosts of one link: a packet to a host group goes no further (its TTL is 1).
+    link: usize,
+    /// Which hosts of a link take packets to a host group.
+    groups: BTreeMap<([u8; 4], usize), BTreeSet<usize>>,
 }
 
 impl Network {
@@ -66,7 +74,16 @@ impl Network {
             // 1 Gb/s.
             packet_time: Span::from_nanos(u64::from(mtu) * 8),
             side: vec![0; hosts],
+            link: hosts.max(1),
             groups: BTreeMap::new(),
+        }
+    }
+
+    /// The same with routers between links of `link` hosts.
+    pub fn with_links(self, link: usize) -> Network {
+        Network {
+            link: link.max(1),
+            ..self
         }
     }
 
@@ -90,14 +107,13 @@ impl Network {
 
     /// A host takes packets to a host group.
     pub fn join(&mut self, host: usize, group: [u8; 4]) {
-        let members = self.groups.entry(group).or_default();
-        if !members.contains(&host) {
-            members.push(host);
-        }
+        let link = host / self.link;
+        self.groups.entry((group, link)).or_default().insert(host);
     }
 
-    /// The hosts of a host group.
-    pub fn members(&self, group: [u8; 4]) -> &[usize] {
-        self.groups.get(&group).map_or(&[], |hosts| hosts)
+    /// The hosts of a host group that a packet of `from` reaches.
+    pub fn members(&self, from: usize, group: [u8; 4]) -> impl Iterator<Item = usize> + '_ {
+        let members = self.groups.get(&(group, from / self.link));
+        members.into_iter().flatten().copied()
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::time::Instant;
 
 use crate::counts::Counts;
 use crate::env::Env;
@@ -41,7 +42,7 @@ impl fmt::Display for BadSeed {
         let name = self.class.name();
         write!(
             f,
-            "{}\nreplay: vmtp-simulator --class {name} --seed {} --trace",
+            "{}\nthe end of its trace is above; all of it:\nmake simulate CLASS={name} SEED={}",
             self.failure, self.seed
         )
     }
@@ -70,6 +71,7 @@ impl Report {
         let next = AtomicU64::new(0);
         let report = Mutex::new(Report::default());
         let bad: Mutex<Option<(Class, u64)>> = Mutex::new(None);
+        let told = Progress::new();
         std::thread::scope(|scope| {
             for _ in 0..threads.max(1) {
                 scope.spawn(|| loop {
@@ -87,7 +89,9 @@ impl Report {
                         next.fetch_add(u64::from(u32::MAX), Ordering::Relaxed);
                         return;
                     }
-                    lock(&report).add(class, &world.env);
+                    let mut report = lock(&report);
+                    report.add(class, &world.env);
+                    told.tell(&report, scenarios.len());
                 });
             }
         });
@@ -100,6 +104,32 @@ impl Report {
     }
 }
 
+/// A line now and then that tells how far it is.
+struct Progress {
+    begin: Instant,
+    seconds: AtomicU64,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress {
+            begin: Instant::now(),
+            seconds: AtomicU64::new(0),
+        }
+    }
+
+    fn tell(&self, report: &Report, all: usize) {
+        let seconds = self.begin.elapsed().as_secs();
+        if seconds >= self.seconds.load(Ordering::Relaxed) + 2 {
+            self.seconds.store(seconds, Ordering::Relaxed);
+            eprintln!(
+                "    {} of {all} scenarios, {} transactions",
+                report.seeds, report.counts.transactions
+            );
+        }
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
@@ -109,7 +139,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Runs a failed scenario again, with its trace.
 fn replay(class: Class, seed: u64) -> BadSeed {
     let mut world = Scenario::new(class, seed).build();
-    world.env.start_trace();
+    world.env.start_trace(LINES);
     let failure = world.run().err().unwrap_or_else(|| Failure {
         what: "the failure does not replay: the simulator is not deterministic".into(),
         micros: 0,
@@ -118,20 +148,12 @@ fn replay(class: Class, seed: u64) -> BadSeed {
     BadSeed {
         class,
         seed,
-        failure: last_lines(failure),
+        failure,
     }
 }
 
-/// The end of a trace is what counts.
-fn last_lines(failure: Failure) -> Failure {
-    const LINES: usize = 400;
-    let all = failure.trace.lines().count();
-    let trace = failure.trace.lines().skip(all.saturating_sub(LINES));
-    Failure {
-        trace: trace.flat_map(|line| [line, "\n"]).collect(),
-        ..failure
-    }
-}
+/// Lines of the trace that a failure shows: its end is what counts.
+const LINES: usize = 400;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

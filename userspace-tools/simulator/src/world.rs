@@ -8,7 +8,7 @@ use std::fmt;
 use vmtp_proto::wire::Entity;
 
 use crate::env::{Env, Event, Strike};
-use crate::host::{Config, Endpoint, Host, Server};
+use crate::host::{Config, Endpoint, Host};
 use crate::oracle::Outcome;
 
 /// Events that may wait at a time, beside some for each operation.
@@ -33,6 +33,8 @@ pub struct World {
     pub plans: Vec<Plan>,
     /// How they are set up.
     pub configs: Vec<Config>,
+    /// Entries of tables that hosts looked at before they restarted.
+    pub steps: u64,
     /// Events after which something is taken to go round in circles.
     pub events_limit: u64,
 }
@@ -81,24 +83,37 @@ impl World {
         self.judge()
     }
 
-    /// Runs until every transaction has ended, and tells the octets of memory that all hosts then
-    /// keep.
+    /// Runs until every transaction has ended, when all records still stand. `beat` is called now
+    /// and then.
     ///
     /// # Errors
     ///
     /// As [`World::run`].
-    pub fn run_to_answers(&mut self) -> Result<usize, Failure> {
+    pub fn run_to_answers(&mut self, mut beat: impl FnMut(&World)) -> Result<(), Failure> {
         self.begin();
         let all = self.env.oracle.cases.len() as u64;
         while let Some(event) = self.env.next_event() {
             self.event(event);
             self.judge()?;
             let counts = &self.env.counts;
-            if counts.answered + counts.failed >= all {
+            if counts.answered + counts.failed + counts.lost >= all {
                 break;
             }
+            if counts.events % 16_384 == 0 {
+                beat(self);
+            }
         }
-        Ok(self.hosts.iter().map(Host::memory).sum())
+        Ok(())
+    }
+
+    /// Entries of tables that hosts looked at.
+    pub fn steps(&self) -> u64 {
+        self.steps + self.hosts.iter().map(Host::steps).sum::<u64>()
+    }
+
+    /// Octets of memory that all hosts keep.
+    pub fn memory(&self) -> usize {
+        self.hosts.iter().map(Host::memory).sum()
     }
 
     fn judge(&mut self) -> Result<(), Failure> {
@@ -117,7 +132,7 @@ impl World {
         let users: Vec<(usize, Entity)> = self
             .hosts
             .iter()
-            .flat_map(|host| host.endpoints.keys().map(|client| (host.number, *client)))
+            .flat_map(|host| host.clients().map(|client| (host.number, client)))
             .collect();
         let spread = vmtp_proto::time::Span::from_millis(10);
         for (host, client) in users {
@@ -194,9 +209,10 @@ impl World {
         let incarnation = self.hosts[number].incarnation + 1;
         let fresh = Host::new(number, incarnation, self.configs[number], &mut self.env);
         let old = std::mem::replace(&mut self.hosts[number], fresh);
+        self.steps += old.steps();
         self.equip(number);
         let mut scripts = BTreeMap::new();
-        for (client, endpoint) in old.endpoints {
+        for (client, endpoint) in old.into_endpoints() {
             if self.plans[number].servers.contains(&client) {
                 // A nested call of a server: whoever it was for asks again.
                 for op in endpoint.pending() {
@@ -225,7 +241,7 @@ impl World {
             endpoint.script = script.into();
             endpoint.window = window;
             endpoint.pause = pause;
-            self.hosts[number].endpoints.insert(client, endpoint);
+            self.hosts[number].add(client, endpoint);
             self.env.at(
                 self.env.now,
                 Event::User {
@@ -258,9 +274,9 @@ impl World {
         let plan = self.plans[number].clone();
         let host = &mut self.hosts[number];
         for server in plan.servers {
-            host.servers.insert(server, Server::default());
+            host.serve(server);
             let endpoint = Endpoint::new(server, &mut self.env);
-            host.endpoints.insert(server, endpoint);
+            host.add(server, endpoint);
         }
         for (group, member) in plan.groups {
             host.join(group, member, &mut self.env);
@@ -271,15 +287,15 @@ impl World {
         let from = self
             .hosts
             .iter()
-            .position(|host| host.servers.get(&server).is_some_and(|s| !s.moved()));
+            .position(|host| host.serves(server) == Some(true));
         let Some(from) = from.filter(|from| *from != to) else {
             return;
         };
-        if self.hosts[to].servers.contains_key(&server) {
+        if self.hosts[to].serves(server).is_some() {
             // It was there before: what it did elsewhere is not known there.
             return;
         }
-        let calls = self.hosts[from].endpoints.get(&server);
+        let calls = self.hosts[from].endpoint(server);
         if calls.is_some_and(|endpoint| endpoint.pending().next().is_some()) {
             // It has calls of its own under way, and stays.
             return;
@@ -287,15 +303,12 @@ impl World {
         self.env.counts.fault_migrations += 1;
         self.env
             .trace(from, || format!("{server} moves to host {to}"));
-        if let Some(old) = self.hosts[from].servers.get_mut(&server) {
-            old.leave();
-        }
-        let endpoint = self.hosts[from].endpoints.remove(&server);
+        let endpoint = self.hosts[from].leave(server);
         self.plans[from].servers.retain(|s| *s != server);
         self.plans[to].servers.push(server);
-        self.hosts[to].servers.insert(server, Server::default());
+        self.hosts[to].serve(server);
         if let Some(endpoint) = endpoint {
-            self.hosts[to].endpoints.insert(server, endpoint);
+            self.hosts[to].add(server, endpoint);
         }
     }
 }

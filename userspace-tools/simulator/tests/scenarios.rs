@@ -2,6 +2,7 @@
 
 //! Single scenarios, and that the simulator itself can be relied on.
 
+use vmtp_simulator::many::{many, Many};
 use vmtp_simulator::scenario::{Class, Scenario};
 use vmtp_simulator::World;
 
@@ -29,7 +30,7 @@ fn a_seed_replays_exactly() {
     for class in [Class::Mixture, Class::Run, Class::Late] {
         let trace = |_| {
             let mut world = Scenario::new(class, 7).build();
-            world.env.start_trace();
+            world.env.start_trace(usize::MAX);
             world.run().expect("this seed is a good one");
             (world.env.counts, world.env.take_trace())
         };
@@ -61,4 +62,16 @@ fn no_class_breaks_a_promise() {
             run(*class, seed);
         }
     }
+}
+
+/// Events, packets and steps in tables of a transaction stay the same as hosts become more.
+#[test]
+fn cost_of_a_transaction_does_not_grow_with_hosts() {
+    let wanted = Many {
+        hosts: 3_000,
+        calls: 10,
+        loss: 0.05,
+        seed: 3,
+    };
+    many(&wanted).expect("the same cost");
 }

@@ -58,10 +58,10 @@ impl Host {
             return true;
         }
         let now = env.now;
+        let address = to.as_inet().unwrap_or_default();
         let limiter = self
             .limiters
-            .entry(to.as_inet().unwrap_or_default())
-            .or_insert(Limiter::new(now));
+            .within(address, self.config.hosts, || Limiter::new(now));
         let may = limiter.take(now);
         if !may {
             env.counts.notify_limited += 1;
@@ -280,7 +280,7 @@ impl Host {
         });
         match found {
             Some((peer, _)) => {
-                self.cache.insert(entity, peer);
+                self.cache.insert_within(entity, peer, self.config.hosts);
             }
             None => {
                 self.cache.remove(&entity);

@@ -9,33 +9,31 @@
 
 mod client;
 mod manager;
+mod send;
 mod server;
+mod table;
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::rc::Rc;
 
-use vmtp_proto::burst::{Burst, Packet};
 use vmtp_proto::client::Drop;
 use vmtp_proto::context::{Context, Policy, ProbeClients, Timing};
-use vmtp_proto::line::Line;
 use vmtp_proto::manager::Limiter;
 use vmtp_proto::path::{GroupFate, Path};
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{refuse, Refusal, Source};
 use vmtp_proto::time::{Span, Time};
-use vmtp_proto::wire::{
-    Code, Entity, EntityKind, Header, ResponseCode, Transaction, OVERHEAD_OCTETS,
-};
+use vmtp_proto::wire::{Code, Entity, EntityKind, Header, ResponseCode, Transaction};
 
 pub use client::Endpoint;
-pub use server::Server;
+use server::Server;
 
 use crate::env::{Env, Timer};
 use crate::network::Network;
 use crate::packet;
 use manager::Search;
+use send::Queue;
 use server::Record;
+use table::Table;
 
 /// Domain 1.
 pub const DOMAIN: u16 = 1;
@@ -57,6 +55,8 @@ pub struct Config {
     pub replies: usize,
     /// Probes under way at most.
     pub searches: usize,
+    /// Entities whose host is known, and hosts of which something is known, at most.
+    pub hosts: usize,
     /// The host was started long ago.
     pub settled: bool,
 }
@@ -71,6 +71,7 @@ impl Config {
         workers: 1,
         replies: 32,
         searches: 256,
+        hosts: 4_096,
         settled: true,
     };
 }
@@ -81,22 +82,20 @@ pub struct Host {
     pub number: usize,
     /// How often it was restarted.
     pub incarnation: u32,
-    /// The local entities that serve.
-    pub servers: BTreeMap<Entity, Server>,
-    /// The local entities that send Requests.
-    pub endpoints: BTreeMap<Entity, Endpoint>,
+    servers: Table<Entity, Server>,
+    endpoints: Table<Entity, Endpoint>,
     peer: Peer,
     manager: Entity,
     manager_transaction: Transaction,
     /// Clients without a record are probed until then.
     probe_until: Time,
-    groups: BTreeMap<Entity, Vec<Entity>>,
-    records: BTreeMap<(Entity, Entity), Record>,
-    cache: BTreeMap<Entity, Peer>,
-    paths: BTreeMap<[u8; 4], Path>,
-    lines: BTreeMap<[u8; 4], Queue>,
-    searches: BTreeMap<u32, Search>,
-    limiters: BTreeMap<[u8; 4], Limiter>,
+    groups: Table<Entity, Vec<Entity>>,
+    records: Table<(Entity, Entity), Record>,
+    cache: Table<Entity, Peer>,
+    paths: Table<[u8; 4], Path>,
+    lines: Table<[u8; 4], Queue>,
+    searches: Table<u32, Search>,
+    limiters: Table<[u8; 4], Limiter>,
     config: Config,
 }
 
@@ -115,19 +114,19 @@ impl Host {
         Host {
             number,
             incarnation,
-            servers: BTreeMap::new(),
-            endpoints: BTreeMap::new(),
+            servers: Table::default(),
+            endpoints: Table::default(),
             peer: Peer::inet(address),
             manager,
             manager_transaction: Transaction::from_bits(env.random.u32(..)),
             probe_until,
-            groups: BTreeMap::new(),
-            records: BTreeMap::new(),
-            cache: BTreeMap::new(),
-            paths: BTreeMap::new(),
-            lines: BTreeMap::new(),
-            searches: BTreeMap::new(),
-            limiters: BTreeMap::new(),
+            groups: Table::default(),
+            records: Table::default(),
+            cache: Table::default(),
+            paths: Table::default(),
+            lines: Table::default(),
+            searches: Table::default(),
+            limiters: Table::default(),
             config,
         }
     }
@@ -141,13 +140,71 @@ impl Host {
 
     /// A local server joins a group.
     pub fn join(&mut self, group: Entity, member: Entity, env: &mut Env) {
-        let members = self.groups.entry(group).or_default();
+        let members = self.groups.within(group, usize::MAX, Vec::new);
         if !members.contains(&member) {
             members.push(member);
         }
         if let Some(address) = group.host_group() {
             env.network.join(self.number, address);
         }
+    }
+
+    /// The entries of its tables that were looked at so far.
+    pub fn steps(&self) -> u64 {
+        let calls: u64 = self.endpoints.values().map(Endpoint::steps).sum();
+        calls
+            + self.servers.steps()
+            + self.endpoints.steps()
+            + self.groups.steps()
+            + self.records.steps()
+            + self.cache.steps()
+            + self.paths.steps()
+            + self.lines.steps()
+            + self.searches.steps()
+            + self.limiters.steps()
+    }
+
+    /// A server that has just started.
+    pub fn serve(&mut self, server: Entity) {
+        self.servers.insert(server, Server::default());
+    }
+
+    /// An entity that sends Requests.
+    pub fn add(&mut self, client: Entity, endpoint: Endpoint) {
+        self.endpoints.insert(client, endpoint);
+    }
+
+    /// An entity that sends Requests.
+    pub fn endpoint(&self, client: Entity) -> Option<&Endpoint> {
+        self.endpoints.get(&client)
+    }
+
+    /// The same, to give it work.
+    pub fn endpoint_mut(&mut self, client: Entity) -> Option<&mut Endpoint> {
+        self.endpoints.get_mut(&client)
+    }
+
+    /// The entities that send Requests.
+    pub fn clients(&self) -> impl Iterator<Item = Entity> + '_ {
+        self.endpoints.iter().map(|(client, _)| *client)
+    }
+
+    /// The host is no more: what is left of its entities that sent Requests.
+    pub fn into_endpoints(self) -> impl Iterator<Item = (Entity, Endpoint)> {
+        self.endpoints.into_iter()
+    }
+
+    /// Whether a server was ever here, and whether it is still.
+    pub fn serves(&self, server: Entity) -> Option<bool> {
+        self.servers.get(&server).map(|server| !server.moved())
+    }
+
+    /// A server goes to another host: what it has is finished here. Its own calls go with it.
+    pub fn leave(&mut self, server: Entity) -> Option<Endpoint> {
+        if let Some(old) = self.servers.get_mut(&server) {
+            old.leave();
+        }
+        self.endpoints.remove(&server)
     }
 
     /// Octets of memory that the host keeps for the protocol, without segments.
@@ -160,6 +217,7 @@ impl Host {
             + records
             + self.servers.len() * size_of::<Server>()
             + self.cache.len() * size_of::<(Entity, Peer)>()
+            + self.lines.len() * size_of::<Queue>()
             + self.paths.len() * size_of::<([u8; 4], Path)>()
             + self.limiters.len() * size_of::<([u8; 4], Limiter)>()
             + self.searches.len() * size_of::<Search>()
@@ -168,10 +226,10 @@ impl Host {
     /// Its servers and records in a few lines, for people.
     pub fn describe(&self) -> String {
         let mut text = String::new();
-        for (entity, server) in &self.servers {
+        for (entity, server) in self.servers.iter() {
             let _ = writeln!(text, "  {entity}: {}", server.describe());
         }
-        for ((client, server), record) in &self.records {
+        for ((client, server), record) in self.records.iter() {
             let _ = writeln!(text, "  {client} -> {server}: {}", record.describe());
         }
         text
@@ -185,9 +243,8 @@ impl Host {
     /// The path to a host, made when it is first asked for.
     fn path(&mut self, env: &Env, peer: Peer) -> &mut Path {
         let address = peer.as_inet().unwrap_or_default();
-        self.paths
-            .entry(address)
-            .or_insert_with(|| Path::new(env.network.mtu, env.network.packet_time))
+        let fresh = || Path::new(env.network.mtu, env.network.packet_time);
+        self.paths.within(address, self.config.hosts, fresh)
     }
 
     /// The surroundings of an event that has to do with `peer`.
@@ -245,85 +302,6 @@ impl Host {
         if let Some(fate) = received {
             path.received(fate);
         }
-    }
-
-    /// Sends the packets of a burst to a host or host group: those of several packets stand in
-    /// line, if the path keeps a gap.
-    fn send(&mut self, env: &mut Env, mut burst: Burst, segment: &Rc<Vec<u8>>, to: Peer) {
-        let pause = self.path(env, to).pause();
-        if burst.header().control.retransmit_count() != 0 && !burst.header().is_response() {
-            env.counts.retransmissions += 1;
-        }
-        let address = to.as_inet().unwrap_or_default();
-        if burst.blocks_left() > 1 && (pause != Span::ZERO || self.lines.contains_key(&address)) {
-            env.counts.paced += 1;
-            let queue = self.lines.entry(address).or_insert_with(Queue::new);
-            match queue.line.join(burst, Rc::clone(segment), env.now) {
-                Ok(()) => {
-                    self.line_timer(env, address);
-                    return;
-                }
-                Err((back, _)) => burst = back,
-            }
-        }
-        let mut wait = Span::ZERO;
-        while let Some(next) = burst.next(data_limit(env)) {
-            self.send_packet(env, next, segment, to, wait);
-            wait = wait.plus(env.network.packet_time);
-        }
-    }
-
-    /// The next packets in line for an address may be due.
-    fn line_timer(&mut self, env: &mut Env, address: [u8; 4]) {
-        let to = Peer::inet(address);
-        let pause = self.path(env, to).pause();
-        let Some(queue) = self.lines.get_mut(&address) else {
-            return;
-        };
-        if queue.armed.has_come(env.now) {
-            queue.armed = Time::NEVER;
-        }
-        let mut due = Vec::new();
-        while let Some(turn) = queue.line.turn(env.now, pause, data_limit(env)) {
-            due.push(turn);
-        }
-        let deadline = queue.line.deadline();
-        if deadline == Time::NEVER {
-            self.lines.remove(&address);
-        } else {
-            let of = Timer::Line(address);
-            env.arm(
-                self.number,
-                self.incarnation,
-                of,
-                deadline,
-                &mut queue.armed,
-            );
-        }
-        for (packet, segment) in due {
-            self.send_packet(env, packet, &segment, to, Span::ZERO);
-        }
-    }
-
-    fn send_packet(&mut self, env: &mut Env, next: Packet, segment: &[u8], to: Peer, wait: Span) {
-        let mut header = next.header;
-        header.mpg = matches!(to.as_inet(), Some([224..=239, ..]));
-        let group = segment.get(next.group_offset as usize..).unwrap_or(&[]);
-        if next.octets != 0 && group.is_empty() {
-            let what = show(&header);
-            env.oracle.fail(format!(
-                "host {} has the segment no more: {what}",
-                self.number
-            ));
-            return;
-        }
-        let octets = packet::encode(&header, group);
-        self.transmit(env, &header, to, &octets, wait);
-    }
-
-    fn transmit(&mut self, env: &mut Env, header: &Header, to: Peer, octets: &[u8], wait: Span) {
-        env.trace(self.number, || format!("-> {} {}", name(to), show(header)));
-        env.transmit(self.number, to, octets, wait);
     }
 
     /// A packet arrives.
@@ -397,6 +375,10 @@ impl Host {
     pub fn check(&self, env: &mut Env) {
         let config = &self.config;
         let mut wrong = None;
+        let known = [self.cache.len(), self.paths.len(), self.limiters.len()];
+        if let Some(known) = known.into_iter().find(|known| *known > config.hosts) {
+            wrong = Some(format!("{known} hosts known"));
+        }
         if self.records.len() > config.records {
             wrong = Some(format!("{} records", self.records.len()));
         }
@@ -405,26 +387,6 @@ impl Host {
         }
         if let Some(what) = wrong {
             env.oracle.fail(format!("host {}: {what}", self.number));
-        }
-    }
-}
-
-/// Octets of segment data that a packet takes.
-fn data_limit(env: &Env) -> u32 {
-    (env.network.mtu - packet::IP_OCTETS - OVERHEAD_OCTETS) & !7
-}
-
-/// What waits to leave for one address.
-struct Queue {
-    line: Line<Rc<Vec<u8>>, 8>,
-    armed: Time,
-}
-
-impl Queue {
-    fn new() -> Queue {
-        Queue {
-            line: Line::new(),
-            armed: Time::NEVER,
         }
     }
 }

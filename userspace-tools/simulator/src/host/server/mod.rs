@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The server side of a host: a record for each remote Client and local server, the server's queue,
+//! and the server itself.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use vmtp_proto::peer::Peer;
+use vmtp_proto::server::{
+    refuse, Arrival, Event as What, Finished, Refusal, Remote, Retained, Service, Source,
+};
+use vmtp_proto::time::Time;
+use vmtp_proto::wire::{
+    Control, Entity, Header, Mcb, NotifyVmtpClient, NotifyVmtpServer, Transaction,
+};
+
+use super::manager::is_procedure;
+use super::Host;
+use crate::env::Env;
+use crate::oracle::OpId;
+
+mod step;
+mod user;
+
+/// Client and Server.
+pub(super) type Key = (Entity, Entity);
+
+/// A record with what the host keeps for it.
+pub(super) struct Record {
+    remote: Remote,
+    /// The Request being received.
+    data: Vec<u8>,
+    mcb: Mcb,
+    /// Requests of the run that wait.
+    queue: VecDeque<(Arrival, Message)>,
+    /// The segment of the Response, or of the forwarded Request.
+    segment: Rc<Vec<u8>>,
+    retained: VecDeque<(Retained, Rc<Vec<u8>>)>,
+    /// Where the Request was forwarded to.
+    forwarded_to: Peer,
+    /// Groups of Requests whose Response leaves with a later one.
+    batched: u8,
+    /// A packet of the Request being received asked for acknowledgment.
+    asked: bool,
+    armed: Time,
+}
+
+impl Record {
+    fn new(header: &Header, server: Entity, peer: Peer) -> Record {
+        Record {
+            remote: Remote::new(header, server, peer),
+            data: Vec::new(),
+            mcb: Mcb::default(),
+            queue: VecDeque::new(),
+            segment: Rc::default(),
+            retained: VecDeque::new(),
+            forwarded_to: Peer::NONE,
+            batched: 0,
+            asked: false,
+            armed: Time::NEVER,
+        }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "{:?} T{:08x}, newest T{:08x}, receiving {}, probing {}, queue {}, retained {}",
+            self.remote.state(),
+            self.remote.transaction().bits(),
+            self.remote.newest().bits(),
+            self.remote.is_receiving(),
+            self.remote.is_probing(),
+            self.queue.len(),
+            self.retained.len()
+        )
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        use std::mem::size_of;
+        size_of::<Record>()
+            + self.queue.capacity() * size_of::<(Arrival, Message)>()
+            + self.retained.capacity() * size_of::<(Retained, Rc<Vec<u8>>)>()
+    }
+}
+
+/// A complete Request.
+#[derive(Clone, Debug)]
+struct Message {
+    client: Entity,
+    transaction: Transaction,
+    mcb: Mcb,
+    data: Rc<Vec<u8>>,
+    op: OpId,
+    datagram: bool,
+}
+
+/// An entity that serves.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    queue: VecDeque<Message>,
+    running: Vec<(Message, u32)>,
+    /// It moved away, and finishes what it had.
+    moved: bool,
+}
+
+impl Server {
+    /// Whether it moved to another host.
+    pub(super) fn moved(&self) -> bool {
+        self.moved
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let waiting = self.queue.iter().map(|m| m.op);
+        let running = self.running.iter().map(|(m, _)| m.op);
+        format!(
+            "runs {:?}, {:?} wait",
+            running.collect::<Vec<_>>(),
+            waiting.collect::<Vec<_>>()
+        )
+    }
+
+    /// It moves away: what it has is finished here.
+    pub(super) fn leave(&mut self) {
+        self.moved = true;
+    }
+}
+
+impl Host {
+    /// A Request packet arrives.
+    pub(super) fn request(&mut self, env: &mut Env, header: &Header, data: &[u8], source: Source) {
+        let direct = header.control.forward_count() == 0;
+        if direct {
+            self.cache
+                .insert_within(header.client, source.peer, self.config.hosts);
+        }
+        if self.is_management(header) && is_procedure(header) {
+            self.manage(env, header, &source);
+            return;
+        }
+        let gap = header.control.gap();
+        self.path(env, source.peer).asked_for_gap(gap);
+        let local = self.endpoints.contains_key(&header.client);
+        if local && !direct && !self.is_outstanding(header.client, header.transaction) {
+            return;
+        }
+        let server = header.server;
+        if server.is_group() {
+            let members = self.groups.get(&server).cloned().unwrap_or_default();
+            for member in members {
+                if member != header.client && self.servers.contains_key(&member) {
+                    self.request_for(env, header, data, source, member);
+                }
+            }
+            return;
+        }
+        let refusal = match self.servers.get(&server) {
+            Some(here) if here.moved => {
+                let key = (header.client, server);
+                let known = self.records.get(&key).is_some_and(|record| {
+                    !record
+                        .remote
+                        .transaction()
+                        .is_older_than(header.transaction)
+                });
+                (!known).then_some(Refusal::EntityMigrated)
+            }
+            Some(_) => None,
+            None => Some(Refusal::NonexistentEntity),
+        };
+        match refusal {
+            None => self.request_for(env, header, data, source, server),
+            Some(refusal) => {
+                let notify = refuse(header, refusal, &source);
+                self.notify_client(env, notify, !direct, source.peer);
+            }
+        }
+    }
+
+    /// A Request packet for one server of this host.
+    fn request_for(
+        &mut self,
+        env: &mut Env,
+        header: &Header,
+        data: &[u8],
+        source: Source,
+        server: Entity,
+    ) {
+        let client = header.client;
+        let key = (client, server);
+        let transaction = header.transaction;
+        if !self.supersede(env, header, server) {
+            env.counts.out_of_sequence += 1;
+            return;
+        }
+        if self.repeat_retained(env, header, key) {
+            return;
+        }
+        if !self.records.contains_key(&key) {
+            let refusal = if !Remote::may_start(header) {
+                Some(Refusal::NoRunRecord)
+            } else if !self.make_room(env) {
+                Some(Refusal::Busy)
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
+                let notify = refuse(header, refusal, &source);
+                self.notify_client(
+                    env,
+                    notify,
+                    header.control.forward_count() != 0,
+                    source.peer,
+                );
+                return;
+            }
+            self.records
+                .insert(key, Record::new(header, server, source.peer));
+        }
+        let waits: usize = self
+            .records
+            .range((client, Entity::ZERO)..)
+            .take_while(|((c, _), _)| *c == client)
+            .filter(|((_, s), _)| *s == server)
+            .map(|(_, record)| record.queue.len())
+            .sum();
+        let here = self.servers.get(&server);
+        let busy = here.map_or(0, |s| s.running.len());
+        let queued = here.map_or(0, |s| s.queue.len());
+        let service = Service {
+            waiting: busy < self.config.workers && queued == 0,
+            room: queued + waits < self.config.queue,
+            probe: !self.probe_until.has_come(env.now),
+        };
+        let cx = self.context(env, source.peer);
+        let Some(record) = self.records.get_mut(&key) else {
+            return;
+        };
+        record.asked |= header.control.has(Control::APG);
+        let step = record.remote.request(header, &source, &service, &cx);
+        env.trace(self.number, || {
+            let what = match step.event {
+                What::Request(arrival) => format!("Request, queued: {}", arrival.queued),
+                event => format!("{event:?}"),
+            };
+            format!("   {server} for T{:08x}: {what}", transaction.bits())
+        });
+        self.server_step(env, key, step, Some((header, data)));
+    }
+
+    /// 2.3, 5.3: a new Request outside a run ends what its Client has at other servers of this host.
+    /// False if the Client has gone on to a later one already.
+    fn supersede(&mut self, env: &mut Env, header: &Header, server: Entity) -> bool {
+        let client = header.client;
+        let others: Vec<(Entity, i32)> = self
+            .records
+            .range((client, Entity::ZERO)..)
+            .take_while(|((c, _), _)| *c == client)
+            .filter(|((_, s), _)| *s != server)
+            .map(|((_, s), r)| (*s, header.transaction.since(r.remote.newest())))
+            .collect();
+        if others.iter().any(|(_, since)| *since < 0) {
+            return false;
+        }
+        if header.control.has(Control::NSR) {
+            return true;
+        }
+        for (other, since) in others {
+            if since > 0 {
+                let cx = self.context(env, Peer::NONE);
+                let key = (client, other);
+                if let Some(record) = self.records.get_mut(&key) {
+                    let step = record.remote.superseded(header.transaction, &cx);
+                    self.server_step(env, key, step, None);
+                }
+            }
+        }
+        true
+    }
+
+    /// A repeated Request of the run whose Response is retained: the Response goes out again.
+    fn repeat_retained(&mut self, env: &mut Env, header: &Header, key: Key) -> bool {
+        let Some(record) = self.records.get(&key) else {
+            return false;
+        };
+        let about = |(r, _): &(Retained, _)| {
+            r.transaction().since(header.transaction) >= 0 && r.is_about(header.transaction)
+        };
+        let Some(index) = record.retained.iter().position(about) else {
+            return false;
+        };
+        env.counts.duplicates += 1;
+        let peer = record.remote.peer();
+        let cx = self.context(env, peer);
+        if let Some(Record {
+            remote, retained, ..
+        }) = self.records.get_mut(&key)
+        {
+            if let Some((kept, segment)) = retained.get_mut(index) {
+                let segment = Rc::clone(segment);
+                if let Some(burst) = kept.repeat(remote, header, &cx) {
+                    self.send(env, burst, &segment, peer);
+                }
+            }
+        }
+        true
+    }
+
+    /// Room for another record; one that only filters old duplicates may go.
+    fn make_room(&mut self, env: &mut Env) -> bool {
+        if self.records.len() < self.config.records {
+            return true;
+        }
+        let idle = self.records.iter().find(|(_, r)| r.remote.is_idle(env.now));
+        let Some(key) = idle.map(|(key, _)| *key) else {
+            return false;
+        };
+        self.records.remove(&key);
+        env.counts.scavenged += 1;
+        // Its duplicates are not known any more: unknown Clients are probed for a while.
+        let until = env.now.plus(self.config.policy.record_lifetime);
+        if self.probe_until < until {
+            self.probe_until = until;
+        }
+        true
+    }
+
+    /// NotifyVmtpServer for a server of this host arrives.
+    pub(super) fn server_notified(
+        &mut self,
+        env: &mut Env,
+        notify: &NotifyVmtpServer,
+        source: &Source,
+    ) {
+        let key = (notify.client, notify.server);
+        let cx = self.context(env, source.peer);
+        let Some(record) = self.records.get_mut(&key) else {
+            return;
+        };
+        let peer = record.remote.peer();
+        let Record {
+            remote, retained, ..
+        } = record;
+        let mut bursts = Vec::new();
+        retained.retain_mut(|(kept, segment)| match kept.notified(remote, notify, &cx) {
+            Ok(burst) => {
+                bursts.extend(burst.map(|burst| (burst, Rc::clone(segment))));
+                true
+            }
+            Err(Finished) => false,
+        });
+        for (burst, segment) in bursts {
+            self.send(env, burst, &segment, peer);
+        }
+        let Some(record) = self.records.get_mut(&key) else {
+            return;
+        };
+        if record.remote.is_notified_by(notify) {
+            let step = record.remote.notified(notify, &cx);
+            self.server_step(env, key, step, None);
+        }
+    }
+
+    /// NotifyRemoteVmtpClient about a Request that this host forwarded. False if it is about none.
+    pub(super) fn forward_notified(&mut self, env: &mut Env, notify: &NotifyVmtpClient) -> bool {
+        let client = notify.client;
+        let forwarded = self
+            .records
+            .range((client, Entity::ZERO)..)
+            .take_while(|((c, _), _)| *c == client)
+            .find(|(_, r)| r.remote.is_forward_notified_by(notify));
+        let Some(key) = forwarded.map(|(key, _)| *key) else {
+            return false;
+        };
+        let to = self
+            .records
+            .get(&key)
+            .map_or(Peer::NONE, |r| r.forwarded_to);
+        let cx = self.context(env, to);
+        if let Some(record) = self.records.get_mut(&key) {
+            let step = record.remote.forward_notified(notify, &cx);
+            self.server_step(env, key, step, None);
+        }
+        true
+    }
+
+    /// The Client of a record was probed.
+    pub(super) fn client_probed(&mut self, env: &mut Env, key: Key, current: Option<Transaction>) {
+        let peer = self
+            .records
+            .get(&key)
+            .map_or(Peer::NONE, |r| r.remote.peer());
+        let cx = self.context(env, peer);
+        if let Some(record) = self.records.get_mut(&key) {
+            let step = record.remote.probed(current, &cx);
+            self.server_step(env, key, step, None);
+        }
+    }
+}
