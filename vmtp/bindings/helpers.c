@@ -69,9 +69,9 @@ void vmtp_helper_ip_clear_cb(struct sk_buff *skb)
 	memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
 }
 
-int vmtp_helper_inet_iif(const struct sk_buff *skb)
+bool vmtp_helper_skb_came_by(struct sk_buff *skb, int interface)
 {
-	return inet_iif(skb);
+	return inet_iif(skb) == interface || inet_sdif(skb) == interface;
 }
 
 unsigned int vmtp_helper_skb_rt_flags(const struct sk_buff *skb)
@@ -786,7 +786,7 @@ u32 vmtp_helper_current_euid(const struct net *net)
 
 int vmtp_helper_current_tgid(void)
 {
-	return task_tgid_vnr(current);
+	return task_tgid_nr(current);
 }
 
 u64 vmtp_helper_get_random_u64(void)

@@ -45,7 +45,7 @@ struct iphdr *vmtp_helper_ip_hdr(const struct sk_buff *skb);
 struct iphdr *vmtp_helper_push_ip_hdr(struct sk_buff *skb);
 void vmtp_helper_skb_reset_transport_header(struct sk_buff *skb);
 void vmtp_helper_ip_clear_cb(struct sk_buff *skb);
-int vmtp_helper_inet_iif(const struct sk_buff *skb);
+bool vmtp_helper_skb_came_by(struct sk_buff *skb, int interface);
 unsigned int vmtp_helper_skb_rt_flags(const struct sk_buff *skb);
 struct net *vmtp_helper_skb_dev_net(const struct sk_buff *skb);
 void vmtp_helper_skb_dst_drop(struct sk_buff *skb);

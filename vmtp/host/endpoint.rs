@@ -14,6 +14,7 @@ use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
 use crate::kernel::pernet::StateRef;
 use crate::kernel::random;
 use crate::kernel::record::{Record, Recorded, Ref};
+use crate::kernel::skb::Skb;
 use crate::kernel::sock::SkRef;
 use crate::proto::client::Client;
 use crate::proto::server::Service;
@@ -307,6 +308,25 @@ impl Endpoint {
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether SO_BINDTODEVICE lets the socket hear what came by the interface of a packet.
+    #[inline]
+    pub(super) fn hears(&self, skb: &Skb) -> bool {
+        let bound = self.sk().map_or(0, |sk| sk.bound_interface());
+        bound == 0 || skb.came_by(bound)
+    }
+
+    /// What SO_ATTACH_FILTER's program says.
+    #[inline]
+    pub(super) fn passes_filter(&self, skb: &mut Skb) -> bool {
+        self.sk().is_none_or(|sk| {
+            let passes = sk.filter(skb).is_ok();
+            if !passes {
+                sk.count_drop();
+            }
+            passes
+        })
     }
 
     /// Whether what it has not received yet fills SO_RCVBUF, or that of all entities its part of the machine's memory.

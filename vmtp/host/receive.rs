@@ -212,9 +212,14 @@ impl Host {
         }
     }
 
-    fn response_arrived(&self, header: &Header, skb: Skb, source: &Source) {
-        if let Some(endpoint) = self.entities.get(header.client.bits()) {
+    fn response_arrived(&self, header: &Header, mut skb: Skb, source: &Source) {
+        let endpoint = self.entities.get(header.client.bits());
+        if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.hears(&skb)) {
             if !self.has_checksum(&endpoint, &skb) {
+                return;
+            }
+            if !endpoint.passes_filter(&mut skb) {
+                self.count(Counter::DropFiltered);
                 return;
             }
             if Endpoint::response(&endpoint, header, skb, source.peer, source.multicast) {
@@ -240,7 +245,8 @@ impl Host {
         }
         let now = Host::now();
         if !header.server.is_group() {
-            let Some(endpoint) = self.entities.get(header.server.bits()) else {
+            let endpoint = self.entities.get(header.server.bits());
+            let Some(endpoint) = endpoint.filter(|endpoint| endpoint.hears(&skb)) else {
                 self.count(Counter::DropNoEntity);
                 self.refuse(header, Refusal::NonexistentEntity, source);
                 return;
@@ -253,9 +259,16 @@ impl Host {
             self.count(Counter::DropNoEntity);
             return;
         }
+        if let Some(client) = self.entities.get(header.client.bits()) {
+            if !client.options.is_multicast_loop() {
+                return;
+            }
+        }
         let mut anyone = false;
         self.members.for_each(header.server.bits(), |membership| {
-            if membership.endpoint.entity != header.client {
+            let for_it =
+                membership.endpoint.entity != header.client && membership.endpoint.hears(&skb);
+            if for_it {
                 anyone = true;
                 match skb.try_clone(super::ATOMIC) {
                     Ok(copy) => self.request_for(&membership.endpoint, header, copy, source, now),

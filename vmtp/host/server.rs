@@ -69,7 +69,7 @@ impl Endpoint {
     pub(super) fn deliver(&self, mut delivered: Delivered) {
         let host = &*self.host;
         if let Some(skb) = delivered.packets.front_mut() {
-            if self.is_closed() || self.sk().is_some_and(|sk| sk.filter(skb).is_err()) {
+            if self.is_closed() || !self.passes_filter(skb) {
                 host.count(Counter::DropFiltered);
                 RemoteRecord::drop_request(delivered);
                 return;

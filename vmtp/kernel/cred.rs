@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Who calls: users as a network namespace's owner numbers them, whatever the caller's own user namespace says, and
-//! processes as the caller's PID namespace does. Process context, never sleeps.
+//! processes as the machine does: a network namespace has no numbers of its own for them, and two PID namespaces in one
+//! would give the same number twice (2.3). Process context, never sleeps.
 //! What a process may do is asked of a namespace: `net::Net::admin_capable`.
 
 use super::net::Net;
@@ -14,7 +15,7 @@ pub struct Caller {
     pub uid: u32,
     /// Effective user.
     pub euid: u32,
-    /// Process (thread group).
+    /// Process (thread group), in the numbers of the initial PID namespace.
     pub pid: u32,
 }
 

@@ -224,10 +224,11 @@ impl Skb {
         }
     }
 
-    /// The interface by which it was received (of an enslaved device: the master's). Any context.
-    pub fn interface(&self) -> u32 {
+    /// Whether it was received by this interface, or by one that is enslaved to it. Ask before [`Skb::set_note`]. Any
+    /// context.
+    pub fn came_by(&self, interface: u32) -> bool {
         // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_inet_iif(self.as_raw()) as u32 }
+        unsafe { bindings::vmtp_helper_skb_came_by(self.as_raw(), interface as i32) }
     }
 
     /// Whether it was received for a multicast or broadcast address, even one that the header does not show. Ask before

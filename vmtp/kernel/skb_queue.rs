@@ -12,8 +12,8 @@ use core::ptr::{null_mut, NonNull};
 ///
 /// # Invariants
 ///
-/// `head` is the first of a null-terminated chain of owned packets, `tail` its last, both null if there is none;
-/// `length` and `octets` are its sums. `Skb` is a transparent pointer, and a packet's link is ours while it is here.
+/// `head` is the first of a chain of owned packets, linked both ways and null-terminated, `tail` its last, both null if
+/// there is none; `length` and `octets` are its sums. `Skb` is a transparent pointer, and a packet's link is ours while it is here.
 pub struct SkbQueue {
     head: *mut bindings::sk_buff,
     tail: *mut bindings::sk_buff,
@@ -26,14 +26,24 @@ unsafe impl Send for SkbQueue {}
 // SAFETY: `&SkbQueue` only reads.
 unsafe impl Sync for SkbQueue {}
 
-/// The link of a packet.
+/// The link of a packet to the next.
 ///
 /// # Safety
 ///
 /// `skb` is valid and the caller's.
 unsafe fn link(skb: *mut bindings::sk_buff) -> *mut *mut bindings::sk_buff {
-    // SAFETY: by the caller's promise; of the union's members the list link is the one in use.
+    // SAFETY: by the caller's promise; of the union's members the list links are those in use.
     unsafe { &raw mut (*skb).__bindgen_anon_1.__bindgen_anon_1.next }
+}
+
+/// The link of a packet to the one before.
+///
+/// # Safety
+///
+/// `skb` is valid and the caller's.
+unsafe fn back(skb: *mut bindings::sk_buff) -> *mut *mut bindings::sk_buff {
+    // SAFETY: by the caller's promise; of the union's members the list links are those in use.
+    unsafe { &raw mut (*skb).__bindgen_anon_1.__bindgen_anon_1.prev }
 }
 
 impl SkbQueue {
@@ -70,6 +80,7 @@ impl SkbQueue {
         // SAFETY: `skb` is ours now, `tail` by the invariant.
         unsafe {
             *link(skb) = null_mut();
+            *back(skb) = self.tail;
             if self.tail.is_null() {
                 self.head = skb;
             } else {
@@ -84,41 +95,45 @@ impl SkbQueue {
         self.octets = self.octets.wrapping_add(skb.truesize());
         self.length = self.length.wrapping_add(1);
         let skb = skb.into_raw();
-        // SAFETY: `skb` is ours now.
-        unsafe { *link(skb) = self.head };
-        if self.tail.is_null() {
-            self.tail = skb;
+        // SAFETY: `skb` is ours now, `head` by the invariant.
+        unsafe {
+            *link(skb) = self.head;
+            *back(skb) = null_mut();
+            if self.head.is_null() {
+                self.tail = skb;
+            } else {
+                *back(self.head) = skb;
+            }
         }
         self.head = skb;
     }
 
-    /// Puts it in front of the first packet that comes `after` it, or at the end. Quick if that is the end: `after` is
-    /// asked about the last packet first.
+    /// Puts it behind the last packet that does not come `after` it. As many packets are looked at as come after it: of a
+    /// message those of its group.
     pub fn insert_by(&mut self, skb: Skb, mut after: impl FnMut(&Skb) -> bool) {
-        let mut comes_after = |at: *mut bindings::sk_buff| {
-            // SAFETY: a packet of the chain, valid by the invariant, and only borrowed.
-            let other = core::mem::ManuallyDrop::new(unsafe { Skb::from_raw(at) });
-            after(&other)
-        };
-        if self.tail.is_null() || !comes_after(self.tail) {
-            self.push_back(skb);
-            return;
-        }
-        if comes_after(self.head) {
-            self.push_front(skb);
-            return;
-        }
-        self.octets = self.octets.wrapping_add(skb.truesize());
-        self.length = self.length.wrapping_add(1);
-        let skb = skb.into_raw();
-        // SAFETY: the chain is valid; the last packet comes after, so the walk ends before the chain's end.
+        let mut before = self.tail;
+        // SAFETY: packets of the chain, valid by the invariant, and only borrowed.
         unsafe {
-            let mut before = self.head;
-            while !comes_after(*link(before)) {
-                before = *link(before);
+            while !before.is_null() && after(&core::mem::ManuallyDrop::new(Skb::from_raw(before))) {
+                before = *back(before);
             }
-            *link(skb) = *link(before);
-            *link(before) = skb;
+        }
+        if before.is_null() {
+            self.push_front(skb);
+        } else if before == self.tail {
+            self.push_back(skb);
+        } else {
+            self.octets = self.octets.wrapping_add(skb.truesize());
+            self.length = self.length.wrapping_add(1);
+            let skb = skb.into_raw();
+            // SAFETY: `skb` is ours now; `before` is in the chain and not its end.
+            unsafe {
+                let next = *link(before);
+                *link(skb) = next;
+                *back(skb) = before;
+                *back(next) = skb;
+                *link(before) = skb;
+            }
         }
     }
 
@@ -154,15 +169,17 @@ impl SkbQueue {
     /// Takes the first.
     pub fn pop_front(&mut self) -> Option<Skb> {
         let skb = NonNull::new(self.head)?.as_ptr();
-        // SAFETY: it is ours by the invariant; its link is cleared because C looks at it.
+        // SAFETY: it is ours by the invariant; its links are cleared because C looks at them.
         let skb = unsafe {
             self.head = *link(skb);
             *link(skb) = null_mut();
+            if self.head.is_null() {
+                self.tail = null_mut();
+            } else {
+                *back(self.head) = null_mut();
+            }
             Skb::from_raw(skb)
         };
-        if self.head.is_null() {
-            self.tail = null_mut();
-        }
         self.length = self.length.wrapping_sub(1);
         self.octets = self.octets.wrapping_sub(skb.truesize());
         Some(skb)

@@ -135,6 +135,15 @@ static RULES: [Rule; COUNT] = [
     },
 ];
 
+/// What a socket's transactions ask of the protocol, beside what is known of their path.
+#[derive(Clone, Copy)]
+pub struct Wishes {
+    /// MaxRetrans of Requests.
+    pub retries: u8,
+    /// The least interpacket gap of Responses, in 1/32 of an MTU time.
+    pub gap: u8,
+}
+
 /// The options of one socket.
 pub struct Options {
     values: [AtomicU32; COUNT],
@@ -249,6 +258,20 @@ impl Options {
     /// The interface for multicast packets, or 0.
     pub fn multicast_interface(&self) -> u32 {
         self.at::<11>()
+    }
+
+    /// Whether members of the group on this host get the Requests that are sent to it.
+    pub fn is_multicast_loop(&self) -> bool {
+        self.at::<12>() != 0
+    }
+
+    /// What its transactions ask for.
+    #[inline]
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            retries: self.at::<0>() as u8,
+            gap: self.at::<15>() as u8,
+        }
     }
 
     /// VMTP_RECEIVE_*.

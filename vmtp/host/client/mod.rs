@@ -13,6 +13,7 @@ pub use self::outcome::{Outcome, Whose};
 pub use self::side::{ClientSide, Preallocated};
 
 use self::aftermath::{Aftermath, Sending};
+use self::side::Arrived;
 use super::counters::Counter;
 use super::endpoint::Endpoint;
 use super::path::PathRecord;
@@ -78,7 +79,7 @@ impl Endpoint {
         let mut more = Array::new();
         if let Some(step) = &aftermath.step {
             if step.event != Event::None {
-                side.go_on(step.event, host, now, record.options.retries(), &mut more);
+                side.go_on(step.event, host, now, record.options.wishes(), &mut more);
             }
         }
         record.arm(side.deadline().nanos());
@@ -103,8 +104,7 @@ impl Endpoint {
     ) -> core::result::Result<Transaction, Refused> {
         let mut result = Err(Refused::Memory);
         Self::client_event(record, false, |side, host, now| {
-            let cx = host.context(now, start.path.timing(), record.options.retries());
-            let (started, aftermath) = side.start(start, slot, host, &record.options, &cx);
+            let (started, aftermath) = side.start(start, slot, host, &record.options, now);
             result = started;
             aftermath
         });
@@ -124,7 +124,7 @@ impl Endpoint {
     ) -> bool {
         let waiting = record.waiters.load(Ordering::Relaxed) != 0;
         let replies_max = record.options.response_queue().min(REPLIES_MAX);
-        let retries = record.options.retries();
+        let wishes = record.options.wishes();
         let mut unknown = false;
         Self::client_event(record, true, |side, host, now| {
             let Some(index) = side
@@ -135,17 +135,15 @@ impl Endpoint {
                 unknown = true;
                 return Aftermath::default();
             };
-            side.response(
-                index,
+            let arrived = Arrived {
                 header,
                 skb,
                 peer,
                 waiting,
                 replies_max,
-                retries,
-                host,
-                now,
-            )
+                sk: record.sk(),
+            };
+            side.response(index, arrived, wishes, host, now)
         });
         if unknown {
             let host = &*record.host;
@@ -163,7 +161,7 @@ impl Endpoint {
     /// Whoever probes the entity knows its Transaction. An error from another host than that which was asked is thus
     /// only a reason to look where the Server is.
     pub(in crate::host) fn notified(record: &Ref<Self>, notify: &NotifyVmtpClient, from: &Peer) {
-        let retries = record.options.retries();
+        let wishes = record.options.wishes();
         Self::client_event(record, true, |side, host, now| {
             // Of a run two calls may be meant (the group before the one, the last of the other): the one that waits.
             let about = |slot: &KBox<side::Slot>| slot.call.is_notified_by(notify);
@@ -174,7 +172,7 @@ impl Endpoint {
                 host.count(Counter::DropUnwanted);
                 return Aftermath::default();
             };
-            side.on_call(index, host, now, retries, |call, client, cx| {
+            side.on_call(index, host, now, wishes, |call, client, cx| {
                 if is_error(notify.code) && !call.is_multicast() && !call.peer().is_same_host(from)
                 {
                     return call.unreachable();
@@ -186,7 +184,7 @@ impl Endpoint {
 
     /// ICMP says that a host (or VMTP there) cannot be reached. Softirq.
     pub(in crate::host) fn unreachable(record: &Ref<Self>, peer: &Peer) {
-        let retries = record.options.retries();
+        let wishes = record.options.wishes();
         Self::client_event(record, true, |side, host, now| {
             let Some(index) = side
                 .slots
@@ -195,7 +193,7 @@ impl Endpoint {
             else {
                 return Aftermath::default();
             };
-            side.on_call(index, host, now, retries, |call, _, _| call.unreachable())
+            side.on_call(index, host, now, wishes, |call, _, _| call.unreachable())
         });
     }
 
@@ -205,7 +203,7 @@ impl Endpoint {
         transaction: Transaction,
         peer: Option<Peer>,
     ) {
-        let retries = record.options.retries();
+        let wishes = record.options.wishes();
         Self::client_event(record, false, |side, host, now| {
             let Some(index) = side
                 .slots
@@ -219,7 +217,7 @@ impl Endpoint {
                     slot.path = path;
                 }
             }
-            side.on_call(index, host, now, retries, |call, client, cx| match peer {
+            side.on_call(index, host, now, wishes, |call, client, cx| match peer {
                 Some(peer) => call.located(client, peer, cx),
                 None => call.not_located(client),
             })
@@ -228,7 +226,7 @@ impl Endpoint {
 
     /// The side's deadline has passed. Softirq.
     pub(in crate::host) fn client_timeout(record: &Ref<Self>) {
-        let retries = record.options.retries();
+        let wishes = record.options.wishes();
         let now = Host::now();
         let entity = record.entity.bits();
         loop {
@@ -250,7 +248,7 @@ impl Endpoint {
                     let (server, transaction) = (slot.call.server(), slot.call.transaction());
                     trace::timeout(true, entity, server.bits(), transaction.bits());
                 }
-                side.timeout(index, host, now, retries)
+                side.timeout(index, host, now, wishes)
             });
             // Deadlines that come while this runs are for the timer, which is armed.
             if done || Host::now().since(now) > Span::from_millis(2) {

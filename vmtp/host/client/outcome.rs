@@ -136,8 +136,15 @@ impl Endpoint {
             .slots
             .iter_mut()
             .find(|slot| slot.call.transaction() == transaction);
+        let mut left = false;
         if let Some(slot) = slot {
             slot.claims = slot.claims.saturating_sub(1);
+            left = slot.claims == 0 && !slot.is_taken();
+        }
+        drop(side);
+        if left {
+            // What came of it meanwhile is anyone's now.
+            self.wake_receiver();
         }
     }
 

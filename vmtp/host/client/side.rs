@@ -6,8 +6,8 @@
 use super::aftermath::{Aftermath, Sending};
 use super::{Refused, Start};
 use crate::host::counters::Counter;
-use crate::host::path::PathRecord;
 use crate::host::kept::keep;
+use crate::host::path::PathRecord;
 use crate::host::transmit::Manner;
 use crate::host::{Host, ATOMIC};
 use crate::kernel::array::Array;
@@ -15,6 +15,7 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
+use crate::kernel::sock::Sk;
 use crate::kernel::trace;
 use crate::proto::client::{
     Call, Client, Delivery, Event, Reply, ReplyState, StartError, State, Step, RUN_LIMIT,
@@ -23,7 +24,7 @@ use crate::proto::context::Context;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
 use crate::proto::wire::{Header, NotifyVmtpServer, ResponseCode, Transaction};
-use crate::socket::options::Options;
+use crate::socket::options::{Options, Wishes};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -61,6 +62,16 @@ impl Slot {
             Some(_) => self.outcome_taken,
             None => self.replies.iter().all(|reply| reply.taken),
         }
+    }
+
+    /// Whether packets of the first `index` Responses are here.
+    fn holds_packets_before(&self, index: usize) -> bool {
+        for (_, reply) in (0..index).zip(self.replies.iter()) {
+            if !reply.packets.is_empty() {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -271,6 +282,26 @@ impl Preallocated {
     }
 }
 
+/// A Response packet that arrived.
+pub(super) struct Arrived<'a> {
+    pub(super) header: &'a Header,
+    pub(super) skb: Skb,
+    pub(super) peer: Peer,
+    /// Whether a caller waits for a Response.
+    pub(super) waiting: bool,
+    /// Responses that may be kept.
+    pub(super) replies_max: usize,
+    /// The socket that is charged.
+    pub(super) sk: Option<&'a Sk>,
+}
+
+/// The surroundings of an event of a call to the host of `path`.
+fn context_of(host: &Host, now: Time, path: &PathRecord, wishes: Wishes) -> Context {
+    let mut timing = path.timing();
+    timing.receive_gap = timing.receive_gap.max(wishes.gap);
+    host.context(now, timing, wishes.retries)
+}
+
 impl ClientSide {
     pub(super) fn start(
         &mut self,
@@ -278,7 +309,7 @@ impl ClientSide {
         fresh: &mut Option<Preallocated>,
         host: &Host,
         options: &Options,
-        cx: &Context,
+        now: Time,
     ) -> (core::result::Result<Transaction, Refused>, Aftermath) {
         self.purge(!start.request.streamed);
         if start.request.streamed {
@@ -296,7 +327,10 @@ impl ClientSide {
         if self.spare.is_none() || self.slots.reserve_one(ATOMIC).is_err() {
             return (Err(Refused::Memory), Aftermath::default());
         }
-        let (call, step) = match self.client.start(&start.request, cx) {
+        let (call, step) = match self.client.start(
+            &start.request,
+            &context_of(host, now, &start.path, options.wishes()),
+        ) {
             Ok(started) => started,
             Err(StartError::Open | StartError::RunFull) => {
                 return (Err(Refused::Wait), Aftermath::default())
@@ -335,30 +369,36 @@ impl ClientSide {
         index: usize,
         host: &Host,
         now: Time,
-        retries: u8,
+        wishes: Wishes,
         event: impl FnOnce(&mut Call, &mut Client, &Context) -> Step,
     ) -> Aftermath {
         let Some(slot) = self.slots.get_mut(index) else {
             return Aftermath::default();
         };
-        let cx = host.context(now, slot.path.timing(), retries);
+        let cx = context_of(host, now, &slot.path, wishes);
         let step = event(&mut slot.call, &mut self.client, &cx);
         self.apply(index, None, step, None, host)
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// A Response packet for the call at `index`.
     pub(super) fn response(
         &mut self,
         index: usize,
-        header: &Header,
-        skb: Skb,
-        peer: Peer,
-        waiting: bool,
-        replies_max: usize,
-        retries: u8,
+        arrived: Arrived<'_>,
+        wishes: Wishes,
         host: &Host,
         now: Time,
     ) -> Aftermath {
+        let Arrived {
+            header,
+            mut skb,
+            peer,
+            waiting,
+            replies_max,
+            sk,
+        } = arrived;
+        let full = sk.is_some_and(|sk| sk.receive_memory() >= sk.receive_buffer());
+        let older = full && self.holds_packets_before(index);
         let Some(slot) = self.slots.get_mut(index) else {
             return Aftermath::default();
         };
@@ -376,8 +416,26 @@ impl ClientSide {
         {
             found = Some(slot.replies.len().wrapping_sub(1));
         }
-        let Some(index_of_reply) = found else {
-            host.count(Counter::DropNoRoom);
+        // Of what goes beyond SO_RCVBUF one message is taken: the oldest of which there are packets.
+        let refused = match found {
+            None => Some(Counter::DropNoRoom),
+            Some(found) if full && (older || slot.holds_packets_before(found)) => {
+                Some(Counter::DropNoRoom)
+            }
+            Some(_) => sk
+                .is_some_and(|sk| skb.charge_receive(sk).is_err())
+                .then_some(Counter::DropNoMemory),
+        };
+        let reply = found.and_then(|found| slot.replies.get_mut(found));
+        let begun = reply
+            .as_ref()
+            .is_some_and(|slot| slot.reply.state() != ReplyState::Empty);
+        let (None, Some(index_of_reply), Some(reply)) = (refused, found, reply) else {
+            host.count(refused.unwrap_or(Counter::DropNoRoom));
+            if let Some(sk) = sk {
+                sk.count_drop();
+            }
+            // 4.7.1: all of it comes again later. Of what was begun the timer asks for the rest.
             let busy = NotifyVmtpServer {
                 server: header.server,
                 client: header.client,
@@ -386,14 +444,11 @@ impl ClientSide {
                 code: ResponseCode::Busy.code(),
             };
             return Aftermath {
-                notify: Some((busy, peer)),
+                notify: (!begun).then_some((busy, peer)),
                 ..Aftermath::default()
             };
         };
-        let cx = host.context(now, slot.path.timing(), retries);
-        let Some(reply) = slot.replies.get_mut(index_of_reply) else {
-            return Aftermath::default();
-        };
+        let cx = context_of(host, now, &slot.path, wishes);
         let step = slot.call.response(
             &mut self.client,
             &mut reply.reply,
@@ -407,18 +462,28 @@ impl ClientSide {
         aftermath
     }
 
+    /// Whether packets of Responses to older calls are here.
+    fn holds_packets_before(&self, index: usize) -> bool {
+        for (_, slot) in (0..index).zip(self.slots.iter()) {
+            if slot.holds_packets_before(usize::MAX) {
+                return true;
+            }
+        }
+        false
+    }
+
     pub(super) fn timeout(
         &mut self,
         index: usize,
         host: &Host,
         now: Time,
-        retries: u8,
+        wishes: Wishes,
     ) -> Aftermath {
         let Some(slot) = self.slots.get_mut(index) else {
             return Aftermath::default();
         };
         let slot = &mut **slot;
-        let cx = host.context(now, slot.path.timing(), retries);
+        let cx = context_of(host, now, &slot.path, wishes);
         if slot.call.deadline().has_come(now) {
             let step = slot.call.timeout(&mut self.client, &cx);
             return self.apply(index, None, step, None, host);
@@ -445,7 +510,7 @@ impl ClientSide {
         event: Event,
         host: &Host,
         now: Time,
-        retries: u8,
+        wishes: Wishes,
         more: &mut Array<Sending>,
     ) {
         // Which calls go out again, and whether the first of them starts the run anew.
@@ -463,7 +528,7 @@ impl ClientSide {
             if matches!(slot.call.state(), State::Processing { .. }) {
                 continue;
             }
-            let cx = host.context(now, slot.path.timing(), retries);
+            let cx = context_of(host, now, &slot.path, wishes);
             let step = match slot.call.state() {
                 State::Processing { .. } => continue,
                 State::Held => {
