@@ -6,7 +6,7 @@
 use super::client::ClientSide;
 use super::nested::Nested;
 use super::settings::Setting;
-use super::{Host, ATOMIC};
+use super::Host;
 use crate::kernel::clock;
 use crate::kernel::cred::Caller;
 use crate::kernel::errno::Errno;
@@ -30,7 +30,7 @@ use kernel::sync::Arc;
 const STABILITY: Span = Span::from_millis(600_000);
 
 /// A local entity.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub struct Endpoint {
     pub(super) host: StateRef<Host>,
     /// Its identifier.
@@ -50,9 +50,9 @@ pub struct Endpoint {
     pub(super) callers: AtomicU32,
     /// How many callers wait for a Response.
     pub(super) waiters: AtomicU32,
-    /// Whether a Request ever came, and whether it ever joined a group: if not, no table is searched when it goes.
+    /// Whether a Request ever came, and how many groups it is in: if none, no table is searched when it goes.
     pub(super) served: AtomicBool,
-    pub(super) joined: AtomicBool,
+    pub(super) memberships: AtomicU32,
     /// What records of its Clients hold of Requests that it has not got yet.
     pub(super) memory: Arc<Memory>,
     /// The host itself made it, for a nested call.
@@ -180,6 +180,13 @@ impl Drop for Charge {
     }
 }
 
+#[pinned_drop]
+impl PinnedDrop for Endpoint {
+    fn drop(self: Pin<&mut Self>) {
+        self.host.entities_of.give_back(self.owner.uid);
+    }
+}
+
 impl Recorded for Endpoint {
     type Key = u64;
 
@@ -213,6 +220,22 @@ impl Endpoint {
             return Err(Errno::ENOBUFS.into());
         }
         let vacated = host.vacated.get(entity.bits());
+        let admin = host.net().admin_capable();
+        if vacated
+            .as_ref()
+            .is_some_and(|vacated| vacated.user != owner.uid && !admin)
+        {
+            return Err(Errno::EADDRINUSE.into());
+        }
+        // One user leaves identifiers for others.
+        let share = if admin {
+            u32::MAX
+        } else {
+            host.settings.get(Setting::EntitiesMax) / 2
+        };
+        if !host.entities_of.take(owner.uid, share) {
+            return Err(Errno::ENOBUFS.into());
+        }
         // Whoever remembers the entity that had this identifier takes what is not newer for a duplicate.
         let first = vacated
             .as_ref()
@@ -220,7 +243,7 @@ impl Endpoint {
                 vacated.next
             });
         let client = Client::new(entity, super::DOMAIN, first);
-        let record = Record::new(
+        let made = Record::new(
             entity.bits(),
             try_pin_init!(Endpoint {
                 host: host.clone(),
@@ -233,14 +256,16 @@ impl Endpoint {
                 callers: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),
                 served: AtomicBool::new(false),
-                joined: AtomicBool::new(false),
+                memberships: AtomicU32::new(0),
                 memory: Arc::new(Memory::new(), GFP_KERNEL_ACCOUNT)?,
                 closed: AtomicBool::new(sk.is_none()),
                 nested,
                 sk,
             }),
-            GFP_KERNEL,
-        )?;
+            GFP_KERNEL_ACCOUNT,
+        );
+        // What was made gives it back when it goes.
+        let record = made.inspect_err(|_| host.entities_of.give_back(owner.uid))?;
         match host.entities.insert(&record) {
             Ok(()) => {
                 host.ways_changed();
@@ -267,7 +292,7 @@ impl Endpoint {
         let host = &*record.host;
         record.stop();
         record.closed.store(true, Ordering::Release);
-        Vacated::remember(&record.host, record.entity, record.close_client());
+        Vacated::remember(record, record.close_client());
         Self::leave_all(record);
         host.entities.remove(record);
         host.ways_changed();
@@ -364,11 +389,20 @@ impl Endpoint {
 }
 
 /// An identifier that was valid until lately.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub struct Vacated {
     host: StateRef<Host>,
     /// The Transaction that its Client would have used next.
     next: Transaction,
+    /// Whose it was: it is nobody else's meanwhile.
+    user: u32,
+}
+
+#[pinned_drop]
+impl PinnedDrop for Vacated {
+    fn drop(self: Pin<&mut Self>) {
+        self.host.vacated_of.give_back(self.user);
+    }
 }
 
 impl Recorded for Vacated {
@@ -382,6 +416,12 @@ impl Recorded for Vacated {
 /// Vacated identifiers that are remembered.
 const VACATED_MAX: u32 = 1 << 15;
 
+/// The part of them that one user may have.
+const VACATED_SHARE: u32 = VACATED_MAX / 4;
+
+/// How many of the oldest are looked at to find one that may go.
+const VACATED_TRIES: u32 = 64;
+
 impl Vacated {
     fn forget(self: &Record<Self>) {
         self.host.vacated.remove(self);
@@ -389,26 +429,42 @@ impl Vacated {
         self.stop();
     }
 
-    /// Without memory it is forgotten.
-    fn remember(host: &StateRef<Host>, entity: Entity, next: Transaction) {
-        if host.vacated.len() >= VACATED_MAX {
+    /// Without memory it is forgotten. Of one user so many are remembered that those of others stay. Sleeps.
+    fn remember(endpoint: &Endpoint, next: Transaction) {
+        let host = &endpoint.host;
+        let user = endpoint.owner.uid;
+        if !host.vacated_of.take(user, VACATED_SHARE) {
+            let own = |old: &Record<Self>| old.user == user;
+            match host.vacated_ages.evict(VACATED_TRIES, own) {
+                Some(old) => old.forget(),
+                None => return,
+            }
+            if !host.vacated_of.take(user, VACATED_SHARE) {
+                return;
+            }
+        } else if host.vacated.len() >= VACATED_MAX {
             if let Some(old) = host.vacated_ages.evict(1, |_| true) {
                 old.forget();
             }
         }
-        let Ok(record) = Record::new(
-            entity.bits(),
+        let made = Record::new(
+            endpoint.entity.bits(),
             pin_init!(Vacated {
                 host: host.clone(),
-                next
+                next,
+                user,
             }),
-            ATOMIC,
-        ) else {
+            GFP_KERNEL_ACCOUNT,
+        );
+        let Ok(record) = made else {
+            host.vacated_of.give_back(user);
             return;
         };
         if host.vacated.insert(&record).is_ok() {
             host.vacated_ages.push(&record);
             record.arm(Time::from_nanos(clock::monotonic()).plus(STABILITY).nanos());
+        } else {
+            record.stop();
         }
     }
 }

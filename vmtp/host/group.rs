@@ -3,6 +3,7 @@
 //! Members of entity groups on this host, and the IP host groups that go with them (2.7, VI).
 
 use super::endpoint::Endpoint;
+use super::settings::Setting;
 use super::Host;
 use crate::kernel::errno::Errno;
 use crate::kernel::net::Net;
@@ -13,6 +14,7 @@ use crate::proto::wire::{Entity, GroupPermissions};
 use core::net::Ipv4Addr;
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
+use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 
 /// One entity's membership of one group.
@@ -33,7 +35,8 @@ impl Recorded for Membership {
 }
 
 impl Endpoint {
-    /// Joins a group. EINVAL if it is none, EADDRINUSE if the entity is a member, and what IGMP says. Sleeps.
+    /// Joins a group. EINVAL if it is none, EADDRINUSE if the entity is a member, ENOBUFS if it is in as many as it may, and
+    /// what IGMP says. Sleeps.
     pub fn join(
         record: &Ref<Self>,
         sk: &Sk,
@@ -42,8 +45,13 @@ impl Endpoint {
         interface: u32,
     ) -> Result {
         let address = group.host_group().ok_or(EINVAL)?;
+        let _joining = record.host.joining.lock();
         if record.membership(group).is_some() {
             return Err(Errno::EADDRINUSE.into());
+        }
+        let most = record.host.settings.get(Setting::MembershipsMax);
+        if record.memberships.load(Ordering::Acquire) >= most {
+            return Err(Errno::ENOBUFS.into());
         }
         let membership = Record::new(
             group.bits(),
@@ -52,7 +60,7 @@ impl Endpoint {
                 permissions,
                 interface
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
         match sk.join_group(Ipv4Addr::from(address), interface) {
             Ok(()) => {}
@@ -63,9 +71,10 @@ impl Endpoint {
                 return Err(error);
             }
         }
-        record.joined.store(true, Ordering::Release);
+        record.memberships.fetch_add(1, Ordering::AcqRel);
         let result = record.host().members.insert(&membership);
         if result.is_err() {
+            record.memberships.fetch_sub(1, Ordering::AcqRel);
             membership.stop();
             if !record.needs(address, interface) {
                 let _ = sk.leave_group(Ipv4Addr::from(address), interface);
@@ -76,8 +85,10 @@ impl Endpoint {
 
     /// Leaves a group. EADDRNOTAVAIL if the entity is no member. Sleeps.
     pub fn leave(record: &Ref<Self>, sk: &Sk, group: Entity) -> Result {
+        let _joining = record.host.joining.lock();
         let membership = record.membership(group).ok_or(Errno::EADDRNOTAVAIL)?;
         record.host().members.remove(&membership);
+        record.memberships.fetch_sub(1, Ordering::AcqRel);
         membership.stop();
         if let Some(address) = group.host_group() {
             if !record.needs(address, membership.interface) {
@@ -114,7 +125,7 @@ impl Endpoint {
 
     /// The entity goes: it leaves all groups. Sleeps.
     pub(super) fn leave_all(record: &Ref<Self>) {
-        if !record.joined.load(Ordering::Acquire) {
+        if record.memberships.load(Ordering::Acquire) == 0 {
             return;
         }
         // A membership that stayed would keep the socket, its namespace and the module.

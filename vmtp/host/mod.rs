@@ -29,6 +29,7 @@ pub mod server;
 pub mod settings;
 pub mod show;
 pub mod transmit;
+pub mod users;
 
 use self::counters::Counter;
 use self::endpoint::{Endpoint, Vacated};
@@ -37,6 +38,7 @@ use self::path::{PathRecord, PlaceRecord};
 use self::probe::Pending;
 use self::remote::RemoteRecord;
 use self::settings::{Setting, Settings};
+use self::users::Shares;
 use crate::kernel::ages::{new_ages, total_ram, Ages};
 use crate::kernel::clock;
 use crate::kernel::counters::Counters;
@@ -60,6 +62,7 @@ use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::alloc::{flags::GFP_ATOMIC, flags::GFP_NOWAIT, Flags};
 use kernel::prelude::*;
+use kernel::sync::Mutex;
 
 /// For what a packet makes the host allocate for a while: it may fail, silently.
 pub const ATOMIC: Flags = GFP_NOWAIT;
@@ -115,6 +118,12 @@ pub struct Host {
     /// Identifiers that were valid lately.
     #[pin]
     pub(super) vacated: Table<Vacated>,
+    /// What each user has of the entities and of the vacated identifiers.
+    pub(super) entities_of: Shares,
+    pub(super) vacated_of: Shares,
+    /// Held to join and to leave a group: two threads are not to join one group for one entity.
+    #[pin]
+    pub(super) joining: Mutex<()>,
     /// Held to make a record of a remote Client, so that there is only one for each Client and server.
     #[pin]
     pub(super) creation: SpinLockBh<()>,
@@ -161,6 +170,9 @@ impl NetState for Host {
             places <- Table::new(1 << 24),
             probes <- Table::new(1 << 16),
             vacated <- Table::new(1 << 20),
+            entities_of: Shares::new(),
+            vacated_of: Shares::new(),
+            joining <- kernel::new_mutex!((), "vmtp::joining"),
             creation <- new_spinlock_bh!((), "vmtp::creation"),
             allocator <- new_spinlock_bh!(Allocator::new(), "vmtp::allocator"),
             manager: AtomicU64::new(0),

@@ -18,6 +18,7 @@ use crate::proto::manager::{Probe, ProbeStep, LOCATE_RETRIES};
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
 use crate::proto::wire::{Code, Entity, Header, ProbeEntityResults, ResponseCode, Transaction};
+use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -68,7 +69,7 @@ impl Answer {
                 queue <- new_wait_queue!("vmtp::probe"),
                 result <- new_spinlock_bh!(None, "vmtp::answer"),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )
     }
 }
@@ -167,7 +168,7 @@ impl Host {
         retries: u8,
         limit: Time,
         purpose: Purpose,
-    ) -> Result {
+    ) -> Result<Ref<Pending>> {
         let now = Host::now();
         // Whoever guesses it can answer in the place of the host that is asked.
         let transaction = Transaction::from_bits(random::u32());
@@ -192,7 +193,7 @@ impl Host {
         }
         self.probe_ages.push(&record);
         record.go_on();
-        Ok(())
+        Ok(record)
     }
 
     /// Asks the manager of a Client, at the host its Request came from, whether it is there.
@@ -230,7 +231,7 @@ impl Host {
         }
     }
 
-    /// A user's Probe: at `peer` if that is known, else everywhere.
+    /// A user's Probe: at `peer` if that is known, else everywhere. [`Host::withdraw`] ends it.
     pub fn probe_for_user(
         &self,
         entity: Entity,
@@ -238,7 +239,7 @@ impl Host {
         retries: u8,
         limit: Time,
         answer: Arc<Answer>,
-    ) -> Result {
+    ) -> Result<Ref<Pending>> {
         if peer.is_known() {
             self.probe(entity, entity, peer, retries, limit, Purpose::User(answer))
         } else {
@@ -252,6 +253,14 @@ impl Host {
                 Purpose::User(answer),
             )
         }
+    }
+
+    /// Nobody waits for a Probe any more.
+    pub fn withdraw(&self, probe: &Ref<Pending>) {
+        if self.probes.remove(probe) {
+            self.probe_ages.remove(probe);
+        }
+        probe.stop();
     }
 
     /// A Response for the manager's own entity arrived: to a Probe.

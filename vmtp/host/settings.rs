@@ -27,8 +27,10 @@ pub enum Setting {
     PathsMax,
     /// Entities of which the address is remembered at most.
     PlacesMax,
-    /// Entities at most.
+    /// Entities at most; an unprivileged user may have half of them.
     EntitiesMax,
+    /// Groups at most of which one entity is a member.
+    MembershipsMax,
     /// The least discriminator that an unprivileged process may bind.
     UnprivilegedStart,
     /// Whether packets without a checksum are refused.
@@ -36,7 +38,7 @@ pub enum Setting {
 }
 
 /// How many settings there are.
-const COUNT: usize = 10;
+const COUNT: usize = 11;
 
 static ENTRIES: [Entry; COUNT] = [
     Entry {
@@ -86,6 +88,12 @@ static ENTRIES: [Entry; COUNT] = [
         default: 1 << 20,
         min: 1,
         max: 1 << 24,
+    },
+    Entry {
+        name: c"memberships_max",
+        default: 256,
+        min: 0,
+        max: 1 << 16,
     },
     Entry {
         name: c"unprivileged_discriminator",

@@ -60,7 +60,7 @@ pub fn call(
             send_reply(sock, &sock.endpoint()?, &message)?;
         }
         FORWARDREQ => forward(sock, argument)?,
-        PROBEENTITY => probe_entity(sock, argument)?,
+        PROBEENTITY => probe_entity(sock, argument, nonblocking)?,
         REPLYRECV => reply_and_receive(sock, argument, nonblocking)?,
         ABORT => sock.endpoint()?.abort(),
         _ => return Err(ENOIOCTLCMD),
@@ -371,7 +371,7 @@ fn reply_and_receive(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool
     receive_into(sock, &endpoint, &exchange.in_, place, nonblocking)
 }
 
-fn probe_entity(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
+fn probe_entity(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result {
     let mut probe = user::read::<vmtp_probe>(argument)?;
     let endpoint = sock.endpoint()?;
     let entity = if probe.entity == 0 {
@@ -390,14 +390,18 @@ fn probe_entity(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
     };
     let answer = Answer::new()?;
     let host = endpoint.host();
-    host.probe_for_user(
+    let probing = host.probe_for_user(
         entity,
         destination.peer,
         sock.options.retries(),
         limit,
         answer.clone(),
     )?;
-    let found = match answer.queue.wait(false, None, || *answer.result.lock()) {
+    // An entity of this host is known at once.
+    let patience = nonblocking.then_some(0);
+    let waited = answer.queue.wait(false, patience, || *answer.result.lock());
+    host.withdraw(&probing);
+    let found = match waited {
         Wait::Ready(found) => found,
         Wait::Timeout => return Err(EAGAIN),
         Wait::Signal => return Err(EINTR),

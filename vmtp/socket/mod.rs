@@ -34,6 +34,7 @@ use crate::kernel::wait::poll;
 use crate::proto::client::Found;
 use crate::proto::peer::Peer;
 use crate::proto::wire::{Entity, GroupPermissions, IPPROTO};
+use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -87,7 +88,7 @@ impl SocketOps for VmtpSocket {
         let host = Host::counted(net).ok_or(ENODEV);
         try_pin_init!(VmtpSocket {
             host: host?,
-            options: Arc::new(Options::new(), GFP_KERNEL)?,
+            options: Arc::new(Options::new(), GFP_KERNEL_ACCOUNT)?,
             owner: Caller::current(net),
             state <- new_spinlock_bh!(Names { endpoint: None, peer: None, way: None, closed: false }, "vmtp::names"),
         }? Error)

@@ -26,6 +26,7 @@ use crate::proto::wire::{
     Code, Control, Entity, Header, Placement, Transaction, GROUP_OCTETS, HEADER_OCTETS,
     MESSAGE_OCTETS_MAX,
 };
+use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -91,7 +92,7 @@ pub fn segment_in(from: &mut IovIterSource<'_>, length: usize) -> Result<Option<
         return Ok(None);
     }
     let pages = Pages::from_iter(from, length)?;
-    Ok(Some(Arc::new(pages, GFP_KERNEL)?))
+    Ok(Some(Arc::new(pages, GFP_KERNEL_ACCOUNT)?))
 }
 
 /// Gives a program the octets of a message from `from` on, at most `room`: how many there were to give. Blocks that did
