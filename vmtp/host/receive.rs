@@ -14,13 +14,13 @@ use crate::kernel::protocol::{
 };
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
-use crate::proto::client::{stray, Stray};
+use crate::proto::client::{stray, Stray, Unreachable};
 use crate::proto::peer::Peer;
 use crate::proto::server::{refuse, Refusal, Remote, Source, State};
 use crate::proto::time::Time;
 use crate::proto::wire::{
-    Checksum, Code, Control, Entity, Header, Procedure, Verification, WireError, CHECKSUM_OCTETS,
-    HEADER_OCTETS, IPPROTO, OVERHEAD_OCTETS,
+    Checksum, Code, Control, Entity, Header, Procedure, Transaction, Verification, WireError,
+    CHECKSUM_OCTETS, HEADER_OCTETS, IPPROTO, OVERHEAD_OCTETS,
 };
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -46,19 +46,24 @@ impl Receiver for Host {
 
     fn error(net: &Net, error: &IcmpError<'_>) {
         let Some(host) = Host::of(net) else { return };
-        let unreachable = matches!(
-            error.code,
-            ICMP_HOST_UNREACH | ICMP_NET_UNREACH | ICMP_PROT_UNREACH
-        );
-        if error.kind != ICMP_DEST_UNREACH || !unreachable {
-            return;
-        }
+        let who = match (error.kind, error.code) {
+            (ICMP_DEST_UNREACH, ICMP_PROT_UNREACH) => Unreachable::Protocol,
+            (ICMP_DEST_UNREACH, ICMP_HOST_UNREACH | ICMP_NET_UNREACH) => Unreachable::Host,
+            _ => return,
+        };
         // Eight octets are quoted for certain: the Client. A Response's Client is not here.
         let Some(client) = error.quoted.first_chunk::<8>() else {
             return;
         };
+        // Most hosts quote more, and a forger would have to know it.
+        let transaction = error
+            .quoted
+            .get(16..)
+            .and_then(|rest| rest.first_chunk::<4>())
+            .map(|octets| Transaction::from_bits(u32::from_be_bytes(*octets)));
         if let Some(endpoint) = host.entities.get(u64::from_be_bytes(*client)) {
-            Endpoint::unreachable(&endpoint, &Peer::inet(error.destination.octets()));
+            let peer = Peer::inet(error.destination.octets());
+            Endpoint::unreachable(&endpoint, &peer, transaction, who);
         }
     }
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::near::{plain, to_group, wait_of, Near, TC1, TC2};
 use common::{at, context, count, flags, mcb, ms, only, packets, response, t, GROUP_HOST};
-use vmtp_proto::client::{Event, Found, Request, State, Step};
+use vmtp_proto::client::{Event, Found, Request, State, Step, Unreachable};
 use vmtp_proto::path::Path;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::time::{Span, Time};
@@ -238,9 +238,9 @@ fn tc2_is_sampled_from_apg_and_its_answer_and_from_probes() {
 
 /// Shows: D-27-a
 #[test]
-fn unreachable_leads_to_a_probe_and_then_to_nonexistent_entity_at_once() {
+fn a_host_without_vmtp_leads_to_a_probe_and_then_to_nonexistent_entity_at_once() {
     let (mut near, _) = Near::start(&plain(mcb(0, 0)));
-    let step = near.at(3).call.unreachable();
+    let step = near.at(3).unreachable(Unreachable::Protocol);
     assert_eq!(step.event, Event::Locate);
     assert_eq!(near.call.state(), State::Locating);
     let step = near.at(5).not_located();
@@ -248,18 +248,71 @@ fn unreachable_leads_to_a_probe_and_then_to_nonexistent_entity_at_once() {
     near.assert_over();
 }
 
+/// RFC 1122, 3.2.2.1: "host unreachable" is a hint and no proof. The Request is sent on while
+/// everybody is asked, and only if nobody answers and the host still cannot be reached it is over.
+///
+/// Shows: D-27-a
+#[test]
+fn an_unreachable_host_is_the_end_only_if_a_probe_fails_and_it_still_is_unreachable() {
+    let (mut near, _) = Near::start(&plain(mcb(0, 0)));
+    let deadline = near.call.deadline();
+    let step = near.at(3).unreachable(Unreachable::Host);
+    assert_eq!(step.event, Event::Locate);
+    assert_eq!(near.at(4).unreachable(Unreachable::Host), Step::NOTHING);
+    assert_eq!(near.at(5).not_located(), Step::NOTHING);
+    assert_eq!(near.call.state(), State::AwaitingResponse);
+    assert_eq!(near.call.deadline(), deadline);
+    // What waited for the same ARP reply fails at once with it: that is no second sign.
+    assert_eq!(near.at(6).unreachable(Unreachable::Host), Step::NOTHING);
+    assert!(near.timeout(600).burst.is_some());
+    let step = near.at(601).unreachable(Unreachable::Host);
+    assert_eq!(step.event, Event::Finished(ResponseCode::NonexistentEntity));
+    near.assert_over();
+}
+
+/// The second sign may come before the Probe fails.
+///
+/// Shows: D-27-a
+#[test]
+fn an_unreachable_host_is_given_up_when_the_probe_fails() {
+    let (mut near, _) = Near::start(&plain(mcb(0, 0)));
+    near.at(3).unreachable(Unreachable::Host);
+    near.timeout(600);
+    assert_eq!(near.at(601).unreachable(Unreachable::Host), Step::NOTHING);
+    let step = near.at(700).not_located();
+    assert_eq!(step.event, Event::Finished(ResponseCode::NonexistentEntity));
+    near.assert_over();
+}
+
+/// Whoever was not asked may be wrong, or lie: it cannot end anything, however often it says so.
+#[test]
+fn hearsay_only_leads_to_a_probe() {
+    let (mut near, _) = Near::start(&plain(mcb(0, 0)));
+    let step = near.at(3).unreachable(Unreachable::Hearsay);
+    assert_eq!(step.event, Event::Locate);
+    near.at(5).not_located();
+    assert_eq!(near.at(6).unreachable(Unreachable::Hearsay), Step::NOTHING);
+    assert_eq!(near.call.state(), State::AwaitingResponse);
+}
+
 /// Shows: D-27-b
 #[test]
 fn unreachable_never_ends_what_the_server_acknowledged() {
-    let (mut near, _) = Near::start(&plain(mcb(0, 0)));
-    near.timeout(600);
-    near.at(610).notify(ResponseCode::Ok, 0, 0, 1);
-    let deadline = near.call.deadline();
-    assert_eq!(near.at(620).call.unreachable(), Step::NOTHING);
-    assert_eq!(near.call.state(), State::AwaitingResponse);
-    assert_eq!(near.call.deadline(), deadline);
-    let step = near.at(630).response(&response(0, t(0), mcb(0, 0)));
-    assert!(matches!(step.event, Event::Response(_)));
+    for who in [
+        Unreachable::Protocol,
+        Unreachable::Host,
+        Unreachable::Hearsay,
+    ] {
+        let (mut near, _) = Near::start(&plain(mcb(0, 0)));
+        near.timeout(600);
+        near.at(610).notify(ResponseCode::Ok, 0, 0, 1);
+        let deadline = near.call.deadline();
+        assert_eq!(near.at(620).unreachable(who), Step::NOTHING);
+        assert_eq!(near.call.state(), State::AwaitingResponse);
+        assert_eq!(near.call.deadline(), deadline);
+        let step = near.at(630).response(&response(0, t(0), mcb(0, 0)));
+        assert!(matches!(step.event, Event::Response(_)));
+    }
 }
 
 /// Decision 14: a guess that proves wrong is not the end.

@@ -25,7 +25,7 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
 use crate::kernel::trace;
-use crate::proto::client::{stray, Event, Request, State, Stray};
+use crate::proto::client::{stray, Event, Request, State, Stray, Unreachable};
 use crate::proto::manager::is_error;
 use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
@@ -175,25 +175,33 @@ impl Endpoint {
             side.on_call(index, host, now, wishes, |call, client, cx| {
                 if is_error(notify.code) && !call.is_multicast() && !call.peer().is_same_host(from)
                 {
-                    return call.unreachable();
+                    return call.unreachable(client, Unreachable::Hearsay);
                 }
                 call.notify(client, notify, cx)
             })
         });
     }
 
-    /// ICMP says that a host (or VMTP there) cannot be reached. Softirq.
-    pub(in crate::host) fn unreachable(record: &Ref<Self>, peer: &Peer) {
+    /// ICMP says that a host (or VMTP there) cannot be reached, of a packet with this Transaction if that is known.
+    /// Softirq.
+    pub(in crate::host) fn unreachable(
+        record: &Ref<Self>,
+        peer: &Peer,
+        transaction: Option<Transaction>,
+        who: Unreachable,
+    ) {
         let wishes = record.options.wishes();
         Self::client_event(record, true, |side, host, now| {
-            let Some(index) = side
-                .slots
-                .iter()
-                .position(|slot| slot.call.peer().is_same_host(peer))
-            else {
+            let about = |slot: &KBox<side::Slot>| {
+                slot.call.peer().is_same_host(peer)
+                    && transaction.is_none_or(|transaction| slot.call.has_sent(transaction))
+            };
+            let Some(index) = side.slots.iter().position(about) else {
                 return Aftermath::default();
             };
-            side.on_call(index, host, now, wishes, |call, _, _| call.unreachable())
+            side.on_call(index, host, now, wishes, |call, client, _| {
+                call.unreachable(client, who)
+            })
         });
     }
 

@@ -164,6 +164,24 @@ struct Flags {
     lossy: bool,
     /// ProbeEntity is under way although the call still waits.
     locating: bool,
+    /// A Probe of everybody found nobody who has the Server.
+    missing: bool,
+    /// Transmissions when ICMP first said that the host is unreachable, 0 if it never did.
+    unreachable_after: u8,
+    /// It said so of a later transmission too.
+    still_unreachable: bool,
+}
+
+/// Who says that the Server cannot be reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unreachable {
+    /// ICMP "protocol unreachable": the host is there, and VMTP is not.
+    Protocol,
+    /// ICMP "host unreachable" or "network unreachable": only a hint (RFC 1122, 3.2.2.1), which
+    /// a router gives while routes change and this host itself when a link loses ARP packets.
+    Host,
+    /// A host that was not asked.
+    Hearsay,
 }
 
 /// One Response to a call, from one server.
@@ -409,6 +427,9 @@ impl Client {
                 resend_all: false,
                 lossy: false,
                 locating: false,
+                missing: false,
+                unreachable_after: 0,
+                still_unreachable: false,
             },
         };
         let last = call.outgoing.last();
@@ -517,6 +538,9 @@ impl Call {
             resend_all: false,
             lossy: false,
             locating: false,
+            missing: false,
+            unreachable_after: 0,
+            still_unreachable: false,
         },
     };
 
@@ -568,6 +592,11 @@ impl Call {
         } else {
             distance == 0
         }
+    }
+
+    /// Whether a packet of the Request has this Transaction.
+    pub fn has_sent(&self, transaction: Transaction) -> bool {
+        self.outgoing.group_of(transaction).is_some()
     }
 
     /// The Transaction of the first group of the message after this one.
@@ -653,13 +682,11 @@ impl Call {
     /// Nobody knows the Server.
     pub fn not_located(&mut self, client: &mut Client) -> Step {
         self.flags.locating = false;
+        self.flags.missing = true;
         match self.state {
-            State::Locating => {
-                client.failed_at(self);
-                Step {
-                    event: Event::Finished(ResponseCode::NonexistentEntity),
-                    ..Step::NOTHING
-                }
+            State::Locating => self.nonexistent(client),
+            State::AwaitingResponse if self.flags.still_unreachable && !self.flags.accepted => {
+                self.nonexistent(client)
             }
             State::Held
             | State::AwaitingResponse
@@ -668,14 +695,48 @@ impl Call {
         }
     }
 
-    /// ICMP says that the host or its VMTP cannot be reached. It never ends a transaction that the
-    /// server acknowledged.
-    pub fn unreachable(&mut self) -> Step {
+    fn nonexistent(&mut self, client: &mut Client) -> Step {
+        client.failed_at(self);
+        Step {
+            event: Event::Finished(ResponseCode::NonexistentEntity),
+            ..Step::NOTHING
+        }
+    }
+
+    /// Somebody says that the Server cannot be reached. It never ends a transaction that the server
+    /// acknowledged. Otherwise everybody is asked at once, and without an answer a host that has no
+    /// VMTP is the end; one that is unreachable only if it was so for a later transmission too.
+    pub fn unreachable(&mut self, client: &mut Client, who: Unreachable) -> Step {
         let mut step = Step::NOTHING;
-        if self.state == State::AwaitingResponse && !self.flags.accepted && !self.flags.multicast {
-            self.locate(&mut step);
+        let waits = self.state == State::AwaitingResponse;
+        if !waits || self.flags.accepted || self.flags.multicast {
+            return step;
+        }
+        let sent = self.outgoing.transmissions();
+        match who {
+            Unreachable::Protocol => self.locate(&mut step),
+            Unreachable::Host if self.flags.unreachable_after == 0 => {
+                self.flags.unreachable_after = sent;
+                self.locate_meanwhile(&mut step);
+            }
+            Unreachable::Host if sent > self.flags.unreachable_after => {
+                self.flags.still_unreachable = true;
+                if self.flags.missing {
+                    return self.nonexistent(client);
+                }
+            }
+            // Of the same transmission, or of one that waited with it for an ARP reply.
+            Unreachable::Host => {}
+            Unreachable::Hearsay => self.locate_meanwhile(&mut step),
         }
         step
+    }
+
+    fn locate_meanwhile(&mut self, step: &mut Step) {
+        if !self.flags.locating && !self.flags.missing {
+            self.flags.locating = true;
+            step.event = Event::Locate;
+        }
     }
 
     /// The schedule's wait after the transmission just made.

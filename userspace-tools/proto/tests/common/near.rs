@@ -148,6 +148,11 @@ impl Near {
         self.call.not_located(&mut self.client)
     }
 
+    /// Somebody says that the Server cannot be reached.
+    pub(crate) fn unreachable(&mut self, who: vmtp_proto::client::Unreachable) -> Step {
+        self.call.unreachable(&mut self.client, who)
+    }
+
     /// Nothing happens until the call's timer ends, at `n` ms: asserts that it ends then.
     pub(crate) fn timeout(&mut self, n: u64) -> Step {
         assert_eq!(self.call.deadline(), at(n), "not at {n} ms");
