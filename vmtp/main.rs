@@ -25,10 +25,12 @@ struct Vmtp {
     _interfaces: kernel::netdev::Registration<host::Host>,
     _protocol: kernel::protocol::Registration<host::Host>,
     _hosts: kernel::pernet::Registration<host::Host>,
+    _memory: kernel::pages::Registration,
 }
 
 impl ::kernel::Module for Vmtp {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        let memory = kernel::pages::Registration::new()?;
         let hosts = host::register()?;
         let protocol = host::receive::register()?;
         let interfaces = host::group::watch()?;
@@ -38,6 +40,7 @@ impl ::kernel::Module for Vmtp {
             _interfaces: interfaces,
             _protocol: protocol,
             _hosts: hosts,
+            _memory: memory,
         })
     }
 }

@@ -7,11 +7,6 @@
 
 /* ---- sk_buff ---- */
 
-struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags)
-{
-	return alloc_skb(size, flags);
-}
-
 void vmtp_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)
 {
 	kfree_skb_reason(skb, reason);
@@ -593,8 +588,8 @@ unsigned int vmtp_helper_record_references(const struct vmtp_record_head *head)
 
 /* ---- hash tables ---- */
 
-/* rhashtable gives each table a random seed of 32 bits; it is hashed with a secret of 128 bits. */
-static siphash_aligned_key_t vmtp_hash_secret;
+/* rhashtable gives each table a random seed of 32 bits; it is hashed with a secret of 128 bits (64-bit processors). */
+static hsiphash_key_t vmtp_hash_secret __read_mostly;
 
 /*
  * The first tables are made, one after the other, while the module is being initialized. Not get_random_once(): it
@@ -602,20 +597,22 @@ static siphash_aligned_key_t vmtp_hash_secret;
  */
 static void vmtp_hash_make_secret(void)
 {
-	if (siphash_key_is_zero(&vmtp_hash_secret))
+	if (!vmtp_hash_secret.key[0] && !vmtp_hash_secret.key[1])
 		get_random_bytes(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
 }
 
 static u32 vmtp_hash1(const void *data, u32 length, u32 seed)
 {
-	return siphash_2u64(*(const u64 *)data, seed, &vmtp_hash_secret);
+	const u32 *key = data;
+
+	return hsiphash_3u32(key[0], key[1], seed, &vmtp_hash_secret);
 }
 
 static u32 vmtp_hash2(const void *data, u32 length, u32 seed)
 {
-	const u64 *key = data;
+	const u32 *key = data;
 
-	return siphash_3u64(key[0], key[1], seed, &vmtp_hash_secret);
+	return hsiphash_4u32(key[0], key[1], key[2], key[3] ^ seed, &vmtp_hash_secret);
 }
 
 static const struct rhashtable_params vmtp_params1 = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Prototypes of helpers.c, for bindgen and for the C compiler, and the one struct that both languages know.
+ * Prototypes of helpers.c and memory.c, for bindgen and for the C compiler, and the one struct that both languages know.
  */
 #ifndef VMTP_BINDINGS_HELPERS_H
 #define VMTP_BINDINGS_HELPERS_H
@@ -32,8 +32,14 @@ struct vmtp_record_head {
 	u32 used;
 };
 
-/* sk_buff */
+/* memory.c */
+int vmtp_helper_memory_begin(void);
+void vmtp_helper_memory_end(void);
+void *vmtp_helper_segment_alloc(size_t size, gfp_t flags);
 struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags);
+void vmtp_helper_consume_skb(struct sk_buff *skb);
+
+/* sk_buff */
 void vmtp_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason);
 bool vmtp_helper_pskb_may_pull(struct sk_buff *skb, unsigned int length);
 unsigned int vmtp_helper_skb_headlen(const struct sk_buff *skb);

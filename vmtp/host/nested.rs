@@ -16,7 +16,6 @@ use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::server::Respond;
 use crate::proto::wire::{Code, Mcb, Placement, ResponseCode, Transaction, HEADER_OCTETS};
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 /// For which Request the Client of a nested call asks.
 pub struct Nested {
@@ -89,7 +88,7 @@ impl Endpoint {
 }
 
 /// The Response that the outcome of a nested call makes.
-fn answer(outcome: &Outcome) -> Result<(Mcb, Option<Arc<Pages>>)> {
+fn answer(outcome: &Outcome) -> Result<(Mcb, Option<Pages>)> {
     let Some(delivery) = outcome.delivery else {
         let code = outcome.failure.unwrap_or(ResponseCode::VmtpError);
         return Ok((Mcb::refusal(code), None));
@@ -111,7 +110,7 @@ fn answer(outcome: &Outcome) -> Result<(Mcb, Option<Arc<Pages>>)> {
     mcb.code = mcb.code.with(Code::SDA);
     mcb.segment_size = octets;
     let segment = segment(&outcome.packets, octets as usize)?;
-    Ok((mcb, Some(Arc::new(segment, PACKET)?)))
+    Ok((mcb, Some(segment)))
 }
 
 /// The octets of a message's packets in one store; zeros where none came.

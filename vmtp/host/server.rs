@@ -16,7 +16,6 @@ use crate::proto::server::{Forward, ForwardError, Respond, RespondError};
 use crate::proto::wire::{Entity, Transaction};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 /// Requests that wait for a user.
 pub struct Queue {
@@ -200,7 +199,7 @@ impl Endpoint {
         client: Entity,
         transaction: Transaction,
         respond: &Respond,
-        segment: Option<Arc<Pages>>,
+        segment: Option<Pages>,
         manner: &Manner,
     ) -> Result {
         let record = self.request_of(client)?;

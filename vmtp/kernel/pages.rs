@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Octets kept in single pages: a segment that may have to be sent again. It is filled once, then only read, and may be
-//! dropped in any context.
+//! Octets that are counted and shared: a segment that may have to be sent again. They are filled once, then only read,
+//! and may be dropped in any context. Up to a half page lies in one piece with the count, more in single pages.
 
 use super::skb::Skb;
 use crate::bindings;
-use core::mem::MaybeUninit;
+use core::mem::{size_of, MaybeUninit};
+use core::ptr::NonNull;
+use core::sync::atomic::{fence, AtomicUsize, Ordering};
 use kernel::alloc::{flags::*, Flags};
-use kernel::error::{code::*, Result};
+use kernel::error::{code::*, to_result, Result};
 use kernel::iov::{IovIterDest, IovIterSource};
 
 /// Octets of a page here.
@@ -15,34 +17,60 @@ pub const PAGE: usize = 4096;
 const _: () = assert!(PAGE == kernel::page::PAGE_SIZE);
 
 /// So many octets are not worth a page.
-const SMALL: usize = 2048;
+const SMALL: usize = 2048 - size_of::<Head>();
 
-/// A store of octets.
-///
-/// # Invariants
-///
-/// Up to [`SMALL`] octets `count` is 0 and `pages` an allocation of the octets themselves, null if there are none. Beyond,
-/// `pages` is an allocation of page pointers; the first `count` of them are pages of our own. The first `length` octets
-/// are initialised.
-pub struct Pages {
-    pages: *mut *mut bindings::page,
+/// What lies before the octets, or before the pointers to their pages.
+#[repr(C)]
+struct Head {
+    references: AtomicUsize,
+    /// Pages of our own.
     count: usize,
+    /// Octets written so far.
     length: usize,
 }
 
-// SAFETY: pages belong to no thread.
+/// A store of octets. A clone is the same store.
+///
+/// # Invariants
+///
+/// The pointer is to an allocation that begins with a [`Head`], and one of its references is ours. If `count` is 0,
+/// `length` octets follow; otherwise `count` pointers to pages of our own, all but the last full.
+pub struct Pages(NonNull<Head>);
+
+// SAFETY: pages belong to no thread, and the count is atomic.
 unsafe impl Send for Pages {}
 // SAFETY: `&Pages` only reads.
 unsafe impl Sync for Pages {}
 
+/// The memory of packets and segments is there until this is dropped.
+pub struct Registration(());
+
+impl Registration {
+    /// Once, before anything else of this module. ENOMEM. Sleeps.
+    pub fn new() -> Result<Self> {
+        // SAFETY: called once; undone by the drop.
+        to_result(unsafe { bindings::vmtp_helper_memory_begin() })?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // SAFETY: nothing of the module makes packets or holds segments any more.
+        unsafe { bindings::vmtp_helper_memory_end() };
+    }
+}
+
 impl Pages {
-    /// Nothing; it allocates nothing.
-    pub const fn new() -> Self {
-        Self {
-            pages: core::ptr::null_mut(),
-            count: 0,
-            length: 0,
-        }
+    fn head(&self) -> &Head {
+        // SAFETY: valid by the invariant.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// What follows the head.
+    fn body(&self) -> *mut u8 {
+        // SAFETY: there is something behind the head, be it the end of the allocation.
+        unsafe { self.0.as_ptr().add(1).cast() }
     }
 
     /// Copies `length` octets from user memory, charged to the calling task's memory group. EFAULT, ENOMEM. Sleeps.
@@ -64,13 +92,18 @@ impl Pages {
         })
     }
 
-    /// Copies a part of a packet to `at`. EINVAL beyond the end, EFAULT if the packet ends before. Any context.
+    /// Copies a part of a packet to `at`. EINVAL beyond the end, EFAULT if the packet ends before, EBUSY if there are
+    /// clones. Any context.
     pub fn write_skb(&mut self, at: usize, skb: &Skb, from: usize, length: usize) -> Result {
+        if self.head().references.load(Ordering::Acquire) != 1 {
+            return Err(EBUSY);
+        }
         let mut done = 0usize;
         let mut result = Ok(());
         self.for_each_piece(at, length, |piece| {
             let (start, octets) = (piece.as_ptr().cast_mut(), piece.len());
-            // SAFETY: the piece is of our own store, which is borrowed exclusively; nobody else reads it meanwhile.
+            // SAFETY: the piece is of our own store, which is borrowed exclusively and has no clones; nobody else reads it
+            // meanwhile.
             let room = unsafe { core::slice::from_raw_parts_mut(start, octets) };
             if result.is_ok() {
                 result = skb.copy_to_slice(from.saturating_add(done), room);
@@ -100,41 +133,58 @@ impl Pages {
         flags: Flags,
         mut write: impl FnMut(&mut [MaybeUninit<u8>]) -> Result,
     ) -> Result<Self> {
-        let mut this = Self::new();
-        if length == 0 {
-            return Ok(this);
-        }
         let flags = super::gfp(flags);
-        if length <= SMALL {
-            let words = length.div_ceil(8);
-            // SAFETY: no requirements.
-            this.pages = unsafe { bindings::vmtp_helper_kmalloc_words(words, flags) }.cast();
-            if this.pages.is_null() {
-                return Err(ENOMEM);
-            }
+        let count = if length <= SMALL {
+            0
+        } else {
+            length.div_ceil(PAGE)
+        };
+        let body = if count == 0 {
+            length
+        } else {
+            count.wrapping_mul(size_of::<*mut bindings::page>())
+        };
+        // SAFETY: no requirements.
+        let head: *mut Head = unsafe {
+            bindings::vmtp_helper_segment_alloc(size_of::<Head>().wrapping_add(body), flags)
+        }
+        .cast();
+        let head = NonNull::new(head).ok_or(ENOMEM)?;
+        // SAFETY: fresh, and large enough.
+        unsafe {
+            head.write(Head {
+                references: AtomicUsize::new(1),
+                count: 0,
+                length: 0,
+            })
+        };
+        // INVARIANT: the one reference. Nothing is in it yet.
+        let this = Self(head);
+        if count == 0 {
             // SAFETY: there are so many octets, and nobody else has them.
-            write(unsafe { core::slice::from_raw_parts_mut(this.pages.cast(), length) })?;
+            write(unsafe { core::slice::from_raw_parts_mut(this.body().cast(), length) })?;
             // INVARIANT: just written.
-            this.length = length;
+            // SAFETY: nobody else has it.
+            unsafe { (*head.as_ptr()).length = length };
             return Ok(this);
         }
-        let count = length.div_ceil(PAGE);
-        // SAFETY: no requirements.
-        this.pages = unsafe { bindings::vmtp_helper_kmalloc_words(count, flags) }.cast();
-        if this.pages.is_null() {
-            return Err(ENOMEM);
-        }
-        while this.length < length {
-            let size = length.wrapping_sub(this.length).min(PAGE);
+        let mut written = 0usize;
+        for index in 0..count {
+            let size = length.wrapping_sub(written).min(PAGE);
             // SAFETY: no requirements; highmem is never asked for, so the page has an address.
             let page = unsafe { bindings::vmtp_helper_alloc_page(flags) };
             if page.is_null() {
                 return Err(ENOMEM);
             }
-            // SAFETY: there is an entry for every page of `length`.
-            unsafe { this.pages.add(this.count).write(page) };
-            // INVARIANT: one page more.
-            this.count = this.count.wrapping_add(1);
+            // SAFETY: there is an entry for every page of `length`, and nobody else has it.
+            unsafe {
+                this.body()
+                    .cast::<*mut bindings::page>()
+                    .add(index)
+                    .write(page);
+                // INVARIANT: one page more.
+                (*head.as_ptr()).count = index.wrapping_add(1);
+            }
             // SAFETY: a page has PAGE octets, `size` is not more, and nobody else has it.
             write(unsafe {
                 core::slice::from_raw_parts_mut(
@@ -142,32 +192,41 @@ impl Pages {
                     size,
                 )
             })?;
+            written = written.wrapping_add(size);
             // INVARIANT: just written.
-            this.length = this.length.wrapping_add(size);
+            // SAFETY: nobody else has it.
+            unsafe { (*head.as_ptr()).length = written };
         }
         Ok(this)
     }
 
-    /// The address of a page.
+    /// The octets of a page.
     fn page(&self, index: usize) -> Option<*const u8> {
-        if index >= self.count {
-            // The whole store is smaller than a page then.
-            let small = self.count == 0 && self.length != 0 && index == 0;
-            return small.then_some(self.pages.cast_const().cast());
+        let count = self.head().count;
+        if count == 0 {
+            // All is in one piece then.
+            return (index == 0).then_some(self.body().cast_const());
+        }
+        if index >= count {
+            return None;
         }
         // SAFETY: in range, and a page of our own.
-        let page = unsafe { bindings::vmtp_helper_page_address(*self.pages.add(index)) };
+        let page = unsafe {
+            bindings::vmtp_helper_page_address(
+                *self.body().cast::<*mut bindings::page>().add(index),
+            )
+        };
         Some(page.cast_const().cast())
     }
 
     /// How many octets.
     pub fn len(&self) -> usize {
-        self.length
+        self.head().length
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.len() == 0
     }
 
     /// Shows `length` octets from `offset` on in pieces, in order. EINVAL beyond the end. Any context.
@@ -177,7 +236,7 @@ impl Pages {
         length: usize,
         mut piece: impl FnMut(&[u8]),
     ) -> Result {
-        if offset.checked_add(length).ok_or(EINVAL)? > self.length {
+        if offset.checked_add(length).ok_or(EINVAL)? > self.len() {
             return Err(EINVAL);
         }
         let (mut at, mut rest) = (offset, length);
@@ -215,19 +274,31 @@ impl Pages {
     }
 }
 
-impl Default for Pages {
-    fn default() -> Self {
-        Self::new()
+impl Clone for Pages {
+    #[inline]
+    fn clone(&self) -> Self {
+        self.head().references.fetch_add(1, Ordering::Relaxed);
+        // INVARIANT: one reference more.
+        Self(self.0)
     }
 }
 
 impl Drop for Pages {
+    #[inline]
     fn drop(&mut self) {
-        for index in 0..self.count {
-            // SAFETY: in range, and ours.
-            unsafe { bindings::vmtp_helper_put_page(*self.pages.add(index)) };
+        if self.head().references.fetch_sub(1, Ordering::Release) != 1 {
+            return;
         }
-        // SAFETY: ours, or null.
-        unsafe { bindings::kfree(self.pages.cast()) };
+        fence(Ordering::Acquire);
+        for index in 0..self.head().count {
+            // SAFETY: in range, and ours.
+            unsafe {
+                bindings::vmtp_helper_put_page(
+                    *self.body().cast::<*mut bindings::page>().add(index),
+                )
+            };
+        }
+        // SAFETY: ours alone.
+        unsafe { bindings::kfree(self.0.as_ptr().cast()) };
     }
 }

@@ -353,7 +353,7 @@ unsafe extern "C" fn uncharge_receive(skb: *mut bindings::sk_buff) {
 impl Drop for Skb {
     fn drop(&mut self) {
         // SAFETY: our reference is given up.
-        unsafe { bindings::consume_skb(self.as_raw()) };
+        unsafe { bindings::vmtp_helper_consume_skb(self.as_raw()) };
     }
 }
 

@@ -23,7 +23,6 @@ use crate::proto::wire::{Entity, ResponseCode, Transaction, MESSAGE_OCTETS_MAX};
 use core::mem::offset_of;
 use kernel::ioctl::{_IO, _IOW, _IOWR};
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 const MAGIC: u32 = uapi::VMTP_IOC_MAGIC;
 const INVOKE: u32 = _IOWR::<vmtp_exchange>(MAGIC, 1);
@@ -80,7 +79,7 @@ fn waits(message: &vmtp_msg, nonblocking: bool) -> bool {
 }
 
 /// The segment that a message carries.
-fn segment(message: &vmtp_msg) -> Result<Option<Arc<Pages>>> {
+fn segment(message: &vmtp_msg) -> Result<Option<Pages>> {
     let length = message.length as usize;
     if length == 0 {
         return Ok(None);

@@ -26,10 +26,8 @@ use crate::proto::wire::{
     Code, Control, Entity, Header, Placement, Transaction, GROUP_OCTETS, HEADER_OCTETS,
     MESSAGE_OCTETS_MAX,
 };
-use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 /// How long a call may wait.
 #[derive(Clone, Copy)]
@@ -84,7 +82,7 @@ pub struct Outgoing<'a> {
 }
 
 /// Reads a segment from a program. EMSGSIZE, EFAULT, ENOMEM. Sleeps.
-pub fn segment_in(from: &mut IovIterSource<'_>, length: usize) -> Result<Option<Arc<Pages>>> {
+pub fn segment_in(from: &mut IovIterSource<'_>, length: usize) -> Result<Option<Pages>> {
     if length > MESSAGE_OCTETS_MAX as usize {
         return Err(Errno::EMSGSIZE.into());
     }
@@ -92,7 +90,7 @@ pub fn segment_in(from: &mut IovIterSource<'_>, length: usize) -> Result<Option<
         return Ok(None);
     }
     let pages = Pages::from_iter(from, length)?;
-    Ok(Some(Arc::new(pages, GFP_KERNEL_ACCOUNT)?))
+    Ok(Some(pages))
 }
 
 /// Gives a program the octets of a message from `from` on, at most `room`: how many there were to give. Blocks that did
@@ -200,7 +198,7 @@ pub fn start(
     sock: &Sock<VmtpSocket>,
     endpoint: &Ref<Endpoint>,
     out: &Outgoing<'_>,
-    segment: Option<Arc<Pages>>,
+    segment: Option<Pages>,
     patience: Patience,
 ) -> Result<Transaction> {
     if sock.sk().is_shut_down().1 {
@@ -366,7 +364,7 @@ pub fn reply(
     endpoint: &Ref<Endpoint>,
     mcb: &vmtp_mcb,
     length: usize,
-    segment: Option<Arc<Pages>>,
+    segment: Option<Pages>,
 ) -> Result {
     let client = Entity::from_bits(mcb.client);
     let transaction = Transaction::from_bits(mcb.transaction);
@@ -399,7 +397,7 @@ pub fn forward(
     mcb: &vmtp_mcb,
     server: Entity,
     length: usize,
-    segment: Option<Arc<Pages>>,
+    segment: Option<Pages>,
 ) -> Result {
     if server.is_zero() || !server.is_valid() {
         return Err(EINVAL);

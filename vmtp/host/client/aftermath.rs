@@ -12,12 +12,11 @@ use crate::proto::burst::Burst;
 use crate::proto::client::Step;
 use crate::proto::peer::Peer;
 use crate::proto::wire::{Entity, NotifyVmtpServer, Transaction};
-use kernel::sync::Arc;
 
 /// What is to be done when the side's lock has been dropped.
 #[derive(Default)]
 pub(super) struct Aftermath {
-    pub(super) burst: Option<(Burst, Option<Arc<Pages>>, Manner)>,
+    pub(super) burst: Option<(Burst, Option<Pages>, Manner)>,
     pub(super) path: Option<Ref<PathRecord>>,
     pub(super) notify: Option<(NotifyVmtpServer, Peer)>,
     pub(super) step: Option<Step>,
@@ -30,7 +29,7 @@ pub(super) struct Aftermath {
 pub(super) struct Sending {
     pub(super) path: Ref<PathRecord>,
     pub(super) burst: Burst,
-    pub(super) segment: Option<Arc<Pages>>,
+    pub(super) segment: Option<Pages>,
     pub(super) manner: Manner,
 }
 
@@ -41,7 +40,7 @@ impl Aftermath {
             path.learn(step.round_trip, step.interpacket, step.sent, step.received);
             if let Some((burst, segment, manner)) = self.burst {
                 // What cannot be sent now is sent again by the timer.
-                let _ = host.transmit(path, burst, segment.as_deref(), &manner, again, None);
+                let _ = host.transmit(path, burst, segment.as_ref(), &manner, again, None);
             }
         }
         if let Some((notify, peer)) = self.notify {

@@ -32,7 +32,6 @@ use crate::proto::time::{Span, Time};
 use crate::proto::wire::{Header, NotifyVmtpClient, Transaction};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 /// Responses of a group that are kept for one transaction at most, whatever the socket asks.
 const REPLIES_MAX: usize = 4_096;
@@ -42,7 +41,7 @@ pub struct Start {
     /// What it is.
     pub request: Request,
     /// Its segment.
-    pub segment: Option<Arc<Pages>>,
+    pub segment: Option<Pages>,
     /// How its packets are sent.
     pub manner: Manner,
     /// The way to the Server, or to everybody while that is not known.
@@ -92,7 +91,7 @@ impl Endpoint {
             manner,
         } in more.iter()
         {
-            let _ = host.transmit(path, *burst, segment.as_deref(), manner, true, None);
+            let _ = host.transmit(path, *burst, segment.as_ref(), manner, true, None);
         }
     }
 

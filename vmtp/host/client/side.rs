@@ -27,7 +27,6 @@ use crate::proto::wire::{Header, NotifyVmtpServer, ResponseCode, Transaction};
 use crate::socket::options::{Options, Wishes};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 /// What an endpoint's client side keeps under its lock.
 pub struct ClientSide {
@@ -41,7 +40,7 @@ pub struct ClientSide {
 /// One transaction.
 pub(super) struct Slot {
     pub(super) call: Call,
-    pub(super) segment: Option<Arc<Pages>>,
+    pub(super) segment: Option<Pages>,
     pub(super) replies: Array<ReplySlot>,
     pub(super) path: Ref<PathRecord>,
     pub(super) manner: Manner,

@@ -15,12 +15,11 @@ use crate::proto::server::{Step, To};
 use crate::proto::wire::{Entity, NotifyVmtpClient};
 use core::net::Ipv4Addr;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 /// What is to be done when the record's lock has been dropped.
 pub(super) struct Aftermath {
     pub(super) burst: Option<(Burst, To, Entity)>,
-    pub(super) segment: Option<Arc<Pages>>,
+    pub(super) segment: Option<Pages>,
     pub(super) path: Ref<PathRecord>,
     pub(super) manner: Manner,
     pub(super) notify: Option<(NotifyVmtpClient, bool)>,
@@ -66,7 +65,7 @@ impl Aftermath {
                 false => Err(ENOENT),
             }) {
                 // What cannot be sent now is sent again by the timer.
-                let _ = host.transmit(&path, burst, self.segment.as_deref(), &manner, again, None);
+                let _ = host.transmit(&path, burst, self.segment.as_ref(), &manner, again, None);
             }
         }
         if let Some(delivered) = self.delivered {

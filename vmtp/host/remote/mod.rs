@@ -32,7 +32,6 @@ use crate::proto::wire::{
 use core::net::Ipv4Addr;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 
 /// A Request with its packets, on its way to the server's user.
 pub struct Delivered {
@@ -68,9 +67,9 @@ struct Inner {
     /// What the packets of these occupy.
     waiting_octets: usize,
     /// The segment of the Response, or of the forwarded Request.
-    segment: Option<Arc<Pages>>,
+    segment: Option<Pages>,
     /// Responses of the run that the Client has not acknowledged.
-    retained: Ring<(Retained, Option<Arc<Pages>>)>,
+    retained: Ring<(Retained, Option<Pages>)>,
     retries: u8,
     /// The address of this host to which the Client sent last: it is answered from there.
     local: Ipv4Addr,
@@ -268,7 +267,7 @@ impl RemoteRecord {
     pub fn operate<E>(
         record: &Ref<Self>,
         manner: &Manner,
-        segment: Option<Arc<Pages>>,
+        segment: Option<Pages>,
         operation: impl FnOnce(&mut Remote, &Context) -> core::result::Result<Step, E>,
     ) -> core::result::Result<(), E> {
         let mut result = Ok(());

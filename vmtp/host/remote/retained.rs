@@ -9,10 +9,9 @@ use crate::kernel::pages::Pages;
 use crate::proto::burst::Burst;
 use crate::proto::context::Context;
 use crate::proto::wire::{Header, NotifyVmtpServer};
-use kernel::sync::Arc;
 
 /// Packets beside those of a step, with the segment they are of.
-type Sending = (Burst, Option<Arc<Pages>>);
+type Sending = (Burst, Option<Pages>);
 
 impl RemoteRecord {
     /// Sends packets beside those of a step: Responses of a run again.
@@ -26,7 +25,7 @@ impl RemoteRecord {
         for (burst, segment) in bursts {
             let _ = self
                 .host
-                .transmit(&path, *burst, segment.as_deref(), &manner, true, None);
+                .transmit(&path, *burst, segment.as_ref(), &manner, true, None);
         }
     }
 }

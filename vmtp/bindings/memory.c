@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory for packets and segments. Debian's allocator fills all it gives with zeros (init_on_alloc), which for a small
+ * packet costs more than everything else about it, and nobody reads these before they are written. So short segments
+ * come from a cache with a constructor, which is not filled, and packets that were received, and are nobody else's, are
+ * sent again.
+ */
+#include <linux/slab.h>
+
+#include "bindings.h"
+
+/* ---- segments ---- */
+
+/* A word is added to each object, which makes a multiple of a cache line. */
+#define VMTP_SEGMENT_SIZE	248
+
+static struct kmem_cache *vmtp_segments;
+
+static void vmtp_segment_constructor(void *object)
+{
+}
+
+/* Freed by kfree(). */
+void *vmtp_helper_segment_alloc(size_t size, gfp_t flags)
+{
+	return size <= VMTP_SEGMENT_SIZE ? kmem_cache_alloc(vmtp_segments, flags) : kmalloc(size, flags);
+}
+
+/* ---- packets ---- */
+
+/* Two kinds: of small packets, and of those that fill an Ethernet frame. Both are sizes of the kernel's own caches. */
+static const unsigned int vmtp_pool_room[] = { 320, 1600 };
+#define VMTP_POOL_ROOM_MOST	4096
+#define VMTP_POOL_PACKETS	16
+
+struct vmtp_pool {
+	struct sk_buff *first;
+	unsigned int packets;
+};
+
+static DEFINE_PER_CPU(struct vmtp_pool[ARRAY_SIZE(vmtp_pool_room)], vmtp_pools);
+
+static bool vmtp_may_recycle(struct sk_buff *skb)
+{
+	/* What lies in a pool is not seen by KASAN when it is used after its end. */
+	return !IS_ENABLED(CONFIG_KASAN) && refcount_read(&skb->users) == 1 && !skb->cloned &&
+	       skb->fclone == SKB_FCLONE_UNAVAILABLE && !skb->head_frag && !skb->pp_recycle && !skb->pfmemalloc &&
+	       !skb_is_nonlinear(skb) && !skb_has_frag_list(skb) && !skb_zcopy(skb);
+}
+
+/* As consume_skb(). */
+void vmtp_helper_consume_skb(struct sk_buff *skb)
+{
+	unsigned int room = skb_end_offset(skb);
+	struct vmtp_pool *pool;
+	int kind;
+
+	if (!vmtp_may_recycle(skb) || room < vmtp_pool_room[0] || room > VMTP_POOL_ROOM_MOST) {
+		consume_skb(skb);
+		return;
+	}
+	kind = room >= vmtp_pool_room[1];
+	/* Nobody else has it: this is all that consume_skb() would look at. */
+	skb_dst_drop(skb);
+	skb_orphan(skb);
+	nf_reset_ct(skb);
+	skb_ext_reset(skb);
+	local_bh_disable();
+	pool = &(*this_cpu_ptr(&vmtp_pools))[kind];
+	if (pool->packets < VMTP_POOL_PACKETS) {
+		skb->next = pool->first;
+		pool->first = skb;
+		pool->packets++;
+		skb = NULL;
+	}
+	local_bh_enable();
+	consume_skb(skb);
+}
+
+/* As alloc_skb(). */
+struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags)
+{
+	int kind = size > vmtp_pool_room[0];
+	struct vmtp_pool *pool;
+	struct sk_buff *skb;
+	unsigned int whole;
+	void *head;
+
+	if (size > vmtp_pool_room[1])
+		return alloc_skb(size, flags);
+	local_bh_disable();
+	pool = &(*this_cpu_ptr(&vmtp_pools))[kind];
+	skb = pool->first;
+	if (skb) {
+		pool->first = skb->next;
+		pool->packets--;
+	}
+	local_bh_enable();
+	if (!skb)
+		return alloc_skb(vmtp_pool_room[kind], flags);
+	head = skb->head;
+	whole = skb_end_offset(skb) + SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+	/* In two parts, as in net/core/skbuff.c, so that neither is a call. */
+	memset(skb, 0, 128);
+	barrier();
+	memset((void *)skb + 128, 0, offsetof(struct sk_buff, tail) - 128);
+	build_skb_around(skb, head, whole);
+	/* It took the head for a piece of a page. */
+	skb->head_frag = 0;
+	skb->pfmemalloc = 0;
+	return skb;
+}
+
+/* ---- the module's begin and end ---- */
+
+int vmtp_helper_memory_begin(void)
+{
+	vmtp_segments = kmem_cache_create("vmtp_segment", VMTP_SEGMENT_SIZE, 0, SLAB_HWCACHE_ALIGN,
+					  vmtp_segment_constructor);
+	return vmtp_segments ? 0 : -ENOMEM;
+}
+
+void vmtp_helper_memory_end(void)
+{
+	int cpu, kind;
+
+	for_each_possible_cpu(cpu) {
+		for (kind = 0; kind < ARRAY_SIZE(vmtp_pool_room); kind++) {
+			struct vmtp_pool *pool = &(*per_cpu_ptr(&vmtp_pools, cpu))[kind];
+
+			while (pool->first) {
+				struct sk_buff *skb = pool->first;
+
+				pool->first = skb->next;
+				skb->next = NULL;
+				consume_skb(skb);
+			}
+		}
+	}
+	/* What held segments is freed by RCU, but the segments are freed before. */
+	kmem_cache_destroy(vmtp_segments);
+}
