@@ -530,23 +530,63 @@ TEST_F(peer, a_full_queue_is_busy)
 	EXPECT_EQ(CLIENT + (2ULL << 32), mcb.client);
 }
 
-/* Shows: D-29-a */
-TEST_F(peer, a_server_that_goes_tells_its_clients)
+/*
+ * More Clients of one host than errors may be notified to it in a second.
+ * Shows: D-29-a
+ */
+TEST_F(peer, a_server_that_goes_tells_all_clients_of_a_host)
 {
+	const int clients = 300, room = 4 << 20;
+	bool told[300] = { };
+	struct notify_client notify;
+	struct packet packet;
+	struct vmtp_mcb mcb;
+	int count = 0;
+
+	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)));
+	ASSERT_EQ(0, set_option(self->server, VMTP_OPT_REQUEST_QUEUE, 3 * clients));
+	for (int i = 0; i < clients; i++) {
+		ASSERT_TRUE(ask(self->tun, &packet, CLIENT + ((__u64)i << 32), 9));
+	}
+	/* Some have been received, some not. */
+	for (int i = 0; i < clients / 3; i++) {
+		ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	}
+	ASSERT_EQ(clients, counter("RequestsDelivered"));
+	close(self->server);
+	while (notified(self->tun, VMTP_NONEXISTENT_ENTITY, &notify, 0)) {
+		unsigned long i = (notify.client - CLIENT) >> 32;
+
+		ASSERT_LT(i, clients);
+		EXPECT_FALSE(told[i]);
+		EXPECT_EQ(9, notify.transaction);
+		told[i] = true;
+		count++;
+	}
+	EXPECT_EQ(clients, count);
+}
+
+/* Requests of a run wait one behind the other: as many as there may be are told, and the stack is not theirs. */
+TEST_F(peer, a_server_that_goes_tells_a_full_run)
+{
+	const int queued = 32;
 	struct notify_client notify;
 	struct packet packet;
 	struct vmtp_mcb mcb;
 
-	ASSERT_TRUE(ask(self->tun, &packet, CLIENT, 9));
-	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
-	ASSERT_TRUE(ask(self->tun, &packet, CLIENT + (1ULL << 32), 8));
-	close(self->server);
-	for (int i = 0; i < 2; i++) {
-		ASSERT_TRUE(notified(self->tun, VMTP_NONEXISTENT_ENTITY, &notify, 0));
-		EXPECT_TRUE((notify.client == CLIENT && notify.transaction == 9) ||
-			    (notify.client == CLIENT + (1ULL << 32) && notify.transaction == 8));
+	for (int i = 0; i <= queued; i++) {
+		request_packet(&packet, CLIENT, SERVER, 100 + i);
+		packet.control = i ? C_NSR | C_NER : C_NER;
+		ASSERT_TRUE(send_packet(self->tun, &packet));
 	}
+	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	EXPECT_EQ(100, mcb.transaction);
 	EXPECT_EQ(0, drain(self->tun));
+	close(self->server);
+	for (int i = 0; i <= queued; i++) {
+		ASSERT_TRUE(notified(self->tun, VMTP_NONEXISTENT_ENTITY, &notify, 0)) { TH_LOG("after %d", i); }
+		EXPECT_EQ(100 + i, notify.transaction);
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -252,6 +252,11 @@ impl Host {
         self.notify(path, notify_client(notify, remote), notify.code);
     }
 
+    /// The same of something that no packet provoked: it does not count for the limit of errors.
+    pub(super) fn tell_client(&self, path: &PathRecord, notify: &NotifyVmtpClient, remote: bool) {
+        self.send_notify(path, notify_client(notify, remote));
+    }
+
     /// Sends NotifyVmtpServer to the manager of a host.
     pub(super) fn notify_server(&self, peer: &Peer, notify: &NotifyVmtpServer) {
         if let Ok(path) = self.path(peer, Host::now()) {
@@ -264,6 +269,10 @@ impl Host {
             self.count(Counter::NotifiesLimited);
             return;
         }
+        self.send_notify(path, mcb);
+    }
+
+    fn send_notify(&self, path: &PathRecord, mcb: Mcb) {
         let header = request(self.manager(), DOMAIN, self.next_transaction(), mcb);
         if self.send_single(path, header, &[], &Manner::HOST).is_ok() {
             self.count(Counter::OutNotifies);

@@ -64,14 +64,14 @@ impl Queue {
 }
 
 impl Endpoint {
-    /// A Request is complete. Any context.
-    pub(super) fn deliver(&self, mut delivered: Delivered) {
+    /// A Request is complete. It comes back if the server does not take it. Any context.
+    #[must_use]
+    pub(super) fn deliver(&self, mut delivered: Delivered) -> Option<Delivered> {
         let host = &*self.host;
         if let Some(skb) = delivered.packets.front_mut() {
             if self.is_closed() || !self.passes_filter(skb) {
                 host.count(Counter::DropFiltered);
-                RemoteRecord::drop_request(delivered);
-                return;
+                return Some(delivered);
             }
         }
         let mut requests = self.requests.lock();
@@ -89,16 +89,13 @@ impl Endpoint {
         };
         self.count_queued(&requests);
         drop(requests);
-        match refused {
-            None => {
-                host.count(Counter::RequestsDelivered);
-                self.wake_receiver();
-            }
-            Some(delivered) => {
-                host.count(Counter::DropNoMemory);
-                RemoteRecord::drop_request(delivered);
-            }
+        if refused.is_none() {
+            host.count(Counter::RequestsDelivered);
+            self.wake_receiver();
+        } else {
+            host.count(Counter::DropNoMemory);
         }
+        refused
     }
 
     /// The next Request whose Client still waits, if there is one. Any context.

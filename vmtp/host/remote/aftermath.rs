@@ -12,7 +12,7 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::proto::burst::Burst;
 use crate::proto::server::{Step, To};
-use crate::proto::wire::{Entity, NotifyVmtpClient};
+use crate::proto::wire::{Entity, NotifyVmtpClient, ResponseCode};
 use core::net::Ipv4Addr;
 use kernel::prelude::*;
 
@@ -29,12 +29,25 @@ pub(super) struct Aftermath {
 }
 
 impl Aftermath {
-    pub(super) fn finish(self, record: &Ref<RemoteRecord>, step: &Step, again: bool) {
+    /// The Request comes back that no server takes.
+    #[must_use]
+    pub(super) fn finish(
+        self,
+        record: &Ref<RemoteRecord>,
+        step: &Step,
+        again: bool,
+    ) -> Option<Delivered> {
         let host = &*record.host;
+        let mut refused = None;
         self.path
             .learn(step.round_trip, step.interpacket, step.sent, step.received);
         if let Some((notify, remote)) = self.notify {
-            host.notify_client(&self.path, &notify, remote);
+            if notify.code == ResponseCode::NonexistentEntity.code() {
+                // A Request that was held is given up: each of its Clients is told, once.
+                host.tell_client(&self.path, &notify, remote);
+            } else {
+                host.notify_client(&self.path, &notify, remote);
+            }
         }
         if let Some((burst, to, forward_server)) = self.burst {
             let now = Host::now();
@@ -69,10 +82,10 @@ impl Aftermath {
             }
         }
         if let Some(delivered) = self.delivered {
-            match host.entities.get(record.server.bits()) {
+            refused = match host.entities.get(record.server.bits()) {
                 Some(endpoint) => endpoint.deliver(delivered),
-                None => RemoteRecord::drop_request(delivered),
-            }
+                None => Some(delivered),
+            };
         }
         if self.probe {
             host.probe_client(
@@ -87,5 +100,6 @@ impl Aftermath {
             host.remote_ages.remove(record);
             record.stop();
         }
+        refused
     }
 }

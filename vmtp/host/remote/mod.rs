@@ -116,19 +116,30 @@ impl RemoteRecord {
         skb: Option<Skb>,
         again: bool,
         event: impl FnOnce(&mut Inner, &Context) -> Step,
-    ) -> Step {
+    ) {
+        if let Some(refused) = Self::step(record, skb, again, event) {
+            Self::drop_request(refused);
+        }
+    }
+
+    /// The same; the Request comes back that no server takes.
+    fn step(
+        record: &Ref<Self>,
+        skb: Option<Skb>,
+        again: bool,
+        event: impl FnOnce(&mut Inner, &Context) -> Step,
+    ) -> Option<Delivered> {
         let now = Host::now();
         let mut inner = record.inner.lock();
         let cx = record.host.context(now, inner.path.timing(), inner.retries);
         if inner.gone {
-            return Step::NOTHING;
+            return None;
         }
         let step = event(&mut inner, &cx);
         let aftermath = inner.apply(record, &step, skb, &cx);
         record.arm(inner.remote.deadline().nanos());
         drop(inner);
-        aftermath.finish(record, &step, again);
-        step
+        aftermath.finish(record, &step, again)
     }
 
     /// A Request packet for `endpoint` arrived. All checks are done. The packet comes back if the record has gone
@@ -211,7 +222,9 @@ impl RemoteRecord {
         if taken && header.control.forward_count() == 0 {
             host.learn(header.client, &source.peer, now);
         }
-        aftermath.finish(record, &step, true);
+        if let Some(refused) = aftermath.finish(record, &step, true) {
+            Self::drop_request(refused);
+        }
         None
     }
 
@@ -305,11 +318,19 @@ impl RemoteRecord {
         (inner.remote, inner.waiting.len() as u32)
     }
 
-    /// A Request cannot or will not be handled: its Client is told at once.
+    /// A Request cannot or will not be handled: its Client is told at once. So it is with those of its run behind it
+    /// that are not taken either: one after another, since the stack has no room for one within the other.
     pub fn drop_request(delivered: Delivered) {
-        let transaction = delivered.arrival.transaction;
-        let _ = Self::operate(&delivered.record, &Manner::HOST, None, |remote, cx| {
-            remote.abandon(transaction, cx)
-        });
+        let mut refused = Some(delivered);
+        while let Some(delivered) = refused {
+            let transaction = delivered.arrival.transaction;
+            refused = Self::step(&delivered.record, None, false, |inner, cx| {
+                inner.manner = Manner::HOST;
+                inner
+                    .remote
+                    .abandon(transaction, cx)
+                    .unwrap_or(Step::NOTHING)
+            });
+        }
     }
 }
