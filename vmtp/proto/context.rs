@@ -49,9 +49,9 @@ impl Timing {
         self.pause.times(packets.saturating_sub(1))
     }
 
-    /// TC1 at first: three times TC2.
+    /// TC1 at first: three times TC2, but not longer than the longest TC2.
     pub const fn first_response(&self) -> Span {
-        self.round_trip.times(3)
+        self.round_trip.times(3).at_most(timers::ROUND_TRIP_CEILING)
     }
 
     /// TC1 once the server is known to work on the Request.
@@ -64,13 +64,6 @@ impl Timing {
         let packets = u64::from(octets / 1024).saturating_add(1);
         self.round_trip
             .plus(self.packet_time.times(packets.saturating_mul(3)))
-    }
-
-    /// TS2: the time after which a silent Client's Request is an orphan.
-    pub const fn orphan(&self) -> Span {
-        self.first_response()
-            .plus(self.round_trip.times(3))
-            .at_least(timers::ORPHAN_FLOOR)
     }
 }
 

@@ -9,8 +9,9 @@ use super::time::Span;
 pub const FLOOR: Span = Span::from_millis(1);
 /// TC2 and TS3 before the first sample.
 pub const FIRST_ROUND_TRIP: Span = Span::from_millis(200);
-/// Ceiling of TC2 and TS3.
-pub const ROUND_TRIP_CEILING: Span = Span::from_millis(10_000);
+/// Ceiling of TC2 and TS3, and of TC1 before the server acknowledged the Request: a Client is never silent for
+/// much longer, however long the round trip is.
+pub const ROUND_TRIP_CEILING: Span = Span::from_millis(4_000);
 /// Ceiling of TC3 and TS1: beyond it the next packet of a group is lost, not late.
 pub const PACKET_GAP_CEILING: Span = Span::from_millis(200);
 /// What TC1 has over TC2 once the server acknowledged the Request (2.5.5).
@@ -19,9 +20,9 @@ pub const WORKING: Span = Span::from_millis(200);
 pub const RESPONSE_DELAY: Span = Span::from_millis(10);
 /// A Client that waits for a Response repeats its Request within this time, or gave up.
 pub const SURELY_HEARD: Span = Span::from_millis(10_000);
-/// The shortest TS2: an orphan is not declared sooner. A Client whose retransmissions are lost may be
-/// silent for as long as its schedule lasts.
-pub const ORPHAN_FLOOR: Span = Span::from_millis(5_000);
+/// TS2, TC1 + 3 * TC2 (2.5.5) of the slowest Client: a server knows neither how long its Client takes the round trip to
+/// be nor which of its packets were lost, and an overloaded server is the last to be asked more often.
+pub const ORPHAN: Span = Span::from_millis(20_000);
 
 /// The first of the doubling waits, and the last: doubling stops there.
 const BACKOFF_FIRST_MS: u64 = 200;

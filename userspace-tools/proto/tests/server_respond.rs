@@ -528,40 +528,6 @@ fn later_requests_of_a_run_do_not_count_for_the_first() {
     assert_eq!((step.burst, step.event), (None, Event::Probe));
 }
 
-/// Shows: 2.5.5-d
-#[test]
-fn request_of_a_silent_client_is_an_orphan_after_ts2() {
-    let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
-    // TC1 + 3 * TC2 is 1.2 s; 5 s at least: a Client whose packets are lost is silent for so long.
-    let step = far.timeout(5_000);
-    assert_eq!(step.event, Event::Ended);
-    let late = far.try_respond(t(0), mcb(0, 0));
-    assert_eq!(late, Err(RespondError::NoRequest));
-    // With a longer round trip it is later.
-    let mut far = Far::new(&request(0, t(0), mcb(0, 0)));
-    far.cx.timing.round_trip = ms(1_000);
-    far.request(&request(0, t(0), mcb(0, 0)));
-    assert_eq!(far.remote.deadline(), at(6_000));
-    // Any packet of the Client counts.
-    far.at(1_000)
-        .request(&request(Control::APG, t(0), mcb(0, 0)));
-    while far.remote.state() == State::Processing {
-        far.cx.now = far.remote.deadline();
-        far.remote.timeout(&far.cx);
-    }
-    assert_eq!(far.cx.now, at(7_000));
-}
-
-#[test]
-fn orphan_takes_those_behind_it_along_and_the_record_ends() {
-    let mut far = Far::processing(&request(Control::NER, t(0), mcb(0, 0)));
-    let step = far.request(&request(Control::NSR, t(1), mcb(0, 0)));
-    assert!(common::far::arrival(&step).queued);
-    let step = far.timeout(5_000);
-    assert_eq!((step.event, step.aborted), (Event::Ended, true));
-    assert_eq!(far.timeout(5_000 + TS4).event, Event::Expired);
-}
-
 /// Shows: 5.4-b
 #[test]
 fn server_answers_what_it_holds_in_any_order() {

@@ -8,6 +8,7 @@ use crate::proto::incoming::{begins_transmission, Incoming, Taken};
 use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
+use crate::proto::timers;
 use crate::proto::wire::{
     Code, Control, Header, Mask, NotifyVmtpClient, ResponseCode, Transaction, OVERHEAD_OCTETS,
 };
@@ -541,7 +542,7 @@ impl Remote {
         self.deadline = if arrival.multicast || self.forward_count != 0 {
             cx.now.plus(cx.policy.record_lifetime.times(4))
         } else {
-            cx.now.plus(cx.timing.orphan())
+            cx.now.plus(timers::ORPHAN)
         };
     }
 

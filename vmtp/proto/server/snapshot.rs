@@ -12,6 +12,7 @@ use crate::proto::incoming::Incoming;
 use crate::proto::outgoing::Outgoing;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
+use crate::proto::timers;
 use crate::proto::wire::{Control, Entity, Header, Mcb, Priority, Reader, Transaction, Writer};
 
 /// Octets of a record that was written out.
@@ -157,7 +158,7 @@ impl Remote {
             let _ = remote.outgoing.advance(&ends, u16::MAX, cx);
         }
         remote.deadline = match remote.state {
-            State::Processing => cx.now.plus(cx.timing.orphan()),
+            State::Processing => cx.now.plus(timers::ORPHAN),
             State::AwaitingRequest
             | State::Responded
             | State::ResponseDiscarded

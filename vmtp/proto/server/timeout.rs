@@ -44,7 +44,7 @@ impl Remote {
             }
             State::Processing => {
                 // TS2: nothing of the Client has come for a long time.
-                let end = self.heard.plus(cx.timing.orphan());
+                let end = self.heard.plus(timers::ORPHAN);
                 if end.has_come(cx.now) {
                     self.abandon_all(cx, &mut step);
                     step.event = Event::Ended;
