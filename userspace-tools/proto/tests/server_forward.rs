@@ -6,7 +6,7 @@ mod common;
 
 use common::far::{code_of, Far, MULTICAST, TS4};
 use common::{at, carrying, count, flags, headers, mcb, only, packets, request, t, to_client};
-use common::{CLIENT, OTHER_SERVER};
+use common::{CLIENT, OTHER_HOST, OTHER_SERVER};
 use vmtp_proto::manager;
 use vmtp_proto::server::{Event, Forward, ForwardError, RespondError, State, Step, To};
 use vmtp_proto::wire::{Code, Control, Header, Mcb, Priority, ResponseCode};
@@ -173,10 +173,113 @@ fn in_forwarded_a_retransmission_of_the_client_is_answered_if_it_asks() {
     assert_eq!(step.to, To::ForwardServer);
     let step = far.request(&request(0, t(0), mcb(0, 0)));
     assert_eq!(step.notify, None);
+    // Acknowledged: the new server is asked only if the Client asks, for its Response may be lost.
     told(&mut far, ResponseCode::Ok, 0);
+    let step = far.request(&request(0, t(0), mcb(0, 0)));
+    assert_eq!((step.notify, step.burst), (None, None));
     let step = far.request(&request(Control::APG, t(0), mcb(0, 0)));
     assert_eq!(code_of(&step.notify), Some(ResponseCode::Ok));
-    assert_eq!(step.burst, None);
+    assert_eq!(only(&step.burst).server, OTHER_SERVER);
+    assert_eq!(far.remote.state(), State::Forwarded);
+}
+
+/// The data are dropped once they were acknowledged: then only headers go to the new server.
+///
+/// Shows: 5.6.3-b
+#[test]
+fn acknowledged_data_are_not_sent_again() {
+    let (mut far, _) = forwarded(mcb(0, 4_096));
+    assert!(told(&mut far, ResponseCode::Ok, 0xFF).release);
+    let step = far.request(&request(Control::APG, t(0), mcb(0, 0)));
+    let packet = only(&step.burst);
+    assert!(packet.delivery.is_empty() && packet.control.has(Control::APG));
+    // The new server forgot it: there is nothing to send.
+    assert_eq!(told(&mut far, ResponseCode::Retry, 0).burst, None);
+    assert_eq!(told(&mut far, ResponseCode::Busy, 0), Step::NOTHING);
+    assert_eq!(far.remote.state(), State::Forwarded);
+}
+
+/// A Request that was forwarded here, went round, and is back with ForwardCount 2.
+fn back_again() -> Far {
+    let (mut far, _) = forwarded(mcb(0, 0));
+    far.source.peer = OTHER_HOST;
+    let step = far.request(&with_count(2));
+    assert!(matches!(step.event, Event::Request(_)), "{step:?}");
+    far.source = common::far::UNICAST;
+    far
+}
+
+/// 2.3: (Client, Transaction, ForwardCount) is one transaction. What the Client repeats is the one
+/// that was forwarded from here (5.3), and is not executed (5.7), although the record is about a
+/// later one.
+///
+/// Shows: 5.3-g, 5.7-d
+#[test]
+fn client_of_a_request_that_came_back_is_answered() {
+    let mut far = back_again();
+    let again = |far: &mut Far, flags| far.request(&request(flags, t(0), mcb(0, 0)));
+    let step = again(&mut far, Control::APG);
+    assert_eq!(step.event, Event::None);
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::Ok));
+    // To the Client, from which it came, and not to the forwarder.
+    assert!(step.notify_sender && !step.notify_remote);
+    assert_eq!(step.notify.unwrap().control.forward_count(), 0);
+    assert_eq!(far.remote.peer(), OTHER_HOST);
+    let step = again(&mut far, 0);
+    assert_eq!((step.event, step.notify), (Event::None, None));
+    // Its Response is sent again to the Client.
+    far.respond(t(0), mcb(0, 0));
+    let step = again(&mut far, Control::APG);
+    assert_eq!(step.to, To::Client);
+    assert!(only(&step.burst).control.is_response());
+    assert_eq!((step.event, step.notify), (Event::None, None));
+    // The forwarder still hears by its own operation.
+    far.source.peer = OTHER_HOST;
+    let mut header = with_count(2);
+    header.control = header.control.with(Control::APG);
+    assert!(!far.request(&header).notify_sender);
+}
+
+/// The same if it is forwarded once more from here.
+#[test]
+fn request_that_came_back_and_went_on_is_asked_for_there() {
+    let mut far = back_again();
+    let step = far
+        .remote
+        .forward(t(0), &to_other(mcb(0, 0)), &far.cx)
+        .unwrap();
+    assert_eq!(only(&step.burst).control.forward_count(), 3);
+    let step = far.request(&request(Control::APG, t(0), mcb(0, 0)));
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::Ok));
+    assert!(step.notify_sender);
+    assert_eq!(step.to, To::ForwardServer);
+    assert_eq!(only(&step.burst).control.forward_count(), 3);
+    // A new transaction of the Client has no such past.
+    far.request(&request(0, t(1), mcb(0, 0)));
+    let mut far = Far::processing(&with_count(2));
+    let step = far.request(&request(Control::APG, t(0), mcb(0, 0)));
+    assert_eq!(
+        (step.event, step.notify, step.burst),
+        (Event::None, None, None)
+    );
+}
+
+/// An idempotent Response cannot be made of a Request that changed on its way, and a discarded one
+/// is told as such.
+#[test]
+fn response_that_is_gone_is_not_made_anew_for_an_earlier_forward() {
+    let mut far = back_again();
+    far.respond(t(0), mcb(Code::DGM, 0));
+    let step = far.request(&request(Control::APG, t(0), mcb(0, 0)));
+    assert_eq!(
+        (step.event, step.notify, step.burst),
+        (Event::None, None, None)
+    );
+    let mut far = back_again();
+    far.respond(t(0), Mcb::refusal(ResponseCode::ResponseDiscarded));
+    let step = far.request(&request(Control::APG, t(0), mcb(0, 0)));
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::ResponseDiscarded));
+    assert!(step.notify_sender);
 }
 
 /// Shows: 5.3-h

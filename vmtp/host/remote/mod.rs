@@ -216,9 +216,16 @@ impl RemoteRecord {
         if taken && header.control.gap() != 0 {
             inner.path.asked_for_gap(header.control.gap());
         }
-        let aftermath = inner.apply(record, &step, Some(skb), &cx);
+        let mut aftermath = inner.apply(record, &step, Some(skb), &cx);
         record.arm(inner.remote.deadline().nanos());
         drop(guard);
+        if step.notify_sender {
+            if let (Some((notify, remote)), Ok(path)) =
+                (aftermath.notify.take(), host.path(&source.peer, now))
+            {
+                host.notify_client(&path, &notify, remote);
+            }
+        }
         if taken && header.control.forward_count() == 0 {
             host.learn(header.client, &source.peer, now);
         }

@@ -116,7 +116,7 @@ impl Remote {
                 step.to = To::ForwardServer;
                 self.deadline = self.outgoing.after(cx.timing.first_response(), cx);
             }
-            Some(ResponseCode::Busy) => {
+            Some(ResponseCode::Busy) if !self.flags.forward_accepted => {
                 let wait = self
                     .outgoing
                     .refused(cx.timing.first_response(), cx.timing.working());
@@ -127,7 +127,7 @@ impl Remote {
                 self.discard_response(cx, &mut step);
                 self.go_on(&mut step);
             }
-            Some(ResponseCode::Retry | ResponseCode::RetryAll) => {}
+            Some(ResponseCode::Retry | ResponseCode::RetryAll | ResponseCode::Busy) => {}
             code => {
                 // A final error is the Client's as well.
                 let code = code.unwrap_or(ResponseCode::VmtpError);

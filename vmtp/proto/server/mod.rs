@@ -127,6 +127,8 @@ struct Flags {
     streamed: bool,
     /// The forwarded Request was acknowledged.
     forward_accepted: bool,
+    /// The current Request was here before, with a lower ForwardCount, and was forwarded.
+    came_back: bool,
     /// Some group needed a retransmission.
     lossy: bool,
 }
@@ -209,6 +211,8 @@ pub struct Step {
     pub notify: Option<NotifyVmtpClient>,
     /// It is to go as NotifyRemoteVmtpClient: the peer forwarded the Request.
     pub notify_remote: bool,
+    /// It is not for the record's peer but for where the packet came from.
+    pub notify_sender: bool,
     /// A measured round trip for the path to the peer.
     pub round_trip: Option<Span>,
     /// A measured time between two packets of a group.
@@ -234,6 +238,7 @@ impl Step {
         release: false,
         notify: None,
         notify_remote: false,
+        notify_sender: false,
         round_trip: None,
         interpacket: None,
         sent: None,

@@ -102,7 +102,7 @@ impl Remote {
         if self.incoming.is_some() && self.incoming.group_of(transaction).is_some() {
             let receiving = self.incoming_control.forward_count();
             if forward_count < receiving {
-                step.keep = Keep::Drop(Drop::Old);
+                self.passed_on_before(header, source, cx, &mut step);
                 return step;
             }
             if forward_count == receiving {
@@ -116,7 +116,7 @@ impl Remote {
         }
         if self.is_current(transaction) && self.state != State::AwaitingRequest {
             if forward_count < self.forward_count {
-                step.keep = Keep::Drop(Drop::Old);
+                self.passed_on_before(header, source, cx, &mut step);
                 return step;
             }
             if forward_count == self.forward_count {
@@ -125,6 +125,7 @@ impl Remote {
                 return step;
             }
             // 5.7: forwarded anew.
+            self.flags.came_back |= self.state == State::Forwarded;
             self.abandon_all(cx, &mut step);
             self.last = transaction.minus(1);
             self.begin_receiving(header, transaction, source, service, cx, &mut step);
@@ -184,6 +185,7 @@ impl Remote {
         if !control.has(Control::NSR) {
             // 5.3: whatever was in progress is aborted.
             self.abandon_all(cx, step);
+            self.flags.came_back = false;
             self.last = header.transaction.minus(1);
             self.answered = self.last;
             self.gap_quiet = Time::from_nanos(0);
@@ -612,13 +614,64 @@ impl Remote {
                 if header.control.has(Control::APG) && !source.multicast {
                     self.notify(step, header.transaction, Mask::ALL, ResponseCode::Ok);
                 }
-                if !self.flags.forward_accepted && first {
-                    let ends = self.ends();
-                    step.burst = Some(self.outgoing.repeat(&ends, true, cx));
-                    step.to = To::ForwardServer;
+                if first {
+                    self.repeat_forwarded(header.control, cx, step);
                 }
             }
             State::AwaitingRequest => {}
         }
+    }
+
+    /// The Request that is being received or processed here was here before, with a lower
+    /// ForwardCount: this is a packet of that time. It is not executed (5.7). But whoever sent it
+    /// waits for what becomes of the Request, which is known here: the record answers as one that
+    /// forwarded it (5.3), and with the Response if that was made here.
+    fn passed_on_before(
+        &mut self,
+        header: &Header,
+        source: &Source,
+        cx: &Context,
+        step: &mut Step,
+    ) {
+        step.keep = Keep::Drop(Drop::Old);
+        if !self.flags.came_back || source.multicast || !begins_transmission(header) {
+            return;
+        }
+        let code = match self.state {
+            State::AwaitingRequest | State::Processing => ResponseCode::Ok,
+            State::Forwarded => {
+                self.repeat_forwarded(header.control, cx, step);
+                ResponseCode::Ok
+            }
+            State::Responded if self.flags.response_held => ResponseCode::Ok,
+            // It cannot be made anew of a Request that has changed since.
+            State::Responded if self.flags.idempotent => return,
+            State::Responded => {
+                self.repeat_response(header.control, cx, step);
+                return;
+            }
+            // Of the Request being received there is no Response yet.
+            State::ResponseDiscarded if self.incoming.is_some() => ResponseCode::Ok,
+            State::ResponseDiscarded => ResponseCode::ResponseDiscarded,
+        };
+        if header.control.has(Control::APG) {
+            let last = core::mem::replace(&mut self.control, header.control);
+            self.notify(step, header.transaction, Mask::ALL, code);
+            self.control = last;
+            step.notify_sender = true;
+        }
+    }
+
+    /// The Client asks again for a Request that was forwarded: so does the forwarder, which has its
+    /// data no more once they were acknowledged (5.6.3, 5.7).
+    fn repeat_forwarded(&mut self, asked: Control, cx: &Context, step: &mut Step) {
+        let without_data =
+            self.outgoing.segment_octets() == 0 || !self.outgoing.control().has(Control::NRT);
+        if self.flags.forward_accepted && !(asked.has(Control::APG) && without_data) {
+            return;
+        }
+        let ends = self.ends();
+        step.burst = Some(self.outgoing.repeat(&ends, true, cx));
+        step.to = To::ForwardServer;
     }
 }

@@ -178,12 +178,8 @@ impl Builder {
                 | Class::Group
                 | Class::NoStreaming
         );
-        // A server that passed a Request on knows its Client's repetitions no more once the Request
-        // came back to it (5.7), so that a slow chain may not be answered.
+        // A chain that comes back to a server that passed the Request on is as good as another.
         let revisits = class != Class::Forward || random.bool();
-        // Where packets of a run overtake each other all the time, the server gives up in the end.
-        let overtaken = class == Class::Run && faults.jitter != Span::ZERO;
-        let certain = certain && !(class == Class::Forward && revisits) && !overtaken;
         let strict = Strictness {
             all_answered: calm && certain,
             two_packets: class == Class::Isolated,

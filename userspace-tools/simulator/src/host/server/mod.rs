@@ -236,7 +236,11 @@ impl Host {
             return;
         };
         record.asked |= header.control.has(Control::APG);
-        let step = record.remote.request(header, &source, &service, &cx);
+        let mut step = record.remote.request(header, &source, &service, &cx);
+        if step.notify_sender {
+            let notify = step.notify.take();
+            self.notify_client(env, notify, step.notify_remote, source.peer);
+        }
         env.trace(self.number, || {
             let what = match step.event {
                 What::Request(arrival) => format!("Request, queued: {}", arrival.queued),
