@@ -5,6 +5,8 @@
 KB := vmtp/kbuild
 OUT := build/out
 export KERNEL VMTP_CACHE
+export PREFIX ?= /usr/local
+export DESTDIR
 # An empty KERNEL or VMTP_CACHE means the default, as an absent one.
 ifeq ($(strip $(KERNEL)),)
 unexport KERNEL
@@ -22,7 +24,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 
 harness := $(KB)/in-root python3 selftests/vm
 
-.PHONY: all module tools artifacts help root kernel-latest tree shell load unload clean distclean rfc \
+.PHONY: all module tools libraries install artifacts help root kernel-latest tree shell load unload clean distclean rfc \
 	selftests demo vm test test-fast test-vm test-debug bench profile simulate
 .DEFAULT_GOAL := all
 
@@ -36,6 +38,18 @@ module:
 
 tools: ## our programs, static, in build/out/bin/
 	@$(KB)/make-tools
+
+libraries: ## libvmtp and libvmtprpc (ONC RPC), in build/lib/
+	@$(KB)/need-packages test
+	@$(KB)/in-root $(MAKE) --no-print-directory -s -C userspace-tools/lib
+
+install: tools libraries ## tools, libraries, headers and manual pages, to DESTDIR and below PREFIX (/usr/local)
+	@$(MAKE) --no-print-directory -s -C userspace-tools/lib install
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(OUT)/bin/vmtp $(DESTDIR)$(PREFIX)/bin
+	for section in 1 3 7; do \
+		install -d $(DESTDIR)$(PREFIX)/share/man/man$$section && \
+		install -m 644 userspace-tools/man/*.$$section $(DESTDIR)$(PREFIX)/share/man/man$$section || exit 1; done
 
 artifacts: module tools vm-packages ## what guests boot: vmlinuz, rootfs.cpio.gz, vmtp.ko, bin/ in build/out/
 	@$(harness)/rootfs.py

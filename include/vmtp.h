@@ -5,6 +5,7 @@
  * Each call is one ioctl on an AF_VMTP socket and one system call. All numbers
  * and structs are in <linux/vmtp.h>, which this file includes; nothing is
  * defined twice. There is no library to link: everything is static inline.
+ * (libvmtp has the same functions for languages that cannot use this file.)
  * Ordinary bind, connect, sendmsg, recvmsg, poll and setsockopt work on the
  * same socket and are not wrapped here.
  *
@@ -48,6 +49,11 @@
 
 #include <linux/vmtp.h>
 
+/* libvmtp defines this as nothing: its functions are external. */
+#ifndef VMTP_LINKAGE
+#define VMTP_LINKAGE	static __inline__
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -55,8 +61,8 @@ extern "C" {
 /* ---- The message control block ------------------------------------------- */
 
 /* Fills mcb as a Request to server. code may contain VMTP_DGM, VMTP_MDM ... */
-static __inline__ void vmtp_request(struct vmtp_mcb *mcb, uint64_t server,
-				    uint32_t code)
+VMTP_LINKAGE void vmtp_request(struct vmtp_mcb *mcb, uint64_t server,
+			       uint32_t code)
 {
 	memset(mcb, 0, sizeof(*mcb));
 	mcb->server = server;
@@ -68,7 +74,7 @@ static __inline__ void vmtp_request(struct vmtp_mcb *mcb, uint64_t server,
  * Turns the MCB of a received Request into that of its Response: keeps who
  * asked and which transaction, sets the code and clears everything else.
  */
-static __inline__ void vmtp_response(struct vmtp_mcb *mcb, uint32_t code)
+VMTP_LINKAGE void vmtp_response(struct vmtp_mcb *mcb, uint32_t code)
 {
 	uint64_t client = mcb->client;
 	uint32_t transaction = mcb->transaction;
@@ -81,20 +87,20 @@ static __inline__ void vmtp_response(struct vmtp_mcb *mcb, uint32_t code)
 }
 
 /* The 24 bits of code without the flags: of a Response, VMTP_OK and so on. */
-static __inline__ uint32_t vmtp_code(const struct vmtp_mcb *mcb)
+VMTP_LINKAGE uint32_t vmtp_code(const struct vmtp_mcb *mcb)
 {
 	return mcb->code & VMTP_CODE_MASK;
 }
 
 /* Whether the message had more octets than the n which the call returned. */
-static __inline__ int vmtp_truncated(const struct vmtp_mcb *mcb, long n)
+VMTP_LINKAGE int vmtp_truncated(const struct vmtp_mcb *mcb, long n)
 {
 	return (mcb->code & VMTP_SDA) != 0 && n >= 0 &&
 	       mcb->segment_size > (unsigned long)n;
 }
 
 /* The name of a Response code in capitals, as in the RFC; never NULL. */
-static __inline__ const char *vmtp_code_name(uint32_t code)
+VMTP_LINKAGE const char *vmtp_code_name(uint32_t code)
 {
 	static const char *const names[] = {
 		"OK",
@@ -141,25 +147,25 @@ static __inline__ const char *vmtp_code_name(uint32_t code)
  * An identifier from its parts: flags are VMTP_ENTITY_*, discriminator has 28
  * bits (more are cut off), address is IPv4 in host byte order.
  */
-static __inline__ uint64_t vmtp_entity(uint64_t flags, uint32_t discriminator,
-				       uint32_t address)
+VMTP_LINKAGE uint64_t vmtp_entity(uint64_t flags, uint32_t discriminator,
+				  uint32_t address)
 {
 	return (flags & 0xF000000000000000ULL) |
 	       (uint64_t)(discriminator & 0x0FFFFFFFU) << 32 | address;
 }
 
-static __inline__ uint32_t vmtp_entity_discriminator(uint64_t entity)
+VMTP_LINKAGE uint32_t vmtp_entity_discriminator(uint64_t entity)
 {
 	return (uint32_t)(entity >> 32) & 0x0FFFFFFFU;
 }
 
 /* The IPv4 address in host byte order. */
-static __inline__ uint32_t vmtp_entity_address(uint64_t entity)
+VMTP_LINKAGE uint32_t vmtp_entity_address(uint64_t entity)
 {
 	return (uint32_t)entity;
 }
 
-static __inline__ int vmtp_entity_is_group(uint64_t entity)
+VMTP_LINKAGE int vmtp_entity_is_group(uint64_t entity)
 {
 	return (entity & VMTP_ENTITY_GROUP) != 0;
 }
@@ -169,8 +175,7 @@ static __inline__ int vmtp_entity_is_group(uint64_t entity)
  * discriminator in decimal, the address. Returns text, whose size should be
  * VMTP_ENTITY_TEXT_SIZE; in less it is cut, and ends with NUL all the same.
  */
-static __inline__ char *vmtp_entity_format(uint64_t entity, char *text,
-					   size_t size)
+VMTP_LINKAGE char *vmtp_entity_format(uint64_t entity, char *text, size_t size)
 {
 	static const char *const kinds[] = { "BE", "LE", "RG", "UG" };
 	uint32_t address = vmtp_entity_address(entity);
@@ -189,8 +194,8 @@ static __inline__ char *vmtp_entity_format(uint64_t entity, char *text,
  * For vmtp_entity_parse: a decimal number up to max, without leading zeros,
  * that ends where end stands (which is skipped unless NUL).
  */
-static __inline__ int vmtp__decimal(const char **text, uint32_t max, char end,
-				    uint32_t *number)
+VMTP_LINKAGE int vmtp__decimal(const char **text, uint32_t max, char end,
+			       uint32_t *number)
 {
 	const char *p = *text;
 	uint64_t value = 0;
@@ -213,7 +218,7 @@ static __inline__ int vmtp__decimal(const char **text, uint32_t max, char end,
  * Reads exactly the text form that vmtp_entity_format writes. Returns 0, or -1
  * with EINVAL; *entity is then as it was.
  */
-static __inline__ int vmtp_entity_parse(const char *text, uint64_t *entity)
+VMTP_LINKAGE int vmtp_entity_parse(const char *text, uint64_t *entity)
 {
 	uint32_t discriminator, octet[4];
 	uint64_t flags = 0;
@@ -257,13 +262,13 @@ invalid:
  * A new socket; flags are 0 or SOCK_NONBLOCK | SOCK_CLOEXEC. EAFNOSUPPORT
  * says that vmtp.ko is not loaded.
  */
-static __inline__ int vmtp_socket(int flags)
+VMTP_LINKAGE int vmtp_socket(int flags)
 {
 	return socket(AF_VMTP, SOCK_TRANSACT | flags, IPPROTO_VMTP);
 }
 
 /* Gives the socket its entity; 0 asks for any. See vmtp_getentity. */
-static __inline__ int vmtp_bind(int s, uint64_t entity)
+VMTP_LINKAGE int vmtp_bind(int s, uint64_t entity)
 {
 	struct sockaddr_vmtp address;
 
@@ -275,7 +280,7 @@ static __inline__ int vmtp_bind(int s, uint64_t entity)
 }
 
 /* The socket's own entity; 0 if it is not bound and has sent nothing yet. */
-static __inline__ int vmtp_getentity(int s, uint64_t *entity)
+VMTP_LINKAGE int vmtp_getentity(int s, uint64_t *entity)
 {
 	struct sockaddr_vmtp address;
 	socklen_t length = sizeof(address);
@@ -296,9 +301,9 @@ static __inline__ int vmtp_getentity(int s, uint64_t *entity)
  */
 
 /* What is sent: the MCB without what only the kernel sets. */
-static __inline__ void vmtp__out(struct vmtp_msg *msg,
-				 const struct vmtp_mcb *mcb, uint8_t function,
-				 const void *segment, size_t length)
+VMTP_LINKAGE void vmtp__out(struct vmtp_msg *msg, const struct vmtp_mcb *mcb,
+			    uint8_t function, const void *segment,
+			    size_t length)
 {
 	memset(msg, 0, sizeof(*msg));
 	msg->mcb = *mcb;
@@ -312,8 +317,7 @@ static __inline__ void vmtp__out(struct vmtp_msg *msg,
 }
 
 /* Where to receive: an area beyond the greatest message is of no use. */
-static __inline__ void vmtp__in(struct vmtp_msg *msg, void *segment,
-				size_t length)
+VMTP_LINKAGE void vmtp__in(struct vmtp_msg *msg, void *segment, size_t length)
 {
 	memset(msg, 0, sizeof(*msg));
 	msg->segment = (uint64_t)(uintptr_t)segment;
@@ -328,10 +332,9 @@ static __inline__ void vmtp__in(struct vmtp_msg *msg, void *segment,
  * no limit; when it is up the code is VMTP_USER_TIMEOUT. After EINTR the
  * transaction is still open: vmtp_getreply waits on, vmtp_abort ends it.
  */
-static __inline__ long vmtp_invoke(int s, struct vmtp_mcb *mcb,
-				   const void *segment, size_t length,
-				   void *reply, size_t maxreply,
-				   uint32_t timeout)
+VMTP_LINKAGE long vmtp_invoke(int s, struct vmtp_mcb *mcb, const void *segment,
+			      size_t length, void *reply, size_t maxreply,
+			      uint32_t timeout)
 {
 	struct vmtp_exchange exchange;
 
@@ -349,9 +352,8 @@ static __inline__ long vmtp_invoke(int s, struct vmtp_mcb *mcb,
  * that it was sent to. A timeout of 0 does not wait; if none has come in time
  * the code is VMTP_USER_TIMEOUT.
  */
-static __inline__ long vmtp_getreply(int s, struct vmtp_mcb *mcb,
-				     void *reply, size_t maxreply,
-				     uint32_t timeout)
+VMTP_LINKAGE long vmtp_getreply(int s, struct vmtp_mcb *mcb, void *reply,
+				size_t maxreply, uint32_t timeout)
 {
 	struct vmtp_msg msg;
 
@@ -364,9 +366,8 @@ static __inline__ long vmtp_getreply(int s, struct vmtp_mcb *mcb,
 }
 
 /* The next Request. A timeout of 0 is no limit; when it is up: EAGAIN. */
-static __inline__ long vmtp_recvreq(int s, struct vmtp_mcb *mcb,
-				    void *segment, size_t maxlength,
-				    uint32_t timeout)
+VMTP_LINKAGE long vmtp_recvreq(int s, struct vmtp_mcb *mcb, void *segment,
+			       size_t maxlength, uint32_t timeout)
 {
 	struct vmtp_msg msg;
 
@@ -382,8 +383,8 @@ static __inline__ long vmtp_recvreq(int s, struct vmtp_mcb *mcb,
  * Answers the Request that mcb->client and mcb->transaction name, which
  * vmtp_response() keeps from the received MCB.
  */
-static __inline__ int vmtp_sendreply(int s, const struct vmtp_mcb *mcb,
-				     const void *segment, size_t length)
+VMTP_LINKAGE int vmtp_sendreply(int s, const struct vmtp_mcb *mcb,
+				const void *segment, size_t length)
 {
 	struct vmtp_msg msg;
 
@@ -397,10 +398,10 @@ static __inline__ int vmtp_sendreply(int s, const struct vmtp_mcb *mcb,
  * If the call fails, *sent (unless sent is NULL) tells whether the Response
  * has gone: then continue with vmtp_recvreq.
  */
-static __inline__ long vmtp_replyrecv_sent(int s, struct vmtp_mcb *mcb,
-					   const void *segment, size_t length,
-					   void *next, size_t maxnext,
-					   uint32_t timeout, int *sent)
+VMTP_LINKAGE long vmtp_replyrecv_sent(int s, struct vmtp_mcb *mcb,
+				      const void *segment, size_t length,
+				      void *next, size_t maxnext,
+				      uint32_t timeout, int *sent)
 {
 	struct vmtp_exchange exchange;
 	int failed;
@@ -417,10 +418,9 @@ static __inline__ long vmtp_replyrecv_sent(int s, struct vmtp_mcb *mcb,
 	return (long)exchange.in.received;
 }
 
-static __inline__ long vmtp_replyrecv(int s, struct vmtp_mcb *mcb,
-				      const void *segment, size_t length,
-				      void *next, size_t maxnext,
-				      uint32_t timeout)
+VMTP_LINKAGE long vmtp_replyrecv(int s, struct vmtp_mcb *mcb,
+				 const void *segment, size_t length, void *next,
+				 size_t maxnext, uint32_t timeout)
 {
 	return vmtp_replyrecv_sent(s, mcb, segment, length, next, maxnext,
 				   timeout, NULL);
@@ -430,9 +430,9 @@ static __inline__ long vmtp_replyrecv(int s, struct vmtp_mcb *mcb,
  * Passes the received Request on to server, as though its Client had sent it
  * there, with the MCB and segment as they are now.
  */
-static __inline__ int vmtp_forward(int s, const struct vmtp_mcb *mcb,
-				   uint64_t server, const void *segment,
-				   size_t length)
+VMTP_LINKAGE int vmtp_forward(int s, const struct vmtp_mcb *mcb,
+			      uint64_t server, const void *segment,
+			      size_t length)
 {
 	struct vmtp_msg msg;
 
@@ -446,9 +446,8 @@ static __inline__ int vmtp_forward(int s, const struct vmtp_mcb *mcb,
  * and the rest is filled in, or it is why not. A timeout of 0 lasts until the
  * retransmissions are used up.
  */
-static __inline__ int vmtp_probeentity(int s, uint64_t entity,
-				       struct vmtp_probe *state,
-				       uint32_t timeout)
+VMTP_LINKAGE int vmtp_probeentity(int s, uint64_t entity,
+				  struct vmtp_probe *state, uint32_t timeout)
 {
 	memset(state, 0, sizeof(*state));
 	state->entity = entity;
@@ -457,7 +456,7 @@ static __inline__ int vmtp_probeentity(int s, uint64_t entity,
 }
 
 /* Ends the socket's open transaction; nothing of it is delivered any more. */
-static __inline__ int vmtp_abort(int s)
+VMTP_LINKAGE int vmtp_abort(int s)
 {
 	return ioctl(s, VMTP_ABORT);
 }

@@ -10,7 +10,7 @@ CFLAGS += -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initiali
 CFLAGS += -I$(selftests)../include/uapi -I$(selftests)../include -I$(selftests)
 LDFLAGS += -static
 LDLIBS += -lpthread
-LOCAL_HDRS += $(wildcard *.h $(selftests)*.h $(selftests)helpers/*.h $(selftests)../include/*.h \
+LOCAL_HDRS += $(wildcard *.h $(selftests)*.h $(selftests)helpers/*.h $(selftests)../include/vmtp.h \
 	$(selftests)../include/uapi/linux/*.h)
 
 include $(KSFT)/lib.mk

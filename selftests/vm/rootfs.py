@@ -69,7 +69,7 @@ def base_archive(kernel: str) -> bytes:
     key = hashlib.sha256(kernel.encode())
     for path in inputs:
         key.update(path.read_bytes())
-    for program in ["/usr/bin/busybox", *lines(GUEST / "programs")]:
+    for program in ["/usr/bin/busybox", *lines(GUEST / "programs"), *lines(GUEST / "files")]:
         key.update(f"{program} {Path(program).stat().st_mtime_ns}".encode())
     cached, stamp = WORK / "base.cpio.gz", WORK / "base.key"
     if cached.exists() and stamp.exists() and stamp.read_text() == key.hexdigest():
@@ -81,10 +81,12 @@ def base_archive(kernel: str) -> bytes:
     archive.directory("tmp", 0o1777)
     archive.character_device("dev/console", 5, 1)
     archive.symlink("var/run", "/run")
-    archive.data("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
+    archive.data("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n_rpc:x:100:65534::/run/rpcbind:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
     archive.data("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
     archive.data("etc/hosts", b"127.0.0.1 localhost\n")
     archive.file("init", GUEST / "init", 0o755)
+    for path in lines(GUEST / "files"):
+        archive.file(path, Path(path))
     add_programs(archive)
     add_modules(archive, kernel)
 

@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Echo(Echo),
     Call(Box<Call>),
     Probe(Probe),
+    #[command(name = "rpcbind")]
+    RpcBind(crate::rpc::RpcBind),
+    #[command(name = "rpcinfo")]
+    RpcInfo(crate::rpc::RpcInfo),
     Show(Show),
 }
 

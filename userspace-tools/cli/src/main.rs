@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `vmtp`: ping, echo, call, probe and show for VMTP (RFC 1045) on Linux.
+//! `vmtp`: ping, echo, call, probe, show and ONC RPC for VMTP (RFC 1045) on Linux.
 //!
 //! Here: arguments in, exit status out. One file a subcommand does the work with the crate `vmtp`.
 //! Exit status: 0 if all went well, 1 if a transaction did not, 2 if it could not be tried.
@@ -11,6 +11,7 @@ mod echo;
 mod output;
 mod ping;
 mod probe;
+mod rpc;
 mod show;
 mod signal;
 mod statistics;
@@ -29,6 +30,8 @@ fn main() -> ExitCode {
         Command::Echo(echo) => echo::run(echo, json),
         Command::Call(call) => call::run(call, json),
         Command::Probe(probe) => probe::run(probe, json),
+        Command::RpcBind(bind) => rpc::bind(bind, json),
+        Command::RpcInfo(info) => rpc::info(info, json),
         Command::Show(show) => show::run(show, &arguments.proc_root, json),
     };
     match result {

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! `vmtp rpcbind` and `vmtp rpcinfo`: ONC RPC programs over VMTP, registered and asked. What a
+//! binder does is in the crate `vmtp-rpc`.
+
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::time::Duration;
+
+use anyhow::{bail, Context, Result};
+use clap::Args;
+use serde_json::json;
+use vmtp::Entity;
+use vmtp_rpc::binder::Binder;
+use vmtp_rpc::caller::{Caller, Error};
+use vmtp_rpc::message::{Procedure, Refusal};
+use vmtp_rpc::{address, binder_of};
+
+use crate::output;
+
+/// Keep a register of the ONC RPC programs of this host that are reached over VMTP
+///
+/// The binder is the portmapper of RFC 1057 over VMTP: entity BE-111-ADDRESS for each address of the
+/// host. It needs CAP_NET_ADMIN, because the number is below 65536.
+#[derive(Args, Debug)]
+pub(crate) struct RpcBind {
+    /// Serve this address only; else all of the host, also those that come later
+    #[arg(long, value_name = "ADDRESS")]
+    address: Vec<Ipv4Addr>,
+}
+
+/// Show the ONC RPC programs of a host that are reached over VMTP, or call one
+///
+/// With a program, its procedure 0 is called, which does nothing, for each version that it says it
+/// has or for the one given.
+#[derive(Args, Debug)]
+pub(crate) struct RpcInfo {
+    /// The host's name or IPv4 address; with a program also an entity
+    host: String,
+
+    /// Call this program: its number, or its name in /etc/rpc
+    program: Option<String>,
+
+    /// Only this version of it
+    version: Option<u32>,
+
+    /// Give up after this many milliseconds
+    #[arg(short = 'W', long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: u32,
+}
+
+pub(crate) fn bind(bind: RpcBind, json: bool) -> Result<bool> {
+    let ready = |entity: Entity| {
+        let text = entity.to_string();
+        // Nobody may be reading; the service goes on.
+        let _ = output::line(&if json {
+            json!({ "event": "listening", "entity": text }).to_string()
+        } else {
+            format!("RPCBIND {text}")
+        });
+    };
+    match Binder::run(&bind.address, ready) {
+        Ok(never) => match never {},
+        Err(error) if matches!(error.errno(), Some(1 | 13)) => {
+            bail!("{error}: the binder's entity has a number below 65536, so run it as root or with CAP_NET_ADMIN")
+        }
+        Err(error) if error.errno() == Some(98) => {
+            bail!("{error}: another binder is running on this host")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn info(info: RpcInfo, json: bool) -> Result<bool> {
+    let names = names();
+    let mut caller = Caller::new(Duration::from_millis(u64::from(info.timeout)))?;
+    match &info.program {
+        None => list(&mut caller, resolve(&info.host)?, &names, json),
+        Some(program) => {
+            let number = program
+                .parse()
+                .ok()
+                .or_else(|| {
+                    let named = names.iter().find(|(name, _)| name == program)?;
+                    Some(named.1)
+                })
+                .with_context(|| format!("{program}: no number, and no name in /etc/rpc"))?;
+            call(&mut caller, &info, number, json)
+        }
+    }
+}
+
+/// The programs that a host's binder has.
+fn list(caller: &mut Caller, host: Ipv4Addr, names: &[(String, u32)], json: bool) -> Result<bool> {
+    let mappings = match caller.dump(host) {
+        Ok(mappings) => mappings,
+        Err(error) => return failed(binder_of(host), None, &error, json),
+    };
+    if !json {
+        output::line(&format!(
+            "{:>10} {:>7}  {:<16} entity",
+            "program", "version", "name"
+        ))?;
+    }
+    for mapping in mappings {
+        // The list has half of the identifier; the binder has the whole. What has gone meanwhile is left out.
+        let Ok(entity) = caller.lookup(host, mapping.program, mapping.version) else {
+            continue;
+        };
+        let name = names
+            .iter()
+            .find(|(_, number)| *number == mapping.program)
+            .map(|(name, _)| name.as_str());
+        output::line(&if json {
+            json!({
+                "program": mapping.program,
+                "version": mapping.version,
+                "name": name,
+                "entity": entity.to_string(),
+            })
+            .to_string()
+        } else {
+            format!(
+                "{:>10} {:>7}  {:<16} {entity}",
+                mapping.program,
+                mapping.version,
+                name.unwrap_or("-")
+            )
+        })?;
+    }
+    Ok(true)
+}
+
+/// Calls procedure 0 of one or all versions of a program.
+fn call(caller: &mut Caller, info: &RpcInfo, program: u32, json: bool) -> Result<bool> {
+    let server = match vmtp::parse_entity(&info.host) {
+        Ok(entity) => entity,
+        Err(_) => {
+            let host = resolve(&info.host)?;
+            match caller.lookup(host, program, info.version.unwrap_or(0)) {
+                Ok(entity) => entity,
+                Err(error) => return failed(binder_of(host), Some(program), &error, json),
+            }
+        }
+    };
+    let mut null = |version| {
+        let procedure = Procedure {
+            program,
+            version,
+            number: 0,
+        };
+        caller.call(server, procedure, &[]).map(|_| ())
+    };
+    let versions = match info.version {
+        Some(version) => version..=version,
+        // No program has version 0 by custom; who has not says which there are.
+        None => match null(0) {
+            Err(Error::Refused(Refusal::ProgramMismatch { low, high })) => low..=high,
+            Ok(()) => 0..=0,
+            Err(error) => return failed(server, Some(program), &error, json),
+        },
+    };
+    let mut all = true;
+    for version in versions {
+        match null(version) {
+            Ok(()) => output::line(&if json {
+                json!({ "program": program, "version": version, "entity": server.to_string(), "ready": true })
+                    .to_string()
+            } else {
+                format!("program {program} version {version} ready and waiting at {server}")
+            })?,
+            // Between the lowest and the highest version there may be gaps.
+            Err(Error::Refused(Refusal::ProgramMismatch { .. })) if info.version.is_none() => (),
+            Err(error) => all = failed(server, Some(program), &error, json)?,
+        }
+    }
+    Ok(all)
+}
+
+fn failed(server: Entity, program: Option<u32>, error: &Error, json: bool) -> Result<bool> {
+    let hint = match (error, program) {
+        (Error::Vmtp(error), None) if error.code() == Some(vmtp::Code::NONEXISTENT_ENTITY) => {
+            format!("is `vmtp rpcbind` running on {}?", address(server))
+        }
+        (Error::Vmtp(error), _) if error.code().is_none() => {
+            bail!("{error}") // it could not be tried
+        }
+        _ => String::new(),
+    };
+    if json {
+        let value = json!({
+            "program": program,
+            "entity": server.to_string(),
+            "error": error.to_string(),
+            "hint": hint,
+        });
+        output::line(&value.to_string())?;
+    } else {
+        let what =
+            program.map_or_else(|| "binder".to_owned(), |number| format!("program {number}"));
+        let hint = if hint.is_empty() {
+            hint
+        } else {
+            format!(": {hint}")
+        };
+        eprintln!("vmtp: {what} at {server}: {error}{hint}");
+    }
+    Ok(false)
+}
+
+/// The first IPv4 address of a host.
+fn resolve(host: &str) -> Result<Ipv4Addr> {
+    (host, 0)
+        .to_socket_addrs()
+        .with_context(|| format!("{host}: no host of this name"))?
+        .find_map(|found| match found.ip() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
+        .with_context(|| format!("{host} has no IPv4 address"))
+}
+
+/// The names of programs, where the host has them.
+fn names() -> Vec<(String, u32)> {
+    let text = std::fs::read_to_string("/etc/rpc").unwrap_or_default();
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split('#').next()?.split_whitespace();
+            let (name, number) = (fields.next()?, fields.next()?.parse().ok()?);
+            Some((name.to_owned(), number))
+        })
+        .collect()
+}

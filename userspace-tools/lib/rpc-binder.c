@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * How programs are found over VMTP: calls to the binder of a host, which is
+ * the portmapper of RFC 1057, appendix A. The binder itself is `vmtp rpcbind`.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+
+#include "rpc.h"
+
+static const struct timeval patience = { .tv_sec = 10 };
+
+static uint64_t not_created(enum clnt_stat status, int error)
+{
+	rpc_createerr.cf_stat = status;
+	rpc_createerr.cf_error.re_status = status;
+	rpc_createerr.cf_error.re_errno = error;
+	return 0;
+}
+
+/* The IPv4 address of a host, in host byte order, or 0. */
+static uint32_t address_of(const char *host)
+{
+	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM }, *found = NULL;
+	uint32_t address = 0;
+
+	if (!getaddrinfo(host, NULL, &hints, &found)) {
+		address = ntohl(((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr.s_addr);
+		freeaddrinfo(found);
+	}
+	return address;
+}
+
+uint64_t vmtp_rpc_lookup(const char *host, rpcprog_t prog, rpcvers_t vers)
+{
+	struct pmap wanted = { .pm_prog = prog, .pm_vers = vers, .pm_prot = IPPROTO_VMTP };
+	uint32_t address = address_of(host);
+	uint64_t entity = 0;
+	u_int port = 0;
+	enum clnt_stat status;
+	CLIENT *binder;
+
+	if (address == 0)
+		return not_created(RPC_UNKNOWNHOST, 0);
+	binder = clnt_vmtp_entity(binder_of(address), PMAPPROG, PMAPVERS);
+	if (!binder)
+		return 0;
+	status = CLNT_CALL(binder, PMAPPROC_GETPORT, (xdrproc_t)xdr_pmap, &wanted, (xdrproc_t)xdr_u_int, &port,
+			   patience);
+	if (status != RPC_SUCCESS) {
+		rpc_createerr.cf_stat = RPC_PMAPFAILURE;
+		CLNT_GETERR(binder, &rpc_createerr.cf_error);
+	} else if (port == 0) {
+		not_created(RPC_PROGNOTREGISTERED, 0);
+	} else {
+		/* The whole identifier: a service may have another address of its host than we know. */
+		const uint32_t *words = client_words(binder);
+
+		entity = words[0] == port ? (uint64_t)words[0] << 32 | words[1] : (uint64_t)port << 32 | address;
+	}
+	CLNT_DESTROY(binder);
+	return entity;
+}
+
+CLIENT *clnt_vmtp_create(const char *host, rpcprog_t prog, rpcvers_t vers)
+{
+	uint64_t entity = 0;
+
+	if (vmtp_entity_parse(host, &entity))
+		entity = vmtp_rpc_lookup(host, prog, vers);
+	return entity ? clnt_vmtp_entity(entity, prog, vers) : NULL;
+}
+
+/*
+ * SET or UNSET at this host's binder. The call comes from the service's own
+ * entity, which the binder takes for what is registered.
+ */
+static bool_t tell(SVCXPRT *xprt, rpcproc_t procedure, rpcprog_t prog, rpcvers_t vers)
+{
+	struct pmap mapping = { .pm_prog = prog, .pm_vers = vers, .pm_prot = IPPROTO_VMTP };
+	uint64_t entity = ((struct sockaddr_vmtp *)xprt->xp_ltaddr.buf)->svmtp_entity;
+	CLIENT *binder;
+	bool_t done = FALSE;
+
+	mapping.pm_port = (uint32_t)(entity >> 32);
+	binder = client_make(xprt->xp_fd, false, binder_of(vmtp_entity_address(entity)), PMAPPROG, PMAPVERS);
+	if (!binder)
+		return FALSE;
+	if (CLNT_CALL(binder, procedure, (xdrproc_t)xdr_pmap, &mapping, (xdrproc_t)xdr_bool, &done, patience) !=
+	    RPC_SUCCESS)
+		done = FALSE;
+	CLNT_DESTROY(binder);
+	return done;
+}
+
+bool_t svc_vmtp_register(SVCXPRT *xprt, rpcprog_t prog, rpcvers_t vers, void (*dispatch)(struct svc_req *, SVCXPRT *))
+{
+	if (!svc_reg(xprt, prog, vers, dispatch, NULL))
+		return FALSE;
+	if (tell(xprt, PMAPPROC_SET, prog, vers))
+		return TRUE;
+	svc_unreg(prog, vers);
+	return FALSE;
+}
+
+void svc_vmtp_unregister(SVCXPRT *xprt, rpcprog_t prog, rpcvers_t vers)
+{
+	tell(xprt, PMAPPROC_UNSET, prog, vers);
+	svc_unreg(prog, vers);
+}
