@@ -3,10 +3,13 @@
 //! What a host counts, for `/proc/net/vmtp/snmp`.
 
 use crate::kernel::counters;
+use crate::kernel::skb::DropReason;
 use crate::proto::client::Drop;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    (@reason) => { None };
+    (@reason $reason:ident) => { Some(DropReason::$reason) };
+    ($($(#[$doc:meta])* $name:ident $(=> $reason:ident)?,)*) => {
         /// A counter of the host.
         #[derive(Clone, Copy, PartialEq, Eq)]
         #[repr(usize)]
@@ -27,11 +30,11 @@ macro_rules! counters {
         }
 
         impl Counter {
-            /// Why a packet was dropped, if it counts dropped packets.
-            pub fn drop_reason(self) -> Option<&'static str> {
-                let dropped = self as usize >= Counter::DropShort as usize
-                    && self as usize <= Counter::DropFiltered as usize;
-                dropped.then(|| self.name())
+            /// What the kernel is told of a packet that is thrown away and counted here.
+            pub const fn drop_reason(self) -> Option<DropReason> {
+                match self {
+                    $(Counter::$name => counters!(@reason $($reason)?),)*
+                }
             }
         }
 
@@ -82,33 +85,33 @@ counters! {
     /// Probes answered.
     InProbes,
     /// Packets shorter than 68 octets.
-    DropShort,
+    DropShort => TooSmall,
     /// Packets whose checksum is wrong.
-    DropChecksum,
+    DropChecksum => Checksum,
     /// Packets without a checksum where one is demanded.
-    DropNoChecksum,
+    DropNoChecksum => Checksum,
     /// Packets of another version or domain, or encrypted.
-    DropForeign,
+    DropForeign => Protocol,
     /// Packets that break the protocol.
-    DropProtocol,
+    DropProtocol => Malformed,
     /// Packets for entities that are not here.
-    DropNoEntity,
+    DropNoEntity => NoSocket,
     /// Parts of messages received before: duplicates suppressed.
-    DropDuplicate,
-    /// Packets without data that only ask what is missing.
+    DropDuplicate => Duplicate,
+    /// Packets without data that only ask what is missing, and are answered.
     DropHeaderOnly,
     /// Packets of old transactions.
-    DropOld,
+    DropOld => Duplicate,
     /// Packets out of sequence in a run or too far ahead in a message.
-    DropSequence,
+    DropSequence => TooFar,
     /// Packets that nobody waits for.
-    DropUnwanted,
+    DropUnwanted => NoSocket,
     /// Packets for which a queue or table had no room.
-    DropNoRoom,
+    DropNoRoom => ReceiveBuffer,
     /// Packets lost for lack of memory.
-    DropNoMemory,
+    DropNoMemory => NoMemory,
     /// Packets that a socket's filter or the security module refused.
-    DropFiltered,
+    DropFiltered => SocketFilter,
     /// Records of remote Clients made.
     RecordsMade,
     /// Records of remote Clients thrown out before their time because there were too many.

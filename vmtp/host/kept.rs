@@ -26,7 +26,7 @@ pub(super) fn keep(
     }
     let Some(mut skb) = skb else { return };
     if let Keep::Drop(reason) = keep {
-        host.count(reason.into());
+        host.discard(skb, reason.into());
         return;
     }
     let lowest = header_of(&skb).map_or(0, |header| header.delivery.bits().trailing_zeros());

@@ -11,6 +11,7 @@ use super::settings::Setting;
 use super::transmit::Manner;
 use super::{Host, DOMAIN};
 use crate::kernel::netdev::next_interface;
+use crate::kernel::skb::Skb;
 use crate::proto::manager::{
     classify, is_error, notify_client, probe_answer, request, response, Probed, Work, AUTH_DOMAIN,
 };
@@ -25,19 +26,19 @@ use core::ops::ControlFlow;
 
 impl Host {
     /// A Request to the managers' group arrived. All checks are done. Softirq.
-    pub(super) fn manage(&self, header: &Header, source: &Source) {
+    pub(super) fn manage(&self, header: &Header, skb: Skb, source: &Source) {
         if !self.is_addressed(header, source) {
-            self.count(Counter::DropNoEntity);
+            self.discard(skb, Counter::DropNoEntity);
             return;
         }
         match classify(header, source) {
             Work::NotifyClient { notify, remote } => {
                 self.count(Counter::InNotifies);
-                self.notified_client(&notify, remote, &source.peer);
+                self.notified_client(&notify, remote, skb, &source.peer);
             }
             Work::NotifyServer(notify) => {
                 self.count(Counter::InNotifies);
-                self.notified_server(&notify, &source.peer);
+                self.notified_server(&notify, skb, &source.peer);
             }
             Work::Immediate(request) => self.answer_at_once(header, &request, source),
             Work::Transaction(_) => self.answer(
@@ -46,7 +47,7 @@ impl Host {
                 source,
             ),
             Work::Refuse(code) => self.answer(header, Some(Mcb::refusal(code)), source),
-            Work::Ignore => self.count(Counter::DropUnwanted),
+            Work::Ignore => self.discard(skb, Counter::DropUnwanted),
         }
     }
 
@@ -84,13 +85,15 @@ impl Host {
         found
     }
 
-    fn notified_client(&self, notify: &NotifyVmtpClient, remote: bool, from: &Peer) {
+    fn notified_client(&self, notify: &NotifyVmtpClient, remote: bool, skb: Skb, from: &Peer) {
         if let Some(endpoint) = self.entities.get(notify.client.bits()) {
-            Endpoint::notified(&endpoint, notify, from);
+            if !Endpoint::notified(&endpoint, notify, from) {
+                self.discard(skb, Counter::DropUnwanted);
+            }
             return;
         }
         if !remote {
-            self.count(Counter::DropUnwanted);
+            self.discard(skb, Counter::DropUnwanted);
             return;
         }
         // A Request that was forwarded from here.
@@ -104,12 +107,12 @@ impl Host {
         });
     }
 
-    fn notified_server(&self, notify: &NotifyVmtpServer, from: &Peer) {
+    fn notified_server(&self, notify: &NotifyVmtpServer, skb: Skb, from: &Peer) {
         match RemoteRecord::find(self, notify.client, notify.server) {
             Some(record) if self.speaks_for(&record, from) => {
                 RemoteRecord::notified(&record, notify)
             }
-            Some(_) | None => self.count(Counter::DropUnwanted),
+            Some(_) | None => self.discard(skb, Counter::DropUnwanted),
         }
     }
 

@@ -50,6 +50,7 @@ use crate::kernel::proc::Directory;
 use crate::kernel::random;
 use crate::kernel::record::Ref;
 use crate::kernel::route::{address_kind, AddressKind};
+use crate::kernel::skb::Skb;
 use crate::kernel::table::{MultiTable, Table};
 use crate::kernel::trace;
 use crate::proto::allocate::Allocator;
@@ -279,8 +280,16 @@ impl Host {
     #[inline]
     pub fn count(&self, counter: Counter) {
         self.counters.increment(counter);
+        if counter.drop_reason().is_some() {
+            trace::drop(counter.name());
+        }
+    }
+
+    /// Throws a packet away, for the reason that is counted.
+    pub(super) fn discard(&self, skb: Skb, counter: Counter) {
+        self.count(counter);
         if let Some(reason) = counter.drop_reason() {
-            trace::drop(reason);
+            skb.discard(reason);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
 use crate::kernel::pernet::StateRef;
 use crate::kernel::random;
 use crate::kernel::record::{Record, Recorded, Ref};
+use crate::kernel::skb::Skb;
 use crate::kernel::wait::{new_wait_queue, WaitQueue};
 use crate::proto::context::Timing;
 use crate::proto::manager::{Probe, ProbeStep, LOCATE_RETRIES};
@@ -264,9 +265,9 @@ impl Host {
     }
 
     /// A Response for the manager's own entity arrived: to a Probe.
-    pub(super) fn probe_answered(&self, header: &Header, peer: Peer) {
+    pub(super) fn probe_answered(&self, header: &Header, skb: Skb, peer: Peer) {
         let Some(record) = self.probes.get(u64::from(header.transaction.bits())) else {
-            self.count(Counter::DropOld);
+            self.discard(skb, Counter::DropOld);
             return;
         };
         let (result, round_trip) = record.probe.lock().answer(header, Host::now());

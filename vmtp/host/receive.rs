@@ -83,7 +83,7 @@ impl Host {
             .pull::<{ HEADER_OCTETS as usize }>()
             .filter(|_| octets >= OVERHEAD_OCTETS as usize)
         else {
-            self.count(Counter::DropShort);
+            self.discard(skb, Counter::DropShort);
             return;
         };
         let header = Header::parse(first);
@@ -94,7 +94,7 @@ impl Host {
             multicast: skb.is_multicast(),
         };
         if header.domain != DOMAIN {
-            self.count(Counter::DropForeign);
+            self.discard(skb, Counter::DropForeign);
             return;
         }
         let checked = header.check(octets);
@@ -105,25 +105,25 @@ impl Host {
                 Verification::Correct => verified = true,
                 Verification::Absent if !self.settings.is_set(Setting::ChecksumRequired) => {}
                 Verification::Absent => {
-                    self.count(Counter::DropNoChecksum);
+                    self.discard(skb, Counter::DropNoChecksum);
                     return;
                 }
                 Verification::Wrong => {
-                    self.count(Counter::DropChecksum);
+                    self.discard(skb, Counter::DropChecksum);
                     return;
                 }
             }
         }
         if let Err(error) = checked {
-            self.malformed(&header, error, verified, &source);
+            self.malformed(&header, skb, error, verified, &source);
             return;
         }
         if header.epg {
             if self.only_looks_encrypted(&header, &skb) {
-                self.count(Counter::DropChecksum);
+                self.discard(skb, Counter::DropChecksum);
                 return;
             }
-            self.count(Counter::DropForeign);
+            self.discard(skb, Counter::DropForeign);
             self.refuse(&header, Refusal::SecurityNotSupported, &source);
             return;
         }
@@ -181,12 +181,20 @@ impl Host {
         summed.is_ok() && sum.verify(field) == Verification::Correct
     }
 
-    fn malformed(&self, header: &Header, error: WireError, verified: bool, source: &Source) {
-        self.count(if error == WireError::Version {
+    fn malformed(
+        &self,
+        header: &Header,
+        skb: Skb,
+        error: WireError,
+        verified: bool,
+        source: &Source,
+    ) {
+        let counter = if error == WireError::Version {
             Counter::DropForeign
         } else {
             Counter::DropProtocol
-        });
+        };
+        self.discard(skb, counter);
         if error.silent() || !verified || source.multicast {
             return;
         }
@@ -217,14 +225,14 @@ impl Host {
         }
     }
 
-    fn response_arrived(&self, header: &Header, mut skb: Skb, source: &Source) {
+    fn response_arrived(&self, header: &Header, skb: Skb, source: &Source) {
         let endpoint = self.entities.get(header.client.bits());
         if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.hears(&skb)) {
-            if !self.has_checksum(&endpoint, &skb) {
+            let Some(mut skb) = self.with_checksum(&endpoint, skb) else {
                 return;
-            }
+            };
             if !endpoint.passes_filter(&mut skb) {
-                self.count(Counter::DropFiltered);
+                self.discard(skb, Counter::DropFiltered);
                 return;
             }
             if Endpoint::response(&endpoint, header, skb, source.peer, source.multicast) {
@@ -233,10 +241,10 @@ impl Host {
             return;
         }
         if header.client == self.manager() || header.client == Entity::DEFAULT_LECLIENT {
-            self.probe_answered(header, source.peer);
+            self.probe_answered(header, skb, source.peer);
             return;
         }
-        self.count(Counter::DropNoEntity);
+        self.discard(skb, Counter::DropNoEntity);
         let streaming = self.settings.is_set(Setting::Streaming);
         if let Some(notify) = stray(header, Stray::Unknown, source.multicast, streaming) {
             self.notify_server(&source.peer, &notify);
@@ -245,14 +253,14 @@ impl Host {
 
     fn request_arrived(&self, header: &Header, skb: Skb, source: &Source) {
         if header.server == Entity::MANAGER_GROUP || header.server == self.manager() {
-            self.manage(header, source);
+            self.manage(header, skb, source);
             return;
         }
         let now = Host::now();
         if !header.server.is_group() {
             let endpoint = self.entities.get(header.server.bits());
             let Some(endpoint) = endpoint.filter(|endpoint| endpoint.hears(&skb)) else {
-                self.count(Counter::DropNoEntity);
+                self.discard(skb, Counter::DropNoEntity);
                 self.refuse(header, Refusal::NonexistentEntity, source);
                 return;
             };
@@ -261,7 +269,7 @@ impl Host {
         }
         // 2.7: a copy for each member here, but not for the Client itself.
         if header.code.has(Code::CRE) && !self.has_entity(header.coresident()) {
-            self.count(Counter::DropNoEntity);
+            self.discard(skb, Counter::DropNoEntity);
             return;
         }
         if let Some(client) = self.entities.get(header.client.bits()) {
@@ -283,17 +291,17 @@ impl Host {
             ControlFlow::Continue(())
         });
         if !anyone {
-            self.count(Counter::DropNoEntity);
+            self.discard(skb, Counter::DropNoEntity);
         }
     }
 
-    /// Whether an entity takes a packet as far as its checksum goes.
-    fn has_checksum(&self, endpoint: &Ref<Endpoint>, skb: &Skb) -> bool {
+    /// The packet, if the entity takes it as far as its checksum goes.
+    fn with_checksum(&self, endpoint: &Ref<Endpoint>, skb: Skb) -> Option<Skb> {
         if endpoint.options.is_checksum_required() && skb.tail::<4>() == Some([0; 4]) {
-            self.count(Counter::DropNoChecksum);
-            return false;
+            self.discard(skb, Counter::DropNoChecksum);
+            return None;
         }
-        true
+        Some(skb)
     }
 
     fn request_for(
@@ -304,11 +312,11 @@ impl Host {
         source: &Source,
         now: Time,
     ) {
-        if !self.has_checksum(endpoint, &skb) {
+        let Some(skb) = self.with_checksum(endpoint, skb) else {
             return;
-        }
+        };
         if !self.supersede(header, endpoint.entity) {
-            self.count(Counter::DropOld);
+            self.discard(skb, Counter::DropOld);
             return;
         }
         if !endpoint.served.load(Ordering::Relaxed) {
@@ -325,7 +333,7 @@ impl Host {
                     record
                 }
                 None if !Remote::may_start(header) => {
-                    self.count(Counter::DropSequence);
+                    self.discard(skb, Counter::DropSequence);
                     self.refuse(header, Refusal::NoRunRecord, source);
                     return;
                 }
@@ -333,7 +341,7 @@ impl Host {
                     match RemoteRecord::find_or_make(self, header, endpoint, source.peer, now) {
                         Ok(record) => record,
                         Err(_) => {
-                            self.count(Counter::DropNoRoom);
+                            self.discard(skb, Counter::DropNoRoom);
                             self.refuse(header, Refusal::Busy, source);
                             return;
                         }
@@ -342,8 +350,8 @@ impl Host {
             };
             packet = RemoteRecord::request(&record, endpoint, header, skb, source, now);
         }
-        if packet.is_some() {
-            self.count(Counter::DropNoRoom);
+        if let Some(skb) = packet {
+            self.discard(skb, Counter::DropNoRoom);
         }
     }
 

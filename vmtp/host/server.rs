@@ -70,13 +70,13 @@ impl Endpoint {
         let host = &*self.host;
         if let Some(skb) = delivered.packets.front_mut() {
             if self.is_closed() || !self.passes_filter(skb) {
-                host.count(Counter::DropFiltered);
+                delivered.discard(Counter::DropFiltered);
                 return Some(delivered);
             }
         }
         let mut requests = self.requests.lock();
         // After `closed` is set the queue is emptied once more, under this lock.
-        let refused = if self.is_closed() {
+        let mut refused = if self.is_closed() {
             Some(delivered)
         } else {
             if let Some(sk) = self.sk() {
@@ -89,11 +89,12 @@ impl Endpoint {
         };
         self.count_queued(&requests);
         drop(requests);
-        if refused.is_none() {
-            host.count(Counter::RequestsDelivered);
-            self.wake_receiver();
-        } else {
-            host.count(Counter::DropNoMemory);
+        match &mut refused {
+            None => {
+                host.count(Counter::RequestsDelivered);
+                self.wake_receiver();
+            }
+            Some(delivered) => delivered.discard(Counter::DropNoMemory),
         }
         refused
     }

@@ -11,31 +11,30 @@ use kernel::bindings as k;
 use kernel::error::{code::*, to_result, Result};
 use kernel::iov::IovIterDest;
 
-/// Why a packet was dropped, as `dropwatch` and the `skb:kfree_skb` tracepoint show it.
+/// Why a packet was dropped, as `dropwatch` and the `skb:kfree_skb` tracepoint show it. Of the reasons that the kernel
+/// has: subsystems with reasons of their own are numbered in its source, and a module cannot add one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum DropReason {
-    /// Nothing better is known.
-    NotSpecified = bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED,
-    /// Nobody has the destination.
+    /// Nobody has the destination, or waits for it.
     NoSocket = bindings::skb_drop_reason_SKB_DROP_REASON_NO_SOCKET,
     /// The socket's filter refused it.
     SocketFilter = bindings::skb_drop_reason_SKB_DROP_REASON_SOCKET_FILTER,
-    /// The socket's receive buffer is full.
+    /// The socket's receive buffer, or a queue or table, is full.
     ReceiveBuffer = bindings::skb_drop_reason_SKB_DROP_REASON_SOCKET_RCVBUFF,
-    /// The protocol's memory is used up.
-    ProtocolMemory = bindings::skb_drop_reason_SKB_DROP_REASON_PROTO_MEM,
     /// Shorter than its header says.
     TooSmall = bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL,
-    /// Its checksum is wrong.
+    /// Its checksum is wrong, or missing where it must not be.
     Checksum = bindings::skb_drop_reason_SKB_DROP_REASON_SKB_CSUM,
-    /// Its header is wrong.
-    Header = bindings::skb_drop_reason_SKB_DROP_REASON_IP_INHDR,
+    /// It breaks the protocol.
+    Malformed = bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO,
     /// A version, domain or kind that is not spoken here.
     Protocol = bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO,
-    /// It was received before.
+    /// A part of a message that was received before.
     Duplicate = bindings::skb_drop_reason_SKB_DROP_REASON_DUP_FRAG,
-    /// An allocation failed or a table is full.
+    /// A part of a message that lies too far ahead, or out of sequence.
+    TooFar = bindings::skb_drop_reason_SKB_DROP_REASON_FRAG_TOO_FAR,
+    /// An allocation failed.
     NoMemory = bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM,
 }
 

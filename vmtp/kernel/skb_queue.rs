@@ -3,7 +3,7 @@
 //! A queue of packets, linked through the packets themselves: it allocates nothing and locks nothing (put it under the
 //! lock of what it belongs to). Any context.
 
-use super::skb::Skb;
+use super::skb::{DropReason, Skb};
 use crate::bindings;
 use core::marker::PhantomData;
 use core::ptr::{null_mut, NonNull};
@@ -219,6 +219,15 @@ impl SkbQueue {
 impl Default for SkbQueue {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl SkbQueue {
+    /// Throws all of them away.
+    pub fn discard(mut self, reason: DropReason) {
+        while let Some(skb) = self.pop_front() {
+            skb.discard(reason);
+        }
     }
 }
 

@@ -132,6 +132,7 @@ impl Endpoint {
                 .position(|slot| slot.call.expects(header.transaction))
             else {
                 unknown = true;
+                host.discard(skb, Counter::DropOld);
                 return Aftermath::default();
             };
             let arrived = Arrived {
@@ -146,7 +147,6 @@ impl Endpoint {
         });
         if unknown {
             let host = &*record.host;
-            host.count(Counter::DropOld);
             let streaming = host.settings.is_set(Setting::Streaming);
             if let Some(notify) = stray(header, Stray::Known, multicast, streaming) {
                 host.notify_server(&peer, &notify);
@@ -155,11 +155,16 @@ impl Endpoint {
         !unknown
     }
 
-    /// NotifyVmtpClient for this entity arrived. Softirq.
+    /// NotifyVmtpClient for this entity arrived. Whether it is about a transaction of it. Softirq.
     ///
     /// Whoever probes the entity knows its Transaction. An error from another host than that which was asked is thus
     /// only a reason to look where the Server is.
-    pub(in crate::host) fn notified(record: &Ref<Self>, notify: &NotifyVmtpClient, from: &Peer) {
+    pub(in crate::host) fn notified(
+        record: &Ref<Self>,
+        notify: &NotifyVmtpClient,
+        from: &Peer,
+    ) -> bool {
+        let mut wanted = true;
         let wishes = record.options.wishes();
         Self::client_event(record, true, |side, host, now| {
             // Of a run two calls may be meant (the group before the one, the last of the other): the one that waits.
@@ -168,7 +173,7 @@ impl Endpoint {
             let mut slots = side.slots.iter();
             let waits = slots.position(|slot| about(slot) && waiting(slot));
             let Some(index) = waits.or_else(|| side.slots.iter().position(about)) else {
-                host.count(Counter::DropUnwanted);
+                wanted = false;
                 return Aftermath::default();
             };
             side.on_call(index, host, now, wishes, |call, client, cx| {
@@ -179,6 +184,7 @@ impl Endpoint {
                 call.notify(client, notify, cx)
             })
         });
+        wanted
     }
 
     /// ICMP says that a host (or VMTP there) cannot be reached, of a packet with this Transaction if that is known.

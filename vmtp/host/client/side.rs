@@ -430,7 +430,7 @@ impl ClientSide {
             .as_ref()
             .is_some_and(|slot| slot.reply.state() != ReplyState::Empty);
         let (None, Some(index_of_reply), Some(reply)) = (refused, found, reply) else {
-            host.count(refused.unwrap_or(Counter::DropNoRoom));
+            host.discard(skb, refused.unwrap_or(Counter::DropNoRoom));
             if let Some(sk) = sk {
                 sk.count_drop();
             }

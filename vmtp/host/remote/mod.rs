@@ -45,6 +45,16 @@ pub struct Delivered {
     pub offset: u32,
 }
 
+impl Delivered {
+    /// Its packets are thrown away, for the reason that is counted.
+    pub(super) fn discard(&mut self, counter: Counter) {
+        self.record.host.count(counter);
+        if let Some(reason) = counter.drop_reason() {
+            core::mem::take(&mut self.packets).discard(reason);
+        }
+    }
+}
+
 /// The record of one remote Client with one local server entity.
 #[pin_data(PinnedDrop)]
 pub struct RemoteRecord {
@@ -164,7 +174,7 @@ impl RemoteRecord {
             let cx = inner.context(record);
             if let Some(sending) = inner.repeated_retained(header, &cx) {
                 drop(guard);
-                host.count(Counter::DropDuplicate);
+                host.discard(skb, Counter::DropDuplicate);
                 if let Some(sending) = sending {
                     record.send_beside(core::slice::from_ref(&sending));
                 }
@@ -178,7 +188,7 @@ impl RemoteRecord {
         let strange = inner.remote.is_probing() && !header.delivery.is_empty();
         if strange && !inner.charge.stranger_may_add(Charge::strangers_fill(host)) {
             drop(guard);
-            host.count(Counter::DropNoRoom);
+            host.discard(skb, Counter::DropNoRoom);
             return None;
         }
         let room = if full {
@@ -187,7 +197,7 @@ impl RemoteRecord {
             if receiving && !room && !header.delivery.is_empty() {
                 // It comes again when there is room: the Client is told what is missing whenever it asks.
                 drop(guard);
-                host.count(Counter::DropNoRoom);
+                host.discard(skb, Counter::DropNoRoom);
                 return None;
             }
             room
