@@ -23,6 +23,7 @@
 #include <linux/random.h>
 #include <linux/rhashtable.h>
 #include <linux/rtnetlink.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/siphash.h>
 #include <linux/skbuff.h>
@@ -32,6 +33,7 @@
 #include <linux/uio.h>
 #include <linux/vmtp.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <net/icmp.h>
 #include <net/inet_common.h>
 #include <net/inet_sock.h>

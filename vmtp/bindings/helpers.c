@@ -863,3 +863,46 @@ struct seq_file *vmtp_helper_seq_file(struct file *file)
 {
 	return file->private_data;
 }
+
+/* ---- deferred work ---- */
+
+static void vmtp_work_run(struct work_struct *work)
+{
+	struct vmtp_work *this = container_of(work, struct vmtp_work, work);
+
+	this->run(this->net);
+}
+
+void vmtp_helper_work_init(struct vmtp_work *work, struct net *net, void (*run)(struct net *net))
+{
+	work->net = net;
+	work->run = run;
+	INIT_WORK(&work->work, vmtp_work_run);
+}
+
+void vmtp_helper_work_schedule(struct vmtp_work *work)
+{
+	schedule_work(&work->work);
+}
+
+void vmtp_helper_work_stop(struct vmtp_work *work)
+{
+	disable_work_sync(&work->work);
+}
+
+/* ---- processes ---- */
+
+void *vmtp_helper_process_current(void)
+{
+	return get_pid(task_tgid(current));
+}
+
+int vmtp_helper_process_signal(void *process, u32 signal)
+{
+	return valid_signal(signal) ? kill_pid(process, signal, 0) : -EINVAL;
+}
+
+void vmtp_helper_process_put(void *process)
+{
+	put_pid(process);
+}

@@ -216,6 +216,22 @@ void vmtp_helper_trace_drop(const u8 *reason, u32 length);
 int vmtp_helper_import_ubuf(bool writable, void *address, size_t length, struct iov_iter *iter);
 void vmtp_helper_usleep(u32 microseconds);
 
+/* deferred work of a namespace: work.rs */
+struct vmtp_work {
+	struct work_struct work;
+	struct net *net;
+	void (*run)(struct net *net);
+};
+
+void vmtp_helper_work_init(struct vmtp_work *work, struct net *net, void (*run)(struct net *net));
+void vmtp_helper_work_schedule(struct vmtp_work *work);
+void vmtp_helper_work_stop(struct vmtp_work *work);
+
+/* processes, as struct pid: process.rs */
+void *vmtp_helper_process_current(void);
+int vmtp_helper_process_signal(void *process, u32 signal);
+void vmtp_helper_process_put(void *process);
+
 /* /proc */
 void *vmtp_helper_pde_data(const struct inode *inode);
 struct seq_file *vmtp_helper_seq_file(struct file *file);

@@ -30,6 +30,7 @@ pub mod output;
 pub mod pages;
 pub mod pernet;
 pub mod proc;
+pub mod process;
 pub mod protocol;
 pub mod random;
 pub mod record;
@@ -44,6 +45,7 @@ pub mod timer;
 pub mod trace;
 pub mod user;
 pub mod wait;
+pub mod work;
 
 use core::net::Ipv4Addr;
 
