@@ -5,13 +5,16 @@
 
 use super::client::ClientSide;
 use super::nested::Nested;
+use super::service::ServiceState;
 use super::settings::Setting;
-use super::Host;
+use super::{Host, ATOMIC};
 use crate::kernel::clock;
 use crate::kernel::cred::Caller;
 use crate::kernel::errno::Errno;
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
+use crate::kernel::net::Net;
 use crate::kernel::pernet::StateRef;
+use crate::kernel::process::Process;
 use crate::kernel::random;
 use crate::kernel::record::{Record, Recorded, Ref};
 use crate::kernel::skb::Skb;
@@ -29,14 +32,57 @@ use kernel::sync::Arc;
 /// T: how long an identifier stays invalid before it may mean something else.
 const STABILITY: Span = Span::from_millis(600_000);
 
+/// Whose an entity is.
+#[derive(Clone)]
+pub struct Owner {
+    /// Who opened the socket.
+    pub caller: Caller,
+    /// The process that did, to be signalled. None of what the host itself made.
+    pub process: Option<Arc<Process>>,
+}
+
+impl Owner {
+    /// The process that makes the present system call. ENOMEM. Sleeps.
+    pub fn current(net: &Net) -> Result<Self> {
+        let process = match Process::current() {
+            Some(process) => Some(Arc::new(process, GFP_KERNEL_ACCOUNT)?),
+            None => None,
+        };
+        Ok(Self {
+            caller: Caller::current(net),
+            process,
+        })
+    }
+
+    /// The host itself.
+    pub const HOST: Owner = Owner {
+        caller: Caller {
+            uid: 0,
+            euid: 0,
+            pid: 0,
+        },
+        process: None,
+    };
+}
+
+/// What an entity is for.
+pub(super) enum Role {
+    /// A socket's, or one that CreateEntity made and no socket has bound yet.
+    Ordinary,
+    /// The Client of a nested call.
+    Nested(Nested),
+    /// The host's manager: its Requests are executed by the host (VII.5).
+    Manager,
+}
+
 /// A local entity.
 #[pin_data(PinnedDrop)]
 pub struct Endpoint {
     pub(super) host: StateRef<Host>,
     /// Its identifier.
     pub entity: Entity,
-    /// Who opened the socket.
-    pub owner: Caller,
+    /// Whose it is.
+    pub owner: Owner,
     /// The socket's options.
     pub options: Arc<Options>,
     /// As a Client.
@@ -55,8 +101,12 @@ pub struct Endpoint {
     pub(super) memberships: AtomicU32,
     /// What records of its Clients hold of Requests that it has not got yet.
     pub(super) memory: Arc<Memory>,
-    /// The host itself made it, for a nested call.
-    pub(super) nested: Option<Nested>,
+    /// What it is for.
+    pub(super) role: Role,
+    /// How it takes Requests (ModifyService).
+    pub(super) service: ServiceState,
+    /// It has been given up already.
+    released: AtomicBool,
     /// The socket is closed, or was none.
     closed: AtomicBool,
     /// The socket; none for an entity that the host itself made. It goes last: packets above are charged to it.
@@ -183,7 +233,7 @@ impl Drop for Charge {
 #[pinned_drop]
 impl PinnedDrop for Endpoint {
     fn drop(self: Pin<&mut Self>) {
-        self.host.entities_of.give_back(self.owner.uid);
+        self.host.entities_of.give_back(self.owner.caller.uid);
     }
 }
 
@@ -201,29 +251,39 @@ impl Endpoint {
         host: &StateRef<Host>,
         entity: Entity,
         sk: SkRef,
-        owner: Caller,
+        owner: Owner,
         options: &Arc<Options>,
     ) -> Result<Ref<Self>> {
-        Self::make(host, entity, Some(sk), owner, options, None)
+        Self::adopt(host, entity, &owner);
+        Self::make(host, entity, Some(sk), owner, options, Role::Ordinary)
     }
 
-    /// An entity of a socket, or for a nested call.
+    /// An entity of a socket, or one that the host itself needs.
     pub(super) fn make(
         host: &StateRef<Host>,
         entity: Entity,
         sk: Option<SkRef>,
-        owner: Caller,
+        owner: Owner,
         options: &Arc<Options>,
-        nested: Option<Nested>,
+        role: Role,
     ) -> Result<Ref<Self>> {
+        let is_manager = matches!(role, Role::Manager);
+        // The manager is made when a packet asks for it.
+        let flags = if is_manager {
+            ATOMIC
+        } else {
+            GFP_KERNEL_ACCOUNT
+        };
+        let uid = owner.caller.uid;
         if host.entities.len() >= host.settings.get(Setting::EntitiesMax) {
             return Err(Errno::ENOBUFS.into());
         }
         let vacated = host.vacated.get(entity.bits());
-        let admin = host.net().admin_capable();
+        // What the host itself makes is limited elsewhere.
+        let admin = sk.is_none() || host.net().admin_capable();
         if vacated
             .as_ref()
-            .is_some_and(|vacated| vacated.user != owner.uid && !admin)
+            .is_some_and(|vacated| vacated.user != uid && !admin)
         {
             return Err(Errno::EADDRINUSE.into());
         }
@@ -233,7 +293,7 @@ impl Endpoint {
         } else {
             host.settings.get(Setting::EntitiesMax) / 2
         };
-        if !host.entities_of.take(owner.uid, share) {
+        if !host.entities_of.take(uid, share) {
             return Err(Errno::ENOBUFS.into());
         }
         // Whoever remembers the entity that had this identifier takes what is not newer for a duplicate.
@@ -257,15 +317,21 @@ impl Endpoint {
                 waiters: AtomicU32::new(0),
                 served: AtomicBool::new(false),
                 memberships: AtomicU32::new(0),
-                memory: Arc::new(Memory::new(), GFP_KERNEL_ACCOUNT)?,
-                closed: AtomicBool::new(sk.is_none()),
-                nested,
+                memory: Arc::new(Memory::new(), flags)?,
+                closed: AtomicBool::new(sk.is_none() && !is_manager),
+                role,
+                service: ServiceState::new(),
+                released: AtomicBool::new(false),
                 sk,
             }),
-            GFP_KERNEL_ACCOUNT,
+            flags,
         );
         // What was made gives it back when it goes.
-        let record = made.inspect_err(|_| host.entities_of.give_back(owner.uid))?;
+        let record = made.inspect_err(|_| host.entities_of.give_back(uid))?;
+        if is_manager {
+            // It is found by itself: its Responses are those of the Probes it sends.
+            return Ok(record);
+        }
         match host.entities.insert(&record) {
             Ok(()) => {
                 host.ways_changed();
@@ -289,19 +355,45 @@ impl Endpoint {
     /// The socket is closed: the entity is no more, its transactions are over, and the Clients whose Requests it has not
     /// answered are told. Sleeps.
     pub fn release(record: &Ref<Self>) {
+        if record.released.swap(true, Ordering::SeqCst) {
+            return;
+        }
         let host = &*record.host;
         record.stop();
         record.closed.store(true, Ordering::Release);
-        Vacated::remember(record, record.close_client());
+        if record.sk.is_none() {
+            host.created.fetch_sub(1, Ordering::Relaxed);
+        }
+        Vacated::remember(record, record.close_client(), false);
         Self::leave_all(record);
         host.entities.remove(record);
         host.ways_changed();
-        Self::close_server(record);
+        Self::end_requests(record);
+    }
+
+    /// DeleteEntity: it is no more, whatever its socket does; that has the error EIDRM. Sleeps.
+    pub(super) fn delete(record: &Ref<Self>) {
+        Self::release(record);
+        if let Some(sk) = &record.sk {
+            sk.set_error(Errno::EIDRM.into());
+            let _locked = sk.lock();
+            sk.shut_down(true, true);
+        }
+    }
+
+    /// A socket binds an identifier that CreateEntity made for its user: what held the place goes. Sleeps.
+    fn adopt(host: &StateRef<Host>, entity: Entity, owner: &Owner) {
+        if let Some(made) = host.entities.get(entity.bits()) {
+            let its_own = made.owner.caller.euid == owner.caller.euid;
+            if its_own && made.sk.is_none() && matches!(made.role, Role::Ordinary) {
+                Self::release(&made);
+            }
+        }
     }
 
     /// Something came of a transaction.
     pub(super) fn wake(self: &Ref<Self>) {
-        if let Some(nested) = &self.nested {
+        if let Role::Nested(nested) = &self.role {
             self.nested_call_ended(nested);
             return;
         }
@@ -327,6 +419,21 @@ impl Endpoint {
     #[inline]
     pub(super) fn sk(&self) -> Option<&crate::kernel::sock::Sk> {
         self.sk.as_deref()
+    }
+
+    /// Whether it is the host's manager.
+    pub(super) fn is_manager(&self) -> bool {
+        matches!(self.role, Role::Manager)
+    }
+
+    /// Whether it was given up, whatever others still have it.
+    pub(super) fn is_released(&self) -> bool {
+        self.released.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is a socket's.
+    pub(super) fn is_of_socket(&self) -> bool {
+        self.sk.is_some()
     }
 
     /// Whether the socket is closed, so that nothing is received any more.
@@ -357,7 +464,9 @@ impl Endpoint {
     /// Whether what it has not received yet fills SO_RCVBUF, or that of all entities its part of the machine's memory.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        let Some(sk) = &self.sk else { return false };
+        let Some(sk) = &self.sk else {
+            return !matches!(self.role, Role::Manager);
+        };
         let used = self.memory.used.load(Ordering::Relaxed);
         used.saturating_add(sk.receive_memory()) >= sk.receive_buffer()
             || ALL.load(Ordering::Relaxed) >= self.host.memory_max
@@ -396,6 +505,8 @@ pub struct Vacated {
     next: Transaction,
     /// Whose it was: it is nobody else's meanwhile.
     user: u32,
+    /// It lives on another host now.
+    moved: bool,
 }
 
 #[pinned_drop]
@@ -423,6 +534,11 @@ const VACATED_SHARE: u32 = VACATED_MAX / 4;
 const VACATED_TRIES: u32 = 64;
 
 impl Vacated {
+    /// Whether the entity lives on another host now.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved
+    }
+
     fn forget(self: &Record<Self>) {
         self.host.vacated.remove(self);
         self.host.vacated_ages.remove(self);
@@ -430,9 +546,9 @@ impl Vacated {
     }
 
     /// Without memory it is forgotten. Of one user so many are remembered that those of others stay. Sleeps.
-    fn remember(endpoint: &Endpoint, next: Transaction) {
+    fn remember(endpoint: &Endpoint, next: Transaction, moved: bool) {
         let host = &endpoint.host;
-        let user = endpoint.owner.uid;
+        let user = endpoint.owner.caller.uid;
         if !host.vacated_of.take(user, VACATED_SHARE) {
             let own = |old: &Record<Self>| old.user == user;
             match host.vacated_ages.evict(VACATED_TRIES, own) {
@@ -453,6 +569,7 @@ impl Vacated {
                 host: host.clone(),
                 next,
                 user,
+                moved,
             }),
             GFP_KERNEL_ACCOUNT,
         );

@@ -10,6 +10,7 @@ use crate::kernel::net::Net;
 use crate::kernel::netdev::{self, Change, Watch, Watcher};
 use crate::kernel::record::{Record, Recorded, Ref};
 use crate::kernel::sock::Sk;
+use crate::proto::group::{may_add, Invoker, Subject};
 use crate::proto::wire::{Entity, GroupPermissions};
 use core::net::Ipv4Addr;
 use core::ops::ControlFlow;
@@ -34,16 +35,84 @@ impl Recorded for Membership {
     fn expired(_record: Ref<Self>) {}
 }
 
+/// A group that CreateGroup made here.
+#[pin_data]
+pub struct Group {
+    /// The entity that made it: its manager.
+    pub manager: Entity,
+    /// That entity's user, if it was of this host.
+    pub user: Option<u32>,
+}
+
+impl Recorded for Group {
+    type Key = u64;
+
+    fn expired(_record: Ref<Self>) {}
+}
+
+impl Group {
+    /// ENOBUFS, ENOMEM; EEXIST if there is such a group. Sleeps.
+    pub(super) fn make(host: &Host, group: Entity, manager: Entity, user: Option<u32>) -> Result {
+        if host.groups.len() >= host.settings.get(Setting::GroupsMax) {
+            return Err(Errno::ENOBUFS.into());
+        }
+        let record = Record::new(group.bits(), pin_init!(Group { manager, user }), GFP_KERNEL)?;
+        let result = host.groups.insert(&record);
+        if result.is_err() {
+            record.stop();
+        }
+        result
+    }
+}
+
 impl Endpoint {
+    /// The socket by which it is a member of host groups: its own, or the host's.
+    fn membership_sk(&self) -> &Sk {
+        self.sk().unwrap_or_else(|| self.host.control().sk())
+    }
+
+    /// Whether its user may have it join: a restricted group that others have members of on this host wants to be asked
+    /// (III.1). EACCES.
+    pub fn may_join(&self, group: Entity, permissions: GroupPermissions) -> Result {
+        let host = &*self.host;
+        let user = self.owner.caller.euid;
+        if group.is_unrestricted_group() || user == 0 {
+            return Ok(());
+        }
+        let mut others = match host.groups.get(group.bits()) {
+            Some(record) => record.user != Some(user),
+            None => false,
+        };
+        host.members.for_each(group.bits(), |membership| {
+            others |= membership.endpoint.owner.caller.euid != user;
+            ControlFlow::Continue(())
+        });
+        let invoker = Invoker {
+            entity: self.entity,
+            principal: user.into(),
+            permissions: GroupPermissions::NONE,
+        };
+        let subject = Subject {
+            entity: self.entity,
+            principal: user.into(),
+            permissions: GroupPermissions::NONE,
+            immune: false,
+        };
+        if others && !may_add(group, &invoker, &subject, permissions) {
+            return Err(EACCES);
+        }
+        Ok(())
+    }
+
     /// Joins a group. EINVAL if it is none, EADDRINUSE if the entity is a member, ENOBUFS if it is in as many as it may, and
     /// what IGMP says. Sleeps.
     pub fn join(
         record: &Ref<Self>,
-        sk: &Sk,
         group: Entity,
         permissions: GroupPermissions,
         interface: u32,
     ) -> Result {
+        let sk = record.membership_sk();
         let address = group.host_group().ok_or(EINVAL)?;
         let _joining = record.host.joining.lock();
         if record.membership(group).is_some() {
@@ -71,8 +140,13 @@ impl Endpoint {
                 return Err(error);
             }
         }
-        record.memberships.fetch_add(1, Ordering::AcqRel);
-        let result = record.host().members.insert(&membership);
+        // Whoever gives the entity up sees this one, or is seen here.
+        record.memberships.fetch_add(1, Ordering::SeqCst);
+        let result = if record.is_released() {
+            Err(Errno::ENOTCONN.into())
+        } else {
+            record.host().members.insert(&membership)
+        };
         if result.is_err() {
             record.memberships.fetch_sub(1, Ordering::AcqRel);
             membership.stop();
@@ -84,7 +158,8 @@ impl Endpoint {
     }
 
     /// Leaves a group. EADDRNOTAVAIL if the entity is no member. Sleeps.
-    pub fn leave(record: &Ref<Self>, sk: &Sk, group: Entity) -> Result {
+    pub fn leave(record: &Ref<Self>, group: Entity) -> Result {
+        let sk = record.membership_sk();
         let _joining = record.host.joining.lock();
         let membership = record.membership(group).ok_or(Errno::EADDRNOTAVAIL)?;
         record.host().members.remove(&membership);
@@ -103,8 +178,9 @@ impl Endpoint {
         let Ok(mut all) = self.host.members.walk() else {
             return true;
         };
+        let sk = core::ptr::from_ref(self.membership_sk());
         all.any(|membership| {
-            membership.endpoint.entity == self.entity
+            core::ptr::eq(membership.endpoint.membership_sk(), sk)
                 && membership.interface == interface
                 && Entity::from_bits(membership.key()).host_group() == Some(address)
         })
@@ -125,9 +201,11 @@ impl Endpoint {
 
     /// The entity goes: it leaves all groups. Sleeps.
     pub(super) fn leave_all(record: &Ref<Self>) {
-        if record.memberships.load(Ordering::Acquire) == 0 {
+        if record.memberships.load(Ordering::SeqCst) == 0 {
             return;
         }
+        // One that was seen may just be made.
+        drop(record.host.joining.lock());
         // A membership that stayed would keep the socket, its namespace and the module.
         let walk = loop {
             match record.host.members.walk() {
@@ -137,8 +215,14 @@ impl Endpoint {
         };
         for membership in walk {
             if membership.endpoint.is(record) {
-                record.host.members.remove(&membership);
-                membership.stop();
+                let group = Entity::from_bits(membership.key());
+                if record.is_of_socket() {
+                    // Its host groups go with the socket.
+                    record.host.members.remove(&membership);
+                    membership.stop();
+                } else {
+                    let _ = Self::leave(record, group);
+                }
             }
         }
     }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The manager of this host (III): it executes management Requests that came from the network, and sends the Notify
-//! operations that `proto` wants.
+//! The manager of this host (III): it tells management Requests apart, answers Probes and Queries on arrival, and sends
+//! the Notify operations that `proto` wants. What changes something is executed in `administer`.
 
 use super::counters::Counter;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Owner, Role};
 use super::path::PathRecord;
 use super::remote::RemoteRecord;
 use super::settings::Setting;
 use super::transmit::Manner;
-use super::{Host, DOMAIN};
+use super::{Host, ATOMIC, DOMAIN};
+use crate::kernel::array::Array;
 use crate::kernel::netdev::next_interface;
+use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
 use crate::proto::manager::{
     classify, is_error, notify_client, probe_answer, request, response, Probed, Work, AUTH_DOMAIN,
@@ -18,11 +20,20 @@ use crate::proto::manager::{
 use crate::proto::peer::Peer;
 use crate::proto::server::{Source, State};
 use crate::proto::wire::{
-    write_domain_list, Code, Entity, Header, ManagementRequest, Mcb, NodeFlags, NotifyVmtpClient,
-    NotifyVmtpServer, Parameters, ProbeEntityBlockResults, ProbeEntityResults,
-    QueryVmtpNodeResults, ResponseCode, Results,
+    domain1_identifier, write_domain_list, Code, Entity, EntityDescriptor, GroupRecordWriter, Header,
+    ManagementRequest, Mcb, NoResults, NodeFlags, NotifyVmtpClient, NotifyVmtpServer, Parameters,
+    ProbeEntityBlockResults, ProbeEntityResults, Procedure, QueryVmtpNodeResults, ResponseCode,
+    Results, ServiceFlags,
 };
+use crate::socket::options::Options;
+use core::net::Ipv4Addr;
+use kernel::prelude::*;
+use kernel::sync::Arc;
 use core::ops::ControlFlow;
+
+/// Octets of segment that a Query is answered with at once. What is longer goes by a transaction, in which a Client that
+/// nobody has probed gets no more (decision: no amplifier).
+const SHORT: usize = 128;
 
 impl Host {
     /// A Request to the managers' group arrived. All checks are done. Softirq.
@@ -40,15 +51,62 @@ impl Host {
                 self.count(Counter::InNotifies);
                 self.notified_server(&notify, skb, &source.peer);
             }
+            Work::Immediate(request) | Work::Transaction(request)
+                if self.is_misled(header, &request, source) =>
+            {
+                let absence = self.absence(header.coresident());
+                self.answer(header, Some(Mcb::refusal(absence)), source);
+            }
+            Work::Immediate(ManagementRequest::QueryGroup(query))
+                if self.group_octets(query.entity) > SHORT =>
+            {
+                self.execute_later(header, skb, source);
+            }
             Work::Immediate(request) => self.answer_at_once(header, &request, source),
-            Work::Transaction(_) => self.answer(
-                header,
-                Some(Mcb::refusal(ResponseCode::NoPermission)),
-                source,
-            ),
+            Work::Transaction(_) => self.execute_later(header, skb, source),
             Work::Refuse(code) => self.answer(header, Some(Mcb::refusal(code)), source),
             Work::Ignore => self.discard(skb, Counter::DropUnwanted),
         }
+    }
+
+    /// An ordinary transaction, with this host's manager as its server.
+    fn execute_later(&self, header: &Header, skb: Skb, source: &Source) {
+        match self.manager_server() {
+            Ok(manager) => self.request_for(&manager, header, skb, source, Host::now()),
+            Err(_) => {
+                self.count(Counter::DropNoMemory);
+                self.answer(header, Some(Mcb::refusal(ResponseCode::Busy)), source);
+            }
+        }
+    }
+
+    /// The manager as a server, if it was asked for anything yet.
+    pub(super) fn known_manager(&self) -> Option<Ref<Endpoint>> {
+        self.manager_server.lock().clone()
+    }
+
+    /// The manager as a server. Any context.
+    fn manager_server(&self) -> Result<Ref<Endpoint>> {
+        let entity = self.manager();
+        let known = self.known_manager();
+        if let Some(manager) = known.filter(|manager| manager.entity == entity) {
+            return Ok(manager);
+        }
+        let host = Host::counted(self.net()).ok_or(ENODEV)?;
+        let options = Arc::new(Options::new(), ATOMIC)?;
+        let made = Endpoint::make(&host, entity, None, Owner::HOST, &options, Role::Manager)?;
+        let mut server = self.manager_server.lock();
+        let before = server.replace(made.clone());
+        drop(server);
+        drop(before);
+        Ok(made)
+    }
+
+    /// The entity of this host that Requests for `server` go to: a socket's, or the manager.
+    pub(super) fn server(&self, server: Entity) -> Option<Ref<Endpoint>> {
+        self.entities
+            .get(server.bits())
+            .or_else(|| self.known_manager().filter(|manager| manager.entity == server))
     }
 
     /// With CRE a management Request is for the managers of hosts that have the entity (2.7): 0 is whoever got it by
@@ -58,15 +116,48 @@ impl Host {
             return true;
         }
         let coresident = header.coresident();
-        let block = header.mcb();
-        if matches!(
-            ManagementRequest::decode(&block),
-            Ok(ManagementRequest::ProbeEntityBlock(_))
-        ) {
+        if is_about_a_block(&header.mcb()) {
             return true;
         }
+        let lately = self.vacated.get(coresident.bits());
         !coresident.is_zero()
-            && (self.has_entity(coresident) || self.vacated.get(coresident.bits()).is_some())
+            && (self.has_entity(coresident)
+                || self.groups.get(coresident.bits()).is_some()
+                // Of what has moved another host knows better (2.13).
+                || lately.is_some_and(|vacated| !vacated.has_moved()))
+    }
+
+    /// Whether a Request came by unicast for the manager of an entity that is not here. Probes tell that themselves.
+    fn is_misled(&self, header: &Header, request: &ManagementRequest, source: &Source) -> bool {
+        let coresident = header.coresident();
+        let probes = matches!(
+            request,
+            ManagementRequest::ProbeEntity(_)
+                | ManagementRequest::AuthProbeEntity(_)
+                | ManagementRequest::ProbeEntityBlock(_)
+        );
+        !source.multicast
+            && header.code.has(Code::CRE)
+            && !probes
+            && !coresident.is_zero()
+            && !self.has_entity(coresident)
+            && self.groups.get(coresident.bits()).is_none()
+    }
+
+    /// Where the manager is that a local Client's management Request is for: this host (CREntity 0 and its own
+    /// entities), that of the entity, or not known: then all managers are asked (III).
+    pub fn manager_for(&self, mcb: &Mcb) -> Peer {
+        let coresident = mcb.coresident();
+        if !mcb.code.has(Code::CRE) || is_about_a_block(mcb) {
+            return Peer::NONE;
+        }
+        if coresident.is_zero() || coresident == self.manager() {
+            return Peer::inet(Ipv4Addr::LOCALHOST.octets());
+        }
+        if coresident.is_group() {
+            return Peer::NONE;
+        }
+        self.find(coresident, Host::now()).peer
     }
 
     /// Whether an entity, or a member of a group, is here.
@@ -131,7 +222,7 @@ impl Host {
 
     /// Probes and Queries, which need no record of the Client.
     fn answer_at_once(&self, header: &Header, request: &ManagementRequest, source: &Source) {
-        let mut data = [0u8; 8];
+        let mut data = [0u8; SHORT];
         let mut used = 0;
         let mcb = match request {
             ManagementRequest::ProbeEntity(probe) => {
@@ -164,7 +255,35 @@ impl Host {
                 used = write_domain_list(&mut data, &[DOMAIN.into()], &[AUTH_DOMAIN]).unwrap_or(0);
                 Some(self.node(source).encode())
             }
-            _ => Some(Mcb::refusal(ResponseCode::NoPermission)),
+            ManagementRequest::QueryEntity(query) => Some(match self.descriptor(query.entity, source) {
+                Ok(descriptor) => {
+                    let octets = descriptor.to_octets();
+                    let wanted = usize::try_from(query.segment_size).unwrap_or(usize::MAX);
+                    for (to, from) in data.iter_mut().zip(octets.iter().take(wanted)) {
+                        *to = *from;
+                        used = used.wrapping_add(1);
+                    }
+                    NoResults {}.encode()
+                }
+                Err(code) => Mcb::refusal(code),
+            }),
+            ManagementRequest::QueryGroup(query) => Some(if self.group_octets(query.entity) != 0 {
+                used = self.write_group(query.entity, &mut data);
+                NoResults {}.encode()
+            } else {
+                Mcb::refusal(ResponseCode::NonexistentEntity)
+            }),
+            ManagementRequest::GetRequestForwarder(_)
+            | ManagementRequest::CreateEntity(_)
+            | ManagementRequest::DeleteEntity(_)
+            | ManagementRequest::SignalEntity(_)
+            | ManagementRequest::CreateGroup(_)
+            | ManagementRequest::AddToGroup(_)
+            | ManagementRequest::RemoveFromGroup(_)
+            | ManagementRequest::ModifyService(_)
+            | ManagementRequest::NotifyVmtpClient(_)
+            | ManagementRequest::NotifyVmtpServer(_)
+            | ManagementRequest::NotifyRemoteVmtpClient(_) => None,
         };
         let data = data.get(..used).unwrap_or(&[]);
         self.answer_with(header, mcb, data, source);
@@ -187,8 +306,7 @@ impl Host {
 
     /// What a Probe of an entity is told.
     fn probed(&self, entity: Entity, source: &Source) -> Probed {
-        let address = u32::from_be_bytes(self.address_towards(&source.peer));
-        let identifier = |number: u32| (u64::from(address) << 32) | u64::from(number);
+        let identifier = |number| self.identifier(&source.peer, number);
         if entity == self.manager() {
             let transaction = crate::proto::wire::Transaction::from_bits(
                 self.transaction.load(core::sync::atomic::Ordering::Relaxed),
@@ -206,15 +324,91 @@ impl Host {
             }
             return Probed::Entity(ProbeEntityResults {
                 transaction: endpoint.current_transaction(),
-                process: identifier(endpoint.owner.pid),
-                principal: identifier(endpoint.owner.uid),
-                effective_principal: identifier(endpoint.owner.euid),
+                process: identifier(endpoint.owner.caller.pid),
+                principal: identifier(endpoint.owner.caller.uid),
+                effective_principal: identifier(endpoint.owner.caller.euid),
             });
         }
-        if self.vacated.get(entity.bits()).is_some() {
-            return Probed::Gone;
+        match self.vacated.get(entity.bits()) {
+            Some(vacated) if vacated.has_moved() => Probed::Migrated,
+            Some(_) => Probed::Gone,
+            None => Probed::Unknown,
         }
-        Probed::Unknown
+    }
+
+    /// A ProcessId or PrincipalId of this host, by the address that a peer knows it by.
+    pub(super) fn identifier(&self, peer: &Peer, number: u32) -> u64 {
+        domain1_identifier(self.address_towards(peer), number)
+    }
+
+    /// What QueryEntity tells.
+    fn descriptor(
+        &self,
+        entity: Entity,
+        source: &Source,
+    ) -> core::result::Result<EntityDescriptor, ResponseCode> {
+        let endpoint = self.server(entity).ok_or_else(|| self.absence(entity))?;
+        let Probed::Entity(results) = self.probed(entity, source) else {
+            return Err(ResponseCode::NoPermission);
+        };
+        let mut service = endpoint.service.flags();
+        if endpoint.options.must_probe(false) {
+            service = service.union(ServiceFlags::AUTHENTICATION_REQUIRED);
+        }
+        Ok(EntityDescriptor {
+            entity,
+            process: results.process,
+            principal: results.principal,
+            effective_principal: results.effective_principal,
+            transaction: results.transaction,
+            service,
+            count: endpoint.service_count(),
+            queued: endpoint.queued(),
+        })
+    }
+
+    /// Octets of the record of a group's members here; 0 if it is not known here.
+    fn group_octets(&self, group: Entity) -> usize {
+        let mut octets = 4usize;
+        self.members.for_each(group.bits(), |_| {
+            octets = octets.saturating_add(8);
+            ControlFlow::Continue(())
+        });
+        if octets == 4 && self.groups.get(group.bits()).is_none() {
+            return 0;
+        }
+        octets
+    }
+
+    /// Writes that record, as far as it fits. How many octets.
+    fn write_group(&self, group: Entity, to: &mut [u8]) -> usize {
+        let Some(mut record) = GroupRecordWriter::new(to) else {
+            return 0;
+        };
+        self.members.for_each(group.bits(), |membership| {
+            match record.push(membership.endpoint.entity) {
+                Some(()) => ControlFlow::Continue(()),
+                None => ControlFlow::Break(()),
+            }
+        });
+        record.finish()
+    }
+
+    /// The same of at most so many octets. `None` if the group is not known here. Sleeps.
+    pub(super) fn group_record(&self, group: Entity, room: u32) -> Result<Option<Array<u8>>> {
+        let octets = self.group_octets(group).min(room as usize);
+        if octets == 0 {
+            return Ok(None);
+        }
+        let mut record = Array::with_capacity(octets, GFP_KERNEL)?;
+        for _ in 0..octets {
+            record.push(0, GFP_KERNEL).map_err(|_| ENOMEM)?;
+        }
+        let written = self.write_group(group, &mut record);
+        while record.len() > written {
+            record.pop();
+        }
+        Ok(Some(record))
     }
 
     /// This host's address as a peer knows it.
@@ -299,4 +493,9 @@ impl Host {
             }
         }
     }
+}
+
+/// Whether a Request is a ProbeEntityBlock, which every manager is asked.
+fn is_about_a_block(mcb: &Mcb) -> bool {
+    Procedure::of(mcb.code) == Some(Procedure::ProbeEntityBlock)
 }

@@ -13,6 +13,7 @@
 // The door to the rest of the module; nothing of the crate is seen from outside.
 #![allow(unreachable_pub)]
 
+mod administer;
 pub mod client;
 pub mod counters;
 pub mod endpoint;
@@ -26,6 +27,7 @@ pub mod receive;
 pub mod remote;
 pub mod ring;
 pub mod server;
+pub mod service;
 pub mod settings;
 pub mod show;
 pub mod transmit;
@@ -33,10 +35,11 @@ pub mod users;
 
 use self::counters::Counter;
 use self::endpoint::{Endpoint, Vacated};
-use self::group::Membership;
+use self::group::{Group, Membership};
 use self::path::{PathRecord, PlaceRecord};
 use self::probe::Pending;
 use self::remote::RemoteRecord;
+use self::server::Which;
 use self::settings::{Setting, Settings};
 use self::users::Shares;
 use crate::kernel::ages::{new_ages, total_ram, Ages};
@@ -53,6 +56,7 @@ use crate::kernel::route::{address_kind, AddressKind};
 use crate::kernel::skb::Skb;
 use crate::kernel::table::{MultiTable, Table};
 use crate::kernel::trace;
+use crate::kernel::work::Work;
 use crate::proto::allocate::Allocator;
 use crate::proto::client::Found;
 use crate::proto::context::{Context, ProbeClients, Timing};
@@ -97,6 +101,9 @@ pub struct Host {
     pub(super) entities: Table<Endpoint>,
     #[pin]
     pub(super) members: MultiTable<Membership>,
+    /// Groups that CreateGroup made here.
+    #[pin]
+    pub(super) groups: Table<Group>,
     /// By age, what is thrown out when its table is full.
     #[pin]
     pub(super) remote_ages: Ages<RemoteRecord>,
@@ -132,6 +139,14 @@ pub struct Host {
     pub(super) allocator: SpinLockBh<Allocator>,
     /// The bits of the manager's own entity, once there was an address to make it of.
     manager: AtomicU64,
+    /// The same as a server, once it was asked for something that is not answered at once.
+    #[pin]
+    manager_server: SpinLockBh<Option<Ref<Endpoint>>>,
+    /// Executes its Requests.
+    #[pin]
+    work: Work<Host>,
+    /// Entities that CreateEntity made and no socket has bound yet.
+    pub(super) created: AtomicU32,
     /// The manager's next Transaction.
     transaction: AtomicU32,
     /// When VMTP started here: unknown Clients are probed during the first TS4.
@@ -161,6 +176,7 @@ impl NetState for Host {
             settings: Settings::register(net)?,
             entities <- Table::new(1 << 24),
             members <- MultiTable::new(1 << 20),
+            groups <- Table::new(1 << 20),
             remote_ages <- new_ages!("vmtp::remote_ages"),
             path_ages <- new_ages!("vmtp::path_ages"),
             place_ages <- new_ages!("vmtp::place_ages"),
@@ -177,6 +193,9 @@ impl NetState for Host {
             creation <- new_spinlock_bh!((), "vmtp::creation"),
             allocator <- new_spinlock_bh!(Allocator::new(), "vmtp::allocator"),
             manager: AtomicU64::new(0),
+            manager_server <- new_spinlock_bh!(None, "vmtp::manager"),
+            work <- Work::new(net),
+            created: AtomicU32::new(0),
             transaction: AtomicU32::new(random::u32()),
             started: Time::from_nanos(clock::monotonic()),
             wary_until: AtomicU64::new(0),
@@ -195,6 +214,15 @@ impl NetState for Host {
     }
 
     fn exit(&self) {
+        self.work.stop();
+        let manager = self.manager_server.lock().take();
+        if let Some(manager) = manager {
+            manager.stop();
+            while let Some(delivered) = manager.take_request(&Which::Next) {
+                drop(delivered);
+            }
+        }
+        self.groups.clear();
         self.remote_ages.clear();
         self.path_ages.clear();
         self.place_ages.clear();

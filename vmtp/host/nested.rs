@@ -5,7 +5,7 @@
 //! part in it.
 
 use super::client::{Outcome, Preallocated, Refused, Start, Whose};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Role};
 use super::kept::{group_offset_of, header_of};
 use super::remote::RemoteRecord;
 use super::transmit::Manner;
@@ -39,7 +39,14 @@ impl Endpoint {
             manner: start.manner,
         };
         let entity = host.allocate(host.primary_address())?;
-        let client = Self::make(host, entity, None, self.owner, &self.options, Some(nested))?;
+        let client = Self::make(
+            host,
+            entity,
+            None,
+            self.owner.clone(),
+            &self.options,
+            Role::Nested(nested),
+        )?;
         let mut slot = Some(Preallocated::new(start)?);
         let started = Self::start(&client, start, &mut slot);
         if started.is_err() {

@@ -19,8 +19,8 @@ use crate::proto::peer::Peer;
 use crate::proto::server::{refuse, Refusal, Remote, Source, State};
 use crate::proto::time::Time;
 use crate::proto::wire::{
-    Checksum, Code, Control, Entity, Header, Procedure, Transaction, Verification, WireError,
-    CHECKSUM_OCTETS, HEADER_OCTETS, IPPROTO, OVERHEAD_OCTETS,
+    Checksum, Code, Control, Entity, Header, Procedure, ResponseCode, Transaction, Verification,
+    WireError, CHECKSUM_OCTETS, HEADER_OCTETS, IPPROTO, OVERHEAD_OCTETS,
 };
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
@@ -261,7 +261,13 @@ impl Host {
             let endpoint = self.entities.get(header.server.bits());
             let Some(endpoint) = endpoint.filter(|endpoint| endpoint.hears(&skb)) else {
                 self.discard(skb, Counter::DropNoEntity);
-                self.refuse(header, Refusal::NonexistentEntity, source);
+                let moved = self.absence(header.server) == ResponseCode::EntityMigrated;
+                let refusal = if moved {
+                    Refusal::EntityMigrated
+                } else {
+                    Refusal::NonexistentEntity
+                };
+                self.refuse(header, refusal, source);
                 return;
             };
             self.request_for(&endpoint, header, skb, source, now);
@@ -304,7 +310,7 @@ impl Host {
         Some(skb)
     }
 
-    fn request_for(
+    pub(super) fn request_for(
         &self,
         endpoint: &Ref<Endpoint>,
         header: &Header,
@@ -315,6 +321,11 @@ impl Host {
         let Some(skb) = self.with_checksum(endpoint, skb) else {
             return;
         };
+        if let Some(refusal) = endpoint.refusal() {
+            self.discard(skb, Counter::DropUnwanted);
+            self.refuse(header, refusal, source);
+            return;
+        }
         if !self.supersede(header, endpoint.entity) {
             self.discard(skb, Counter::DropOld);
             return;

@@ -92,6 +92,9 @@ impl Endpoint {
         match &mut refused {
             None => {
                 host.count(Counter::RequestsDelivered);
+                if self.is_manager() {
+                    host.work.schedule();
+                }
                 self.wake_receiver();
             }
             Some(delivered) => delivered.discard(Counter::DropNoMemory),
@@ -250,8 +253,8 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The socket is closed: every Client that waits is told. Sleeps.
-    pub(super) fn close_server(record: &Ref<Self>) {
+    /// Gives up all Requests that wait or are handled: every Client that waits is told. Sleeps.
+    pub(super) fn end_requests(record: &Ref<Self>) {
         while let Some(delivered) = record.take_request(&Which::Any) {
             RemoteRecord::drop_request(delivered);
         }

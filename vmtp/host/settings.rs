@@ -35,10 +35,16 @@ pub enum Setting {
     UnprivilegedStart,
     /// Whether packets without a checksum are refused.
     ChecksumRequired,
+    /// Whether other hosts, which nothing authenticates, may manage this one's entities and restricted groups.
+    RemoteManagement,
+    /// Entities without a socket, made by CreateEntity, at most.
+    CreatedMax,
+    /// Groups made by CreateGroup at most.
+    GroupsMax,
 }
 
 /// How many settings there are.
-const COUNT: usize = 11;
+const COUNT: usize = 14;
 
 static ENTRIES: [Entry; COUNT] = [
     Entry {
@@ -106,6 +112,24 @@ static ENTRIES: [Entry; COUNT] = [
         default: 0,
         min: 0,
         max: 1,
+    },
+    Entry {
+        name: c"remote_management",
+        default: 0,
+        min: 0,
+        max: 1,
+    },
+    Entry {
+        name: c"created_max",
+        default: 256,
+        min: 0,
+        max: 1 << 20,
+    },
+    Entry {
+        name: c"groups_max",
+        default: 4_096,
+        min: 0,
+        max: 1 << 20,
     },
 ];
 

@@ -88,9 +88,9 @@ table_file!(
             file,
             "{} {} {} {} {} {} {}\n",
             Name(item.entity),
-            item.owner.pid,
-            item.owner.uid,
-            item.owner.euid,
+            item.owner.caller.pid,
+            item.owner.caller.uid,
+            item.owner.caller.euid,
             item.queued(),
             item.current_transaction().bits(),
             u8::from(item.is_open())

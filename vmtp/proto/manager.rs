@@ -268,6 +268,25 @@ impl Probe {
     }
 }
 
+/// Messages that an entity may have wait, at most (ModifyService).
+pub const QUEUE_MAX: u32 = 65_536;
+
+/// Threads that an entity may have, at most (ModifyService).
+pub const THREADS_MAX: u32 = 1_024;
+
+/// The count that ModifyService sets, of messages or threads. Only a plain 0 is 0, which disables the
+/// service; a decrement leaves 1 at least.
+pub fn modified_count(present: u32, incremental: bool, count: u32, most: u32) -> u32 {
+    if incremental {
+        present
+            .saturating_add_signed(count as i32)
+            .min(most)
+            .max(1)
+    } else {
+        count.min(most)
+    }
+}
+
 /// Error notifications allowed at once to one source, and refilled in a second.
 pub const ERRORS_A_SECOND: u16 = 64;
 

@@ -16,12 +16,11 @@ mod transfer;
 
 use self::options::Options;
 use crate::bindings as uapi;
-use crate::host::endpoint::Endpoint;
+use crate::host::endpoint::{Endpoint, Owner};
 use crate::host::path::PathRecord;
 use crate::host::settings::Setting;
 use crate::host::transmit::Manner;
 use crate::host::{Destination, Host};
-use crate::kernel::cred::Caller;
 use crate::kernel::errno::Errno;
 use crate::kernel::family::{self, Family, Shutdown, Sock, SocketName, SocketOps};
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
@@ -43,7 +42,7 @@ use kernel::sync::Arc;
 pub struct VmtpSocket {
     host: StateRef<Host>,
     options: Arc<Options>,
-    owner: Caller,
+    owner: Owner,
     #[pin]
     state: SpinLockBh<Names>,
 }
@@ -89,7 +88,7 @@ impl SocketOps for VmtpSocket {
         try_pin_init!(VmtpSocket {
             host: host?,
             options: Arc::new(Options::new(), GFP_KERNEL_ACCOUNT)?,
-            owner: Caller::current(net),
+            owner: Owner::current(net)?,
             state <- new_spinlock_bh!(Names { endpoint: None, peer: None, way: None, closed: false }, "vmtp::names"),
         }? Error)
     }
@@ -211,21 +210,13 @@ impl SocketOps for VmtpSocket {
                 if !group.is_valid() || !group.is_group() {
                     return Err(EINVAL);
                 }
-                Endpoint::join(
-                    &sock.endpoint()?,
-                    sock.sk(),
-                    group,
-                    permissions,
-                    membership.interface,
-                )
+                let endpoint = sock.endpoint()?;
+                endpoint.may_join(group, permissions)?;
+                Endpoint::join(&endpoint, group, permissions, membership.interface)
             }
             uapi::VMTP_OPT_LEAVE => {
                 let membership = value.read::<uapi::vmtp_membership>()?;
-                Endpoint::leave(
-                    &sock.endpoint()?,
-                    sock.sk(),
-                    Entity::from_bits(membership.group),
-                )
+                Endpoint::leave(&sock.endpoint()?, Entity::from_bits(membership.group))
             }
             name => sock.options.set(name, value.read::<i32>()?),
         }
@@ -307,7 +298,7 @@ impl Sock<VmtpSocket> {
         if self.state.lock().endpoint.is_some() {
             return Err(EINVAL);
         }
-        let endpoint = Endpoint::bind(&self.host, entity, sk.to_ref(), self.owner, &self.options)?;
+        let endpoint = Endpoint::bind(&self.host, entity, sk.to_ref(), self.owner.clone(), &self.options)?;
         let mut state = self.state.lock();
         if state.closed {
             drop(state);

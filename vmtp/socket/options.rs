@@ -289,6 +289,11 @@ impl Options {
         }
     }
 
+    /// Whether nobody else may add it to a group.
+    pub fn is_immune(&self) -> bool {
+        self.at::<18>() != 0
+    }
+
     /// Whether Probes are refused.
     pub fn is_private(&self) -> bool {
         self.at::<17>() != 0

@@ -208,7 +208,12 @@ pub fn start(
         return Err(EINVAL);
     }
     let mcb = abi::mcb_in(out.mcb, u32::try_from(out.length)?)?;
-    let (destination, path) = sock.way(out.server, out.peer)?;
+    let peer = if out.server == Entity::MANAGER_GROUP && !out.peer.is_known() {
+        endpoint.host().manager_for(&mcb)
+    } else {
+        out.peer
+    };
+    let (destination, path) = sock.way(out.server, peer)?;
     let mut flags = abi::flags_in(out.mcb);
     if out.server.is_group() && endpoint.membership(out.server).is_some() {
         flags |= Control::MDG;

@@ -82,7 +82,7 @@ impl Aftermath {
             }
         }
         if let Some(delivered) = self.delivered {
-            refused = match host.entities.get(record.server.bits()) {
+            refused = match host.server(record.server) {
                 Some(endpoint) => endpoint.deliver(delivered),
                 None => Some(delivered),
             };
