@@ -154,9 +154,10 @@ impl Host {
             Ok(Answer::Long(mcb, segment)) => (mcb, Some(segment)),
             Ok(Answer::Forward(entity, mcb)) => {
                 let record = delivered.record.clone();
-                match self.ask_other(entity, mcb).and_then(|start| {
-                    manager.nest(record, transaction, &start)
-                }) {
+                match self
+                    .ask_other(entity, mcb)
+                    .and_then(|start| manager.nest(record, transaction, &start))
+                {
                     Ok(()) => return,
                     Err(_) => (Mcb::refusal(ResponseCode::Busy), None),
                 }
@@ -369,7 +370,8 @@ impl Host {
             .endpoint
             .as_ref()
             .and_then(|endpoint| endpoint.membership(group));
-        asker.invoker(membership.map_or(GroupPermissions::NONE, |membership| membership.permissions))
+        asker
+            .invoker(membership.map_or(GroupPermissions::NONE, |membership| membership.permissions))
     }
 
     fn subject(endpoint: &Endpoint, permissions: GroupPermissions) -> Subject {
@@ -487,9 +489,7 @@ impl Host {
         let mut members = Array::new();
         let mut complete = true;
         self.members.for_each(group.bits(), |membership| {
-            complete &= members
-                .push(membership.clone(), super::ATOMIC)
-                .is_ok();
+            complete &= members.push(membership.clone(), super::ATOMIC).is_ok();
             ControlFlow::Continue(())
         });
         let mut refused = !complete;

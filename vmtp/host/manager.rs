@@ -20,16 +20,16 @@ use crate::proto::manager::{
 use crate::proto::peer::Peer;
 use crate::proto::server::{Source, State};
 use crate::proto::wire::{
-    domain1_identifier, write_domain_list, Code, Entity, EntityDescriptor, GroupRecordWriter, Header,
-    ManagementRequest, Mcb, NoResults, NodeFlags, NotifyVmtpClient, NotifyVmtpServer, Parameters,
-    ProbeEntityBlockResults, ProbeEntityResults, Procedure, QueryVmtpNodeResults, ResponseCode,
-    Results, ServiceFlags,
+    domain1_identifier, write_domain_list, Code, Entity, EntityDescriptor, GroupRecordWriter,
+    Header, ManagementRequest, Mcb, NoResults, NodeFlags, NotifyVmtpClient, NotifyVmtpServer,
+    Parameters, ProbeEntityBlockResults, ProbeEntityResults, Procedure, QueryVmtpNodeResults,
+    ResponseCode, Results, ServiceFlags,
 };
 use crate::socket::options::Options;
 use core::net::Ipv4Addr;
+use core::ops::ControlFlow;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use core::ops::ControlFlow;
 
 /// Octets of segment that a Query is answered with at once. What is longer goes by a transaction, in which a Client that
 /// nobody has probed gets no more (decision: no amplifier).
@@ -104,9 +104,10 @@ impl Host {
 
     /// The entity of this host that Requests for `server` go to: a socket's, or the manager.
     pub(super) fn server(&self, server: Entity) -> Option<Ref<Endpoint>> {
-        self.entities
-            .get(server.bits())
-            .or_else(|| self.known_manager().filter(|manager| manager.entity == server))
+        self.entities.get(server.bits()).or_else(|| {
+            self.known_manager()
+                .filter(|manager| manager.entity == server)
+        })
     }
 
     /// With CRE a management Request is for the managers of hosts that have the entity (2.7): 0 is whoever got it by
@@ -255,18 +256,20 @@ impl Host {
                 used = write_domain_list(&mut data, &[DOMAIN.into()], &[AUTH_DOMAIN]).unwrap_or(0);
                 Some(self.node(source).encode())
             }
-            ManagementRequest::QueryEntity(query) => Some(match self.descriptor(query.entity, source) {
-                Ok(descriptor) => {
-                    let octets = descriptor.to_octets();
-                    let wanted = usize::try_from(query.segment_size).unwrap_or(usize::MAX);
-                    for (to, from) in data.iter_mut().zip(octets.iter().take(wanted)) {
-                        *to = *from;
-                        used = used.wrapping_add(1);
+            ManagementRequest::QueryEntity(query) => {
+                Some(match self.descriptor(query.entity, source) {
+                    Ok(descriptor) => {
+                        let octets = descriptor.to_octets();
+                        let wanted = usize::try_from(query.segment_size).unwrap_or(usize::MAX);
+                        for (to, from) in data.iter_mut().zip(octets.iter().take(wanted)) {
+                            *to = *from;
+                            used = used.wrapping_add(1);
+                        }
+                        NoResults {}.encode()
                     }
-                    NoResults {}.encode()
-                }
-                Err(code) => Mcb::refusal(code),
-            }),
+                    Err(code) => Mcb::refusal(code),
+                })
+            }
             ManagementRequest::QueryGroup(query) => Some(if self.group_octets(query.entity) != 0 {
                 used = self.write_group(query.entity, &mut data);
                 NoResults {}.encode()

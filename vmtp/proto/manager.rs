@@ -278,10 +278,7 @@ pub const THREADS_MAX: u32 = 1_024;
 /// service; a decrement leaves 1 at least.
 pub fn modified_count(present: u32, incremental: bool, count: u32, most: u32) -> u32 {
     if incremental {
-        present
-            .saturating_add_signed(count as i32)
-            .min(most)
-            .max(1)
+        present.saturating_add_signed(count as i32).min(most).max(1)
     } else {
         count.min(most)
     }

@@ -298,7 +298,13 @@ impl Sock<VmtpSocket> {
         if self.state.lock().endpoint.is_some() {
             return Err(EINVAL);
         }
-        let endpoint = Endpoint::bind(&self.host, entity, sk.to_ref(), self.owner.clone(), &self.options)?;
+        let endpoint = Endpoint::bind(
+            &self.host,
+            entity,
+            sk.to_ref(),
+            self.owner.clone(),
+            &self.options,
+        )?;
         let mut state = self.state.lock();
         if state.closed {
             drop(state);

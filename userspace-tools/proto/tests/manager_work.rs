@@ -283,3 +283,21 @@ fn acknowledgments_and_requests_for_blocks_are_no_errors() {
         assert_eq!(is_error(code.code()), number > 2, "{code:?}");
     }
 }
+
+/// Shows: III-010E-d, III-010E-e
+#[test]
+fn a_count_is_set_or_changed_and_only_a_plain_0_is_0() {
+    use vmtp_proto::manager::modified_count;
+    for (present, incremental, count, expected) in [
+        (128, false, 4, 4),
+        (4, true, u32::MAX, 3),
+        (3, true, 2, 5),
+        (3, true, (-3i32) as u32, 1),
+        (3, true, 0x8000_0000, 1),
+        (3, true, 0x7FFF_FFFF, 100),
+        (3, false, 0, 0),
+        (3, false, u32::MAX, 100),
+    ] {
+        assert_eq!(modified_count(present, incremental, count, 100), expected);
+    }
+}
