@@ -96,6 +96,8 @@ pub struct Endpoint {
     pub(super) callers: AtomicU32,
     /// How many callers wait for a Response.
     pub(super) waiters: AtomicU32,
+    /// How often receivers were woken: as long as it is the same there is nothing new for them.
+    wakes: AtomicU32,
     /// Whether a Request ever came, and how many groups it is in: if none, no table is searched when it goes.
     pub(super) served: AtomicBool,
     pub(super) memberships: AtomicU32,
@@ -315,6 +317,7 @@ impl Endpoint {
                 queued: AtomicU32::new(0),
                 callers: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),
+                wakes: AtomicU32::new(0),
                 served: AtomicBool::new(false),
                 memberships: AtomicU32::new(0),
                 memory: Arc::new(Memory::new(), flags)?,
@@ -403,9 +406,16 @@ impl Endpoint {
 
     /// Something can be received.
     pub(super) fn wake_receiver(&self) {
+        self.wakes.fetch_add(1, Ordering::AcqRel);
         if let Some(sk) = &self.sk {
             sk.data_ready();
         }
+    }
+
+    /// Changes whenever a receiver may find something that was not there before. Ask it before looking.
+    #[inline]
+    pub fn wakes(&self) -> u32 {
+        self.wakes.load(Ordering::Acquire)
     }
 
     /// Another transaction may start.

@@ -191,7 +191,7 @@ impl Endpoint {
         let mut found = None;
         self.host.members.for_each(group.bits(), |membership| {
             if membership.endpoint.entity == self.entity {
-                found = Some(membership.clone());
+                found = Some(membership);
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())

@@ -192,7 +192,7 @@ impl Host {
         self.remotes.for_each(notify.client.bits(), |record| {
             let (state, _) = record.look();
             if state.state() == State::Forwarded && state.transaction() == notify.transaction {
-                RemoteRecord::forward_notified(record, notify);
+                RemoteRecord::forward_notified(&record, notify);
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())

@@ -326,10 +326,13 @@ impl Host {
             self.refuse(header, refusal, source);
             return;
         }
-        if !self.supersede(header, endpoint.entity) {
-            self.discard(skb, Counter::DropOld);
-            return;
-        }
+        let mut found = match self.supersede(header, endpoint.entity) {
+            Superseded::Old => {
+                self.discard(skb, Counter::DropOld);
+                return;
+            }
+            Superseded::Done(found) => found,
+        };
         if !endpoint.served.load(Ordering::Relaxed) {
             endpoint.served.store(true, Ordering::Release);
         }
@@ -337,8 +340,10 @@ impl Host {
         // A record that goes just now makes room for another.
         for _ in 0..FIND_TRIES {
             let Some(skb) = packet.take() else { break };
-            let found = RemoteRecord::find(self, header.client, endpoint.entity);
-            let record = match found {
+            let known = found
+                .take()
+                .or_else(|| RemoteRecord::find(self, header.client, endpoint.entity));
+            let record = match known {
                 Some(record) => {
                     record.touch();
                     record
@@ -366,12 +371,14 @@ impl Host {
         }
     }
 
-    /// A Request outside a run ends what the same Client had with other servers of this host (2.3, 5.3). `false` if the
-    /// Client has gone on to a later transaction with one of them: the Request is an old one.
-    fn supersede(&self, header: &Header, server: Entity) -> bool {
+    /// A Request outside a run ends what the same Client had with other servers of this host (2.3, 5.3), and finds what it
+    /// has with its own.
+    fn supersede(&self, header: &Header, server: Entity) -> Superseded {
         let mut old = false;
+        let mut own = None;
         self.remotes.for_each(header.client.bits(), |record| {
             if record.server == server {
+                own = own.take().or(Some(record));
                 return ControlFlow::Continue(());
             }
             let (state, _) = record.look();
@@ -385,10 +392,22 @@ impl Host {
                 State::Processing | State::Responded | State::Forwarded
             );
             if since > 0 && busy && !header.control.has(Control::NSR) {
-                RemoteRecord::superseded(record, header.transaction);
+                RemoteRecord::superseded(&record, header.transaction);
             }
             ControlFlow::Continue(())
         });
-        !old
+        if old {
+            Superseded::Old
+        } else {
+            Superseded::Done(own)
+        }
     }
+}
+
+/// What of a Client's records a Request of its leaves.
+enum Superseded {
+    /// The Client has gone on to a later transaction with another server here: the Request is an old one.
+    Old,
+    /// The record of the Client with the Request's own server, if there is one.
+    Done(Option<Ref<RemoteRecord>>),
 }

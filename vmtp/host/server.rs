@@ -104,7 +104,7 @@ impl Endpoint {
 
     /// The next Request whose Client still waits, if there is one. Any context.
     pub fn take_request(&self, which: &Which) -> Option<Delivered> {
-        loop {
+        while self.has_request() {
             let mut queue = self.requests.lock();
             let taken = queue.take(which);
             self.count_queued(&queue);
@@ -115,6 +115,7 @@ impl Endpoint {
             }
             // Its Client has aborted it meanwhile.
         }
+        None
     }
 
     /// The same, which stays where it is: a copy of it with the same packets. Any context.
@@ -140,7 +141,7 @@ impl Endpoint {
 
     fn count_queued(&self, queue: &Queue) {
         let queued = queue.waiting.len().wrapping_add(queue.begun.len());
-        self.queued.store(queued as u32, Ordering::Relaxed);
+        self.queued.store(queued as u32, Ordering::Release);
     }
 
     /// Puts a Request back of which its user could not take anything, or not all.
@@ -177,7 +178,7 @@ impl Endpoint {
 
     /// Whether a Request waits.
     pub fn has_request(&self) -> bool {
-        self.queued.load(Ordering::Relaxed) != 0
+        self.queued.load(Ordering::Acquire) != 0
     }
 
     /// A caller begins (or ends) to wait for Requests: conditional messages are for it.
@@ -255,6 +256,8 @@ impl Endpoint {
 
     /// Gives up all Requests that wait or are handled: every Client that waits is told. Sleeps.
     pub(super) fn end_requests(record: &Ref<Self>) {
+        // Whoever delivers has seen under this lock that it is closed, or is done.
+        drop(record.requests.lock());
         while let Some(delivered) = record.take_request(&Which::Any) {
             RemoteRecord::drop_request(delivered);
         }

@@ -130,6 +130,10 @@ impl Skb {
     /// A copy of the last N octets; `None` if there are fewer. Any context.
     #[inline]
     pub fn tail<const N: usize>(&self) -> Option<[u8; N]> {
+        let linear = self.linear();
+        if linear.len() == self.len() {
+            return linear.last_chunk::<N>().copied();
+        }
         let mut tail = [0; N];
         self.copy_to_slice(self.len().checked_sub(N)?, &mut tail)
             .ok()?;

@@ -173,7 +173,7 @@ impl<T: Recorded<Key = u64>> MultiTable<T> {
 
     /// Shows the records of this key, the newest first, until `each` breaks. It runs in an RCU read section: it must not
     /// sleep. Any context.
-    pub fn for_each(&self, key: u64, mut each: impl FnMut(&Ref<T>) -> ControlFlow<()>) {
+    pub fn for_each(&self, key: u64, mut each: impl FnMut(Ref<T>) -> ControlFlow<()>) {
         let words = key.words();
         let _rcu = rcu::read_lock();
         // SAFETY: initialised; what is found has a `Record<T>`'s head and stays for the RCU read section, as does what
@@ -182,7 +182,7 @@ impl<T: Recorded<Key = u64>> MultiTable<T> {
             let mut head = bindings::vmtp_helper_list1_lookup(self.table.get(), words.as_ptr());
             while !head.is_null() {
                 if let Some(record) = Ref::try_get(head) {
-                    if each(&record).is_break() {
+                    if each(record).is_break() {
                         return;
                     }
                 }

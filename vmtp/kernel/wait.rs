@@ -138,9 +138,9 @@ unsafe extern "C" fn wake_function(
 
 /// Waits until `condition` gives something, the time (nanoseconds) is up, never sooner, or a signal comes.
 ///
-/// `condition` is asked first, and after each wake-up whose events are among `events` or which tells none. It may take
-/// spinlocks but must not sleep nor touch user memory. A ready condition wins over time and signal. Sleeps; hold no
-/// spinlock.
+/// `condition` is asked once the task is in the queue, and after each wake-up whose events are among `events` or which
+/// tells none: a caller that expects it to be ready asks before. It may take spinlocks but must not sleep nor touch user
+/// memory. A ready condition wins over time and signal. Sleeps; hold no spinlock.
 ///
 /// # Safety
 ///
@@ -152,11 +152,8 @@ pub unsafe fn wait_on<R>(
     timeout: Option<u64>,
     mut condition: impl FnMut() -> Option<R>,
 ) -> Wait<R> {
-    if let Some(result) = condition() {
-        return Wait::Ready(result);
-    }
     if timeout == Some(0) {
-        return Wait::Timeout;
+        return condition().map_or(Wait::Timeout, Wait::Ready);
     }
     let mut deadline = timeout.map(|ns| {
         let end = clock::monotonic().saturating_add(ns);

@@ -294,6 +294,7 @@ pub fn wait_outcome(
     peek: bool,
     patience: Patience,
 ) -> Result<Outcome> {
+    let mut seen = endpoint.wakes();
     if let Some(outcome) = endpoint.take_outcome(which, peek) {
         return Ok(outcome);
     }
@@ -303,8 +304,15 @@ pub fn wait_outcome(
     if matches!(patience, Patience::None) {
         return Err(EAGAIN);
     }
+    if !endpoint.knows(which) {
+        return Err(Errno::ECANCELED.into());
+    }
     endpoint.client_waits(true);
     let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
+        let wakes = endpoint.wakes();
+        if core::mem::replace(&mut seen, wakes) == wakes {
+            return None;
+        }
         match endpoint.take_outcome(which, peek) {
             Some(outcome) => Some(Some(outcome)),
             // Another thread has aborted it.

@@ -4,6 +4,7 @@
 
 use super::{Delivered, RemoteRecord};
 use crate::host::counters::Counter;
+use crate::host::endpoint::Endpoint;
 use crate::host::path::PathRecord;
 use crate::host::probe::Purpose;
 use crate::host::transmit::Manner;
@@ -29,11 +30,13 @@ pub(super) struct Aftermath {
 }
 
 impl Aftermath {
-    /// The Request comes back that no server takes.
+    /// The Request comes back that no server takes. `endpoint` is the server, where that is known; `again` whether what
+    /// is sent counts as a retransmission.
     #[must_use]
     pub(super) fn finish(
         self,
         record: &Ref<RemoteRecord>,
+        endpoint: Option<&Endpoint>,
         step: &Step,
         again: bool,
     ) -> Option<Delivered> {
@@ -82,9 +85,12 @@ impl Aftermath {
             }
         }
         if let Some(delivered) = self.delivered {
-            refused = match host.server(record.server) {
+            refused = match endpoint {
                 Some(endpoint) => endpoint.deliver(delivered),
-                None => Some(delivered),
+                None => match host.server(record.server) {
+                    Some(endpoint) => endpoint.deliver(delivered),
+                    None => Some(delivered),
+                },
             };
         }
         if self.probe {

@@ -149,7 +149,7 @@ impl RemoteRecord {
         let aftermath = inner.apply(record, &step, skb, &cx);
         record.arm(inner.remote.deadline().nanos());
         drop(inner);
-        aftermath.finish(record, &step, again)
+        aftermath.finish(record, None, &step, again)
     }
 
     /// A Request packet for `endpoint` arrived. All checks are done. The packet comes back if the record has gone
@@ -239,7 +239,7 @@ impl RemoteRecord {
         if taken && header.control.forward_count() == 0 {
             host.learn(header.client, &source.peer, now);
         }
-        if let Some(refused) = aftermath.finish(record, &step, true) {
+        if let Some(refused) = aftermath.finish(record, Some(endpoint), &step, true) {
             Self::drop_request(refused);
         }
         None

@@ -30,7 +30,7 @@ impl RemoteRecord {
         let mut found = None;
         host.remotes.for_each(client.bits(), |record| {
             if record.server == server {
-                found = Some(record.clone());
+                found = Some(record);
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
