@@ -71,6 +71,7 @@ start_server() { # sets entity and server_pid
 rpc_cleanup() {
 	# shellcheck disable=SC2086
 	[ -z "$started" ] || kill $started 2>/dev/null
+	wait
 	ip netns del rpc-a 2>/dev/null
 	ip netns del rpc-b 2>/dev/null
 }

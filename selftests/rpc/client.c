@@ -106,7 +106,7 @@ static void authenticates(CLIENT *client)
 
 static void refuses(CLIENT *client)
 {
-	u_int32_t version = 9, right = DIRVERS_MORE;
+	u_int32_t version = 9, right = DIRVERS_MORE, long_name = 0xFFFFFFF0;
 	struct rpc_err error;
 	enum clnt_stat status;
 
@@ -118,9 +118,9 @@ static void refuses(CLIENT *client)
 	clnt_control(client, CLSET_VERS, &right);
 	status = clnt_call(client, 99, (xdrproc_t)xdr_void, NULL, (xdrproc_t)xdr_void, NULL, patience);
 	ksft_test_result(status == RPC_PROCUNAVAIL, "procedure 99 is unavailable: %s\n", clnt_sperrno(status));
-	/* EXECUTE wants a number. */
-	status = clnt_call(client, EXECUTE, (xdrproc_t)xdr_void, NULL, (xdrproc_t)xdr_void, NULL, patience);
-	ksft_test_result(status == RPC_CANTDECODEARGS, "arguments that are missing are garbage: %s\n",
+	/* READDIR wants a name of at most 255 octets. */
+	status = clnt_call(client, READDIR, (xdrproc_t)xdr_u_int, &long_name, (xdrproc_t)xdr_void, NULL, patience);
+	ksft_test_result(status == RPC_CANTDECODEARGS, "a name of 4294967280 octets is garbage: %s\n",
 			 clnt_sperrno(status));
 	status = clnt_call(client, NULLPROC, (xdrproc_t)xdr_void, NULL, (xdrproc_t)xdr_void, NULL, patience);
 	ksft_test_result(status == RPC_SUCCESS, "procedure 0 does nothing\n");

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Probe(Probe),
     #[command(name = "rpcbind")]
     RpcBind(crate::rpc::RpcBind),
+    #[command(name = "rpc-gateway")]
+    RpcGateway(crate::rpc::RpcGateway),
     #[command(name = "rpcinfo")]
     RpcInfo(crate::rpc::RpcInfo),
     Show(Show),

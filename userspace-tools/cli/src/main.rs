@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Call(call) => call::run(call, json),
         Command::Probe(probe) => probe::run(probe, json),
         Command::RpcBind(bind) => rpc::bind(bind, json),
+        Command::RpcGateway(gateway) => rpc::gateway(gateway, json),
         Command::RpcInfo(info) => rpc::info(info, json),
         Command::Show(show) => show::run(show, &arguments.proc_root, json),
     };

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `vmtp rpcbind` and `vmtp rpcinfo`: ONC RPC programs over VMTP, registered and asked. What a
-//! binder does is in the crate `vmtp-rpc`.
+//! `vmtp rpcbind`, `vmtp rpcinfo` and `vmtp rpc-gateway`: ONC RPC programs over VMTP, registered,
+//! asked, and reached from UDP and TCP. The work is done in the crate `vmtp-rpc`.
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use vmtp::Entity;
 use vmtp_rpc::binder::Binder;
 use vmtp_rpc::caller::{Caller, Error};
+use vmtp_rpc::gateway::{to_net::ToNet, to_vmtp::ToVmtp, Options};
 use vmtp_rpc::message::{Procedure, Refusal};
 use vmtp_rpc::{address, binder_of};
 
-use crate::output;
+use crate::{output, signal};
 
 /// Keep a register of the ONC RPC programs of this host that are reached over VMTP
 ///
@@ -46,6 +48,81 @@ pub(crate) struct RpcInfo {
     /// Give up after this many milliseconds
     #[arg(short = 'W', long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
+}
+
+/// Connect ONC RPC over UDP and TCP with ONC RPC over VMTP
+///
+/// Neither callers nor programs notice. Programs that come and go at the host do so here too. Who
+/// calls a program through the gateway has the gateway's address; credentials pass as they are.
+#[derive(Args, Debug)]
+pub(crate) struct RpcGateway {
+    #[arg(value_enum)]
+    direction: Direction,
+
+    /// Where the programs are: a name or an IPv4 address
+    host: String,
+
+    /// Only this program; else all but the portmapper
+    #[arg(long, value_name = "NUMBER")]
+    program: Vec<u32>,
+
+    /// How many calls are under way at most
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    calls: u16,
+
+    /// How many milliseconds a call may take if the caller does not say so
+    #[arg(long, value_name = "MS", default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+
+    /// Send a call over UDP again after so many milliseconds without a reply; 0 is never: then it is
+    /// executed at most once
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    retry: u32,
+}
+
+/// Which way calls go.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    /// Callers over UDP and TCP, who ask this host's rpcbind, to programs that the host's binder has
+    ToVmtp,
+    /// Callers over VMTP, who ask this host's binder, to programs that the host's portmapper has
+    ToNet,
+}
+
+pub(crate) fn gateway(gateway: RpcGateway, json: bool) -> Result<bool> {
+    let host = resolve(&gateway.host)?;
+    let options = Options {
+        programs: gateway.program,
+        calls: gateway.calls.into(),
+        limit: Duration::from_millis(gateway.limit.into()),
+        retry: (gateway.retry > 0).then(|| Duration::from_millis(gateway.retry.into())),
+    };
+    let tell = |text: &str| {
+        // Nobody may be reading; the service goes on.
+        let _ = output::line(&if json {
+            json!({ "event": text }).to_string()
+        } else {
+            text.to_owned()
+        });
+    };
+    match gateway.direction {
+        Direction::ToVmtp => {
+            let gateway = ToVmtp::new(host, options)?;
+            let (udp, tcp) = gateway.ports()?;
+            tell(&format!("GATEWAY udp port {udp}, tcp port {tcp}"));
+            let at_end = Arc::clone(&gateway);
+            signal::at_end(move || {
+                at_end.close();
+                0
+            })?;
+            match gateway.run(tell)? {}
+        }
+        Direction::ToNet => {
+            let gateway = ToNet::new(host, options)?;
+            tell(&format!("GATEWAY {}", gateway.entity()?));
+            match gateway.run(tell)? {}
+        }
+    }
 }
 
 pub(crate) fn bind(bind: RpcBind, json: bool) -> Result<bool> {

@@ -10,6 +10,7 @@
 
 pub mod binder;
 pub mod caller;
+pub mod gateway;
 pub mod message;
 pub mod portmap;
 

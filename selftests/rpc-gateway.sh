@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# `vmtp rpc-gateway`, both ways, with Debian's unmodified rpcbind, rpcinfo and libtirpc: callers over UDP and TCP and a
+# service over VMTP (which loses every tenth packet), then callers over VMTP and a service over UDP and TCP.
+cd "$(dirname "$0")" || exit 1
+. ./helpers/rpc-hosts.sh
+
+program=536871030
+
+# Debian's rpcbind keeps its socket and its files in /run: each host has one of its own.
+on() { # HOST COMMAND...: in the namespaces of that host
+	local host=$1
+	shift
+	nsenter --net="/run/netns/rpc-$host" --mount="/proc/${place[$host]}/ns/mnt" "$@"
+}
+become() { # HOST COMMAND...: the same for the background, whose $! is then the command's
+	local host=$1
+	shift
+	exec nsenter --net="/run/netns/rpc-$host" --mount="/proc/${place[$host]}/ns/mnt" "$@"
+}
+declare -A place
+host_with_run() { # HOST
+	ip netns exec "rpc-$1" unshare -m sh -c \
+		'mount -t tmpfs run /run && mkdir /run/rpcbind && chown _rpc /run/rpcbind && exec sleep 1000' &
+	place[$1]=$!
+	started="$started $!"
+	within 20 on "$1" test -d /run/rpcbind
+}
+start_rpcbind() { # HOST
+	become "$1" rpcbind -f -w &
+	started="$started $!"
+	within 20 on "$1" rpcinfo -p 127.0.0.1 >/dev/null 2>&1
+}
+
+lists() { on a rpcinfo -p 127.0.0.1 >/tmp/said 2>&1 && [ "$(grep -c "$program.*$1" /tmp/said)" = 2 ]; }
+lists_none() { on a rpcinfo -p 127.0.0.1 >/tmp/said 2>&1 && ! grep -q $program /tmp/said; }
+calls() { on a rpcinfo "$@" >/tmp/said 2>&1 && grep -q 'ready and waiting' /tmp/said; }
+vmtp_lists() { [ "$(on a vmtp rpcinfo 10.9.0.1 2>/dev/null | grep -c $program)" = "$1" ]; }
+is_unreachable() { ! on a timeout 15 vmtp rpcinfo -W 30000 10.9.0.1 $program 3 2>/tmp/said && grep -q NONEXISTENT_ENTITY /tmp/said; }
+
+ktap_begin 60
+hosts 10%
+host_with_run a
+host_with_run b
+
+start_binder 10.9.0.2
+start_server
+start_rpcbind a
+become a vmtp rpc-gateway to-vmtp 10.9.0.2 >/dev/null &
+gateway=$!
+started="$started $gateway"
+check "rpcinfo lists both versions over UDP" within 20 lists udp
+check "rpcinfo lists both versions over TCP" within 20 lists tcp
+check "rpcinfo calls version 3 over UDP" calls -u 127.0.0.1 $program 3
+check "rpcinfo calls version 1 over TCP" calls -t 127.0.0.1 $program 1
+run_tests on a "$PWD"/rpc-client udp 127.0.0.1
+run_tests on a "$PWD"/rpc-client tcp 127.0.0.1
+run_tests on a "$PWD"/rpc-duplicates 127.0.0.1
+kill $server_pid
+check "a program that has gone is taken back" within 30 lists_none
+start_server
+check "and comes again" within 20 lists udp
+kill $gateway
+check "a gateway that ends takes all back" within 20 lists_none
+kill $binder_pid
+
+# The other way. Over UDP a lost reply means a second execution: this side loses nothing.
+tc -n rpc-a qdisc del dev va root
+tc -n rpc-b qdisc del dev vb root
+start_rpcbind b
+become b "$PWD/rpc-server" net >/dev/null &
+net=$!
+started="$started $net"
+become a vmtp rpcbind >/dev/null &
+started="$started $!"
+within 20 has_entity rpc-a BE-111-10.9.0.1
+become a vmtp rpc-gateway to-net 10.9.0.2 >/dev/null &
+started="$started $!"
+check "vmtp rpcinfo lists both versions" within 20 vmtp_lists 2
+run_tests ip netns exec rpc-b ./rpc-client vmtp 10.9.0.1
+kill -9 $net
+check "ICMP unreachable ends a call at once" is_unreachable
+on b rpcinfo -d $program 1
+on b rpcinfo -d $program 3
+check "a program that has gone is taken back from the binder" within 20 vmtp_lists 0
+exit $failed

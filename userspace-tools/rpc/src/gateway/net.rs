@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! RPC over UDP and TCP as a caller, and the portmapper there.
+//!
+//! Over UDP as XNFS has it: the caller says how long he waits; ICMP unreachable ends the wait at
+//! once; late and duplicate replies are rejected by their transaction identifier; a call that needs
+//! no reply waits for none.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::socket::{setsockopt, sockopt::Ipv4RecvErr};
+use vmtp::MESSAGE_SIZE;
+
+use crate::message::{self, words, Call, Refusal};
+use crate::portmap::{self, Mapping};
+
+/// The most that a UDP datagram carries.
+pub const DATAGRAM_MAX: usize = 65_507;
+/// How long a portmapper may take.
+const PORTMAPPER_PATIENCE: Duration = Duration::from_secs(5);
+/// The ports that only root may use. rpcbind wants registrations to come from one.
+const RESERVED_PORTS: std::ops::Range<u16> = 600..1024;
+/// The bit of a record mark that says it is the last fragment (RFC 1057, 10).
+const LAST_FRAGMENT: u32 = 1 << 31;
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// There is nobody, says ICMP or TCP.
+    #[error("nobody is there ({0})")]
+    Unreachable(io::Error),
+    /// The time is up.
+    #[error("there was no reply in time")]
+    TimedOut,
+    /// Something else.
+    #[error(transparent)]
+    Io(io::Error),
+    /// There was one, without results.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        use io::ErrorKind::{
+            ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut, WouldBlock,
+        };
+        match error.kind() {
+            ConnectionRefused | HostUnreachable | NetworkUnreachable => Failure::Unreachable(error),
+            TimedOut | WouldBlock => Failure::TimedOut,
+            _ => Failure::Io(error),
+        }
+    }
+}
+
+/// A transaction identifier that no recent call had.
+pub fn fresh_xid() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_nanos() as u32);
+    // The first is that of the clock; two threads that both think theirs is the first do not mind.
+    let _ = NEXT.compare_exchange(0, now | 1, Ordering::Relaxed, Ordering::Relaxed);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Puts another transaction identifier into a message.
+pub fn set_xid(message: &mut [u8], xid: u32) {
+    if let Some(first) = message.first_chunk_mut() {
+        *first = xid.to_be_bytes();
+    }
+}
+
+/// A socket for one call: what else arrives at its port is not for another.
+fn udp_socket(to: SocketAddrV4, reserved: bool) -> io::Result<UdpSocket> {
+    let any = || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
+    let socket = match reserved {
+        true => RESERVED_PORTS
+            .rev()
+            .find_map(|port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).ok())
+            .map_or_else(any, Ok)?,
+        false => any()?,
+    };
+    socket.connect(to)?;
+    // Also those ICMP errors that are not final for the kernel are for the caller.
+    setsockopt(&socket, Ipv4RecvErr, &true)?;
+    Ok(socket)
+}
+
+/// A call that nobody answers, or whose answer nobody wants.
+pub fn udp_send(to: SocketAddrV4, call: &[u8]) -> Result<(), Failure> {
+    udp_socket(to, false)?.send(call)?;
+    Ok(())
+}
+
+/// A call over UDP: its reply, within `limit`.
+pub fn udp_call(
+    to: SocketAddrV4,
+    call: &[u8],
+    retry: Option<Duration>,
+    limit: Duration,
+) -> Result<Vec<u8>, Failure> {
+    udp_exchange(&udp_socket(to, false)?, call, retry, limit)
+}
+
+fn udp_exchange(
+    socket: &UdpSocket,
+    call: &[u8],
+    retry: Option<Duration>,
+    limit: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let xid = message::xid(call);
+    let end = Instant::now() + limit;
+    let mut reply = vec![0; DATAGRAM_MAX];
+    loop {
+        socket.send(call)?;
+        let again = retry.map_or(end, |retry| end.min(Instant::now() + retry));
+        loop {
+            let left = again.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            socket.set_read_timeout(Some(left))?;
+            match socket.recv(&mut reply) {
+                Ok(octets) => {
+                    let octets = reply.get(..octets).unwrap_or_default();
+                    if message::is_reply(octets) && message::xid(octets) == xid {
+                        reply.truncate(octets.len());
+                        return Ok(reply);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => match Failure::from(error) {
+                    Failure::TimedOut => break,
+                    failure => return Err(failure),
+                },
+            }
+        }
+        if Instant::now() >= end {
+            return Err(Failure::TimedOut);
+        }
+    }
+}
+
+/// A call over TCP, which is sent once: its reply, within `limit`.
+pub fn tcp_call(to: SocketAddrV4, call: &[u8], limit: Duration) -> Result<Vec<u8>, Failure> {
+    let end = Instant::now() + limit;
+    let left = || match end.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(Failure::TimedOut),
+        left => Ok(left),
+    };
+    let mut stream = TcpStream::connect_timeout(&to.into(), left()?)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(left()?))?;
+    write_record(&mut stream, call)?;
+    let xid = message::xid(call);
+    loop {
+        stream.set_read_timeout(Some(left()?))?;
+        let ended = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let reply = read_record(&mut stream)?.ok_or_else(ended)?;
+        if message::is_reply(&reply) && message::xid(&reply) == xid {
+            return Ok(reply);
+        }
+    }
+}
+
+/// Writes a record (RFC 1057, 10) in one fragment.
+pub fn write_record(to: &mut impl Write, message: &[u8]) -> io::Result<()> {
+    let mark = u32::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut record = words(&[LAST_FRAGMENT | mark]);
+    record.extend_from_slice(message);
+    to.write_all(&record)
+}
+
+/// Reads a record of any fragments; None at the end of the stream. One that is longer than a VMTP
+/// message is an error.
+pub fn read_record(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut record = Vec::new();
+    let mut first = true;
+    loop {
+        let mut mark = [0; 4];
+        match from.read_exact(&mut mark) {
+            Err(error) if first && error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            result => result?,
+        }
+        first = false;
+        let mark = u32::from_be_bytes(mark);
+        let octets = (mark & !LAST_FRAGMENT) as usize;
+        let whole = record.len() + octets;
+        // An empty fragment that is not the last could go on for ever.
+        if whole > MESSAGE_SIZE || (octets == 0 && mark & LAST_FRAGMENT == 0) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let got = from.take(octets as u64).read_to_end(&mut record)?;
+        if got < octets {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if mark & LAST_FRAGMENT != 0 {
+            return Ok(Some(record));
+        }
+    }
+}
+
+/// A call to a host's portmapper: the results.
+fn ask_portmapper(host: Ipv4Addr, number: u32, arguments: &[u8]) -> Result<Vec<u8>, Failure> {
+    let call = Call {
+        xid: fresh_xid(),
+        procedure: portmap::procedure(number),
+        arguments,
+    };
+    let to = SocketAddrV4::new(host, portmap::PORT);
+    let socket = udp_socket(to, number == portmap::SET || number == portmap::UNSET)?;
+    let retry = Some(Duration::from_secs(1));
+    let reply = udp_exchange(&socket, &call.to_octets(), retry, PORTMAPPER_PATIENCE)?;
+    Ok(message::results(call.xid, &reply)?.to_vec())
+}
+
+/// The programs that a host's portmapper has.
+pub fn dump(host: Ipv4Addr) -> Result<Vec<Mapping>, Failure> {
+    let results = ask_portmapper(host, portmap::DUMP, &[])?;
+    Ok(portmap::parse_list(&results).ok_or(Refusal::Malformed)?)
+}
+
+/// Registers a program with this host's portmapper. Whether it was not there yet.
+pub fn set(mapping: &Mapping) -> Result<bool, Failure> {
+    let results = ask_portmapper(Ipv4Addr::LOCALHOST, portmap::SET, &mapping.to_octets())?;
+    Ok(message::xid(&results) == Some(1))
+}
+
+/// Takes a version of a program out of this host's portmapper, for all protocols.
+pub fn unset(mapping: &Mapping) -> Result<bool, Failure> {
+    let results = ask_portmapper(Ipv4Addr::LOCALHOST, portmap::UNSET, &mapping.to_octets())?;
+    Ok(message::xid(&results) == Some(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn call(xid: u32) -> Vec<u8> {
+        Call {
+            xid,
+            procedure: portmap::procedure(0),
+            arguments: &[],
+        }
+        .to_octets()
+    }
+
+    fn server() -> (UdpSocket, SocketAddrV4) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        (socket, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    }
+
+    #[test]
+    fn replies_of_other_calls_are_rejected_by_their_xid() {
+        let (socket, address) = server();
+        let answering = thread::spawn(move || {
+            let mut buffer = [0; 100];
+            let (octets, from) = socket.recv_from(&mut buffer).unwrap();
+            socket.send_to(&message::success(6, b"late"), from).unwrap();
+            socket.send_to(&buffer[..octets], from).unwrap(); // no reply
+            socket.send_to(b"xy", from).unwrap();
+            socket.send_to(&message::success(7, b"mine"), from).unwrap();
+        });
+        let reply = udp_call(address, &call(7), None, LIMIT).unwrap();
+        assert_eq!(message::results(7, &reply), Ok(&b"mine"[..]));
+        answering.join().unwrap();
+    }
+
+    #[test]
+    fn icmp_unreachable_ends_the_wait_at_once() {
+        let (socket, address) = server();
+        drop(socket);
+        let begin = Instant::now();
+        let error = udp_call(address, &call(7), None, LIMIT).unwrap_err();
+        assert!(matches!(error, Failure::Unreachable(_)), "{error}");
+        assert!(begin.elapsed() < LIMIT / 2);
+    }
+
+    #[test]
+    fn the_caller_says_how_long_he_waits() {
+        let (_socket, address) = server();
+        let limit = Duration::from_millis(100);
+        let begin = Instant::now();
+        let error = udp_call(address, &call(7), None, limit).unwrap_err();
+        assert!(matches!(error, Failure::TimedOut), "{error}");
+        assert!(begin.elapsed() >= limit);
+    }
+
+    #[test]
+    fn a_call_is_sent_again_with_the_same_xid_and_only_if_wanted() {
+        let (socket, address) = server();
+        let retry = Duration::from_millis(30);
+        let limit = retry * 10;
+        assert!(udp_call(address, &call(7), Some(retry), limit).is_err());
+        assert!(udp_call(address, &call(8), None, limit).is_err());
+        socket.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 100];
+        let mut seen = [0, 0];
+        while let Ok(octets) = socket.recv(&mut buffer) {
+            match message::xid(&buffer[..octets]) {
+                Some(7) => seen[0] += 1,
+                Some(8) => seen[1] += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(seen[0] > 1, "{seen:?}");
+        assert_eq!(seen[1], 1);
+    }
+
+    #[test]
+    fn records_are_read_in_fragments_and_bounded() {
+        let mut stream: &[u8] = &[0, 0, 0, 2, 1, 2, 0x80, 0, 0, 1, 3, 0x80, 0, 0, 0];
+        assert_eq!(read_record(&mut stream).unwrap(), Some(vec![1, 2, 3]));
+        assert_eq!(read_record(&mut stream).unwrap(), Some(vec![]));
+        assert_eq!(read_record(&mut stream).unwrap(), None);
+        for bad in [
+            &[0x80, 0x40, 0, 1][..], // 4 MiB and one
+            &[0xFF, 0xFF, 0xFF, 0xFF],
+            &[0, 0, 0, 0, 0, 0, 0, 0],
+            &[0x80, 0, 0, 2, 1],
+            &[0x80, 0],
+        ] {
+            let mut stream = bad;
+            let result = read_record(&mut stream);
+            assert!(result.is_err() || bad.len() == 2, "{bad:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_over_tcp_has_its_reply() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answering = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let record = read_record(&mut stream).unwrap().unwrap();
+            assert_eq!(record, call(9));
+            write_record(&mut stream, &message::success(9, &[7; 4])).unwrap();
+        });
+        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let reply = tcp_call(to, &call(9), LIMIT).unwrap();
+        assert_eq!(message::results(9, &reply), Ok(&[7; 4][..]));
+        answering.join().unwrap();
+    }
+}
