@@ -257,6 +257,15 @@ impl Host {
             return;
         }
         let now = Host::now();
+        if header.control.forward_count() != 0 {
+            // 5.7: of a Client of this host, which must still wait for its Response.
+            if let Some(client) = self.entities.get(header.client.bits()) {
+                if !client.takes_forwarded(header) {
+                    self.discard(skb, Counter::DropOld);
+                    return;
+                }
+            }
+        }
         if !header.server.is_group() {
             let endpoint = self.entities.get(header.server.bits());
             let Some(endpoint) = endpoint.filter(|endpoint| endpoint.hears(&skb)) else {

@@ -45,6 +45,8 @@ counts! {
     octets,
     /// Packet groups that left with a gap between their packets.
     paced,
+    /// Responses of which a part did not leave, because their Client had answered.
+    stopped,
     /// Packets that were lost.
     fault_loss,
     /// Packets that came twice.

@@ -187,6 +187,15 @@ impl Endpoint {
         wanted
     }
 
+    /// Whether a Request of this entity, which was forwarded to a server of this host, is for a transaction that waits for
+    /// its Response. Softirq.
+    pub(in crate::host) fn takes_forwarded(&self, header: &Header) -> bool {
+        let mut side = self.client.lock();
+        side.slots
+            .iter_mut()
+            .any(|slot| slot.call.takes_forwarded(header))
+    }
+
     /// ICMP says that a host (or VMTP there) cannot be reached, of a packet with this Transaction if that is known.
     /// Softirq.
     pub(in crate::host) fn unreachable(

@@ -18,12 +18,12 @@ use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::sock::Sk;
 use crate::kernel::trace;
 use crate::proto::client::{
-    Call, Client, Delivery, Event, Reply, ReplyState, StartError, State, Step, RUN_LIMIT,
+    no_room, Call, Client, Delivery, Event, Reply, ReplyState, StartError, State, Step, RUN_LIMIT,
 };
 use crate::proto::context::Context;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
-use crate::proto::wire::{Header, NotifyVmtpServer, ResponseCode, Transaction};
+use crate::proto::wire::{Header, ResponseCode, Transaction};
 use crate::socket::options::{Options, Wishes};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
@@ -435,15 +435,8 @@ impl ClientSide {
                 sk.count_drop();
             }
             // 4.7.1: all of it comes again later. Of what was begun the timer asks for the rest.
-            let busy = NotifyVmtpServer {
-                server: header.server,
-                client: header.client,
-                transaction: header.transaction,
-                delivery: crate::proto::wire::Mask::EMPTY,
-                code: ResponseCode::Busy.code(),
-            };
             return Aftermath {
-                notify: (!begun).then_some((busy, peer)),
+                notify: (!begun).then_some((no_room(header), peer)),
                 ..Aftermath::default()
             };
         };

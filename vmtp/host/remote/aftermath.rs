@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::proto::burst::Burst;
+use crate::proto::peer::Peer;
 use crate::proto::server::{Step, To};
 use crate::proto::wire::{Entity, NotifyVmtpClient, ResponseCode};
 use core::net::Ipv4Addr;
@@ -56,6 +57,10 @@ impl Aftermath {
             let now = Host::now();
             let destination = match to {
                 To::Peer => self.path.peer,
+                To::Group | To::GroupAndPeer => match forward_server.host_group() {
+                    Some(address) => Peer::inet(address),
+                    None => Peer::NONE,
+                },
                 To::Client => host.find(record.client, now).peer,
                 To::ForwardServer => host.find(forward_server, now).peer,
             };

@@ -13,7 +13,7 @@ use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::trace;
 use crate::proto::context::Context;
-use crate::proto::server::{Arrival, Event, State, Step};
+use crate::proto::server::{Arrival, Event, State, Step, Stop};
 
 impl Inner {
     /// The surroundings of an event at this moment.
@@ -58,8 +58,10 @@ impl Inner {
             skb,
         );
         let mut aftermath = Aftermath {
+            // Nothing stands in line here: there is nothing to restart.
             burst: step
                 .burst
+                .filter(|_| step.stop != Stop::Restart)
                 .map(|burst| (burst, step.to, self.remote.forward_server())),
             segment,
             path: self.path.clone(),

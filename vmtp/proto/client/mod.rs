@@ -15,7 +15,7 @@ mod response;
 mod run;
 mod timeout;
 
-pub use self::response::{stray, Stray};
+pub use self::response::{no_room, stray, Stray};
 
 use super::burst::Burst;
 use super::context::Context;
@@ -170,6 +170,8 @@ struct Flags {
     unreachable_after: u8,
     /// It said so of a later transmission too.
     still_unreachable: bool,
+    /// The highest ForwardCount with which the Request came back to this host.
+    came_back: u8,
 }
 
 /// Who says that the Server cannot be reached.
@@ -427,6 +429,7 @@ impl Client {
                 resend_all: false,
                 lossy: false,
                 locating: false,
+                came_back: 0,
                 missing: false,
                 unreachable_after: 0,
                 still_unreachable: false,
@@ -541,6 +544,7 @@ impl Call {
             missing: false,
             unreachable_after: 0,
             still_unreachable: false,
+            came_back: 0,
         },
     };
 
@@ -597,6 +601,20 @@ impl Call {
     /// Whether a packet of the Request has this Transaction.
     pub fn has_sent(&self, transaction: Transaction) -> bool {
         self.outgoing.group_of(transaction).is_some()
+    }
+
+    /// A forwarded Request of this Client came to this host, for a server here (5.7): whether it is
+    /// to be handled. It is if the call waits for its Response, and unless a later forward came
+    /// before.
+    pub fn takes_forwarded(&mut self, header: &Header) -> bool {
+        let count = header.control.forward_count();
+        let takes = self.state == State::AwaitingResponse
+            && self.outgoing.group_of(header.transaction).is_some()
+            && count >= self.flags.came_back;
+        if takes {
+            self.flags.came_back = count;
+        }
+        takes
     }
 
     /// The Transaction of the first group of the message after this one.

@@ -45,6 +45,11 @@ pub fn stray(
     Some(notify(header, header.transaction, Mask::EMPTY, code))
 }
 
+/// The answer to a Response for which there is no memory (4.7.1).
+pub fn no_room(header: &Header) -> NotifyVmtpServer {
+    notify(header, header.transaction, Mask::EMPTY, ResponseCode::Busy)
+}
+
 fn notify(
     header: &Header,
     transaction: Transaction,

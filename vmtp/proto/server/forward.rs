@@ -72,7 +72,7 @@ impl Remote {
             .with_priority(self.priority)
             .with_gap(cx.timing.receive_gap);
         self.outgoing = Outgoing::new(forward.mcb, control, forward.hco, self.transaction);
-        self.forward_server = forward.server;
+        self.other = forward.server;
         self.state = State::Forwarded;
         self.flags.forward_accepted = false;
         let ends = self.ends();

@@ -11,12 +11,14 @@
 
 mod forward;
 mod notify;
+mod overheard;
 mod request;
 mod respond;
 mod snapshot;
 mod timeout;
 
 pub use self::forward::{Forward, ForwardError};
+pub use self::overheard::{Overheard, OverheardStep};
 pub use self::request::{refuse, Refusal, Service, Source};
 pub use self::respond::{Finished, Respond, RespondError, Retained};
 pub use self::snapshot::SNAPSHOT_OCTETS;
@@ -56,8 +58,9 @@ pub enum State {
 pub struct Remote {
     client: Entity,
     server: Entity,
-    /// While Forwarded: the server that is to answer.
-    forward_server: Entity,
+    /// While Forwarded: the server that is to answer. Of a multicast Request, which is never
+    /// forwarded under its own name: the group it was sent to.
+    other: Entity,
     /// Where the Request came from: the Client's host, or the forwarder's.
     peer: Peer,
     incoming: Incoming,
@@ -123,6 +126,8 @@ struct Flags {
     idempotent: bool,
     /// The Response waits for the Probe, or for its delay (DRT).
     response_held: bool,
+    /// The Response goes to the group as well.
+    group_response: bool,
     /// The current Request belongs to a run.
     streamed: bool,
     /// The forwarded Request was acknowledged.
@@ -142,6 +147,23 @@ pub enum To {
     Client,
     /// The server to which the Request was forwarded.
     ForwardServer,
+    /// The group that the Request was sent to, by multicast: the Client is a member of it (2.7).
+    Group,
+    /// That group by multicast, and the record's peer as well: two transmissions of the same burst.
+    GroupAndPeer,
+}
+
+/// What becomes of packets of the Response that still stand in line for its destination
+/// (`Line::stop_response`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// They leave.
+    No,
+    /// They do not leave.
+    Yes,
+    /// They do not leave; if there were any, the step's burst goes out in their stead, with their
+    /// segment. If there were none it does not.
+    Restart,
 }
 
 /// A Request that is complete.
@@ -196,6 +218,8 @@ pub struct Step {
     pub burst: Option<Burst>,
     /// Whom `burst` is for.
     pub to: To,
+    /// What becomes of an earlier transmission that has not left yet.
+    pub stop: Stop,
     /// All Responses retained for the run may go (2.5.3, 2.11).
     pub release_retained: bool,
     /// The Response before is to be kept for the run: its segment stays with this.
@@ -235,6 +259,7 @@ impl Step {
         group_offset: 0,
         burst: None,
         to: To::Peer,
+        stop: Stop::No,
         release: false,
         notify: None,
         notify_remote: false,
@@ -254,7 +279,7 @@ impl Remote {
         Remote {
             client: header.client,
             server,
-            forward_server: Entity::ZERO,
+            other: Entity::ZERO,
             peer,
             incoming: Incoming::NONE,
             outgoing: Outgoing::new(
@@ -364,12 +389,17 @@ impl Remote {
 
     /// The server to which the current Request was forwarded.
     pub const fn forward_server(&self) -> Entity {
-        self.forward_server
+        self.other
+    }
+
+    /// The group that the current Request was sent to, if it was multicast (2.7).
+    pub fn group(&self) -> Option<Entity> {
+        (self.flags.multicast && self.other.is_group()).then_some(self.other)
     }
 
     fn ends(&self) -> Ends {
         let server = match self.state {
-            State::Forwarded => self.forward_server,
+            State::Forwarded => self.other,
             State::AwaitingRequest
             | State::Processing
             | State::Responded
@@ -524,14 +554,6 @@ impl Remote {
         self.skipped = 0;
         self.flags.response_held = false;
         self.flags.probing = false;
-    }
-
-    /// Whether this server may take a group Response of the Transaction (2.7): it holds the Request
-    /// and has not answered it.
-    pub fn accepts_group_response(&self, header: &Header) -> bool {
-        self.state == State::Processing
-            && self.flags.multicast
-            && self.transaction == header.transaction
     }
 
     /// The code of the current Response, for people.

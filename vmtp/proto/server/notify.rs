@@ -2,7 +2,7 @@
 
 //! NotifyVmtpServer of RFC 1045, 5.8: the client's manager tells what became of a Response.
 
-use super::{Drop, Keep, Remote, State, Step};
+use super::{Drop, Keep, Remote, State, Step, Stop};
 use crate::proto::context::Context;
 use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
@@ -43,10 +43,19 @@ impl Remote {
         let group = self.outgoing.group_of(notify.transaction);
         let ends = self.ends();
         match code {
-            Some(ResponseCode::Retry) if self.flags.idempotent => {
+            Some(ResponseCode::Retry | ResponseCode::RetryAll) if self.flags.idempotent => {
                 // 5.8: nothing is kept that could be sent again.
                 step.keep = Keep::Drop(Drop::Protocol);
             }
+            Some(ResponseCode::EntityMigrated) if self.flags.idempotent => {
+                // 5.8: only a transmission in progress still has the segment.
+                self.outgoing.restart();
+                step.burst = self.outgoing.advance(&ends, u16::MAX, cx);
+                step.to = super::To::Client;
+                step.stop = Stop::Restart;
+            }
+            // No room now: an idempotent Response is made anew when the Client asks.
+            Some(ResponseCode::Busy) if self.flags.idempotent => step.stop = Stop::Yes,
             Some(ResponseCode::Retry) => {
                 let Some(group) = group else {
                     return step;
@@ -65,7 +74,7 @@ impl Remote {
                 step.to = self.response_to();
                 self.deadline = self.outgoing.after(cx.timing.round_trip, cx);
             }
-            Some(ResponseCode::RetryAll) if !self.flags.idempotent => {
+            Some(ResponseCode::RetryAll) => {
                 step.sent = Some(GroupFate::Lossy);
                 let limit = self.outgoing.asked() >= cx.policy.retries;
                 if limit {
@@ -78,13 +87,21 @@ impl Remote {
                 let wait = cx.timing.acknowledgment(self.outgoing.segment_octets());
                 self.deadline = self.outgoing.after(wait, cx);
             }
-            Some(ResponseCode::Busy) if !self.flags.idempotent => {
+            Some(ResponseCode::Busy) => {
+                step.stop = Stop::Yes;
+                // Its time limit is that of the record: nothing of the Client came for so long.
+                let limit = self.heard.plus(cx.policy.record_lifetime);
+                if limit.has_come(cx.now) {
+                    self.discard_response(cx, &mut step);
+                    return step;
+                }
                 // Everything again after TS3, with a fresh count.
                 self.outgoing.restart();
                 self.outgoing.heard();
                 self.deadline = self.outgoing.after(cx.timing.round_trip, cx);
             }
-            Some(ResponseCode::EntityMigrated) if !self.flags.idempotent => {
+            Some(ResponseCode::EntityMigrated) => {
+                step.stop = Stop::Yes;
                 self.outgoing.restart();
                 step.burst = self.outgoing.advance(&ends, cx.timing.window, cx);
                 step.to = super::To::Client;
@@ -128,6 +145,7 @@ impl Remote {
     /// The Client has the Response or does not want it: the data may go. A Response without data
     /// stays: its MCB is all there is, and a late duplicate of the Request may still ask for it.
     fn acknowledged(&mut self, cx: &Context, step: &mut Step) {
+        step.stop = Stop::Yes;
         if self.forward_count != 0 {
             // The forwarder waits to hear that its part is done.
             self.notify(

@@ -307,6 +307,9 @@ impl Remote {
         self.incoming = Incoming::starting_at(header, first);
         self.incoming_control = header.control;
         self.flags.incoming_multicast = source.multicast;
+        if source.multicast {
+            self.other = header.server;
+        }
         self.flags.incoming_datagram = header.code.has(Code::DGM);
         self.flags.incoming_masked = header.code.has(Code::MDM);
         self.incoming_received = self.hear(header, source, 0);

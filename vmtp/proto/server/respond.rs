@@ -22,7 +22,8 @@ const AMPLIFICATION: u32 = 3;
 pub struct Respond {
     /// The message control block; its Code may have CMD, DGM (idempotent), MDM and SDA.
     pub mcb: Mcb,
-    /// Flags the user asked for: any of APG, NRT.
+    /// Flags the user asked for: any of APG, NRT, and MDG for a group Response (2.7), which the
+    /// members of the group that got the Request may take as well.
     pub flags: u32,
     /// Checksum over the header only.
     pub hco: bool,
@@ -189,6 +190,7 @@ impl Remote {
         }
         self.state = State::Responded;
         self.flags.idempotent = respond.mcb.code.has(Code::DGM);
+        self.flags.group_response = respond.flags & Control::MDG != 0 && self.group().is_some();
         let allowed = self.received.saturating_mul(AMPLIFICATION);
         if !self.flags.probed && response_octets(octets) > allowed {
             // Never an amplifier: the Client has to be there.
@@ -242,6 +244,10 @@ impl Remote {
         if self.flags.streamed {
             bits |= self.request.bits() & (Control::NSR | Control::NER);
         }
+        if self.flags.multicast {
+            // 3.2: the Client is a member of the group.
+            bits |= self.request.bits() & Control::MDG;
+        }
         if skip && groups_of(respond.mcb.segment_octets()) > 1 {
             bits |= Control::STI;
         }
@@ -272,6 +278,15 @@ impl Remote {
         };
         step.burst = self.outgoing.advance(&ends, window, cx);
         step.to = self.response_to();
+        if self.flags.group_response {
+            // 2.7: a Client that is a member hears it with the others. Only it may ask again.
+            self.flags.group_response = false;
+            step.to = if self.request.has(Control::MDG) {
+                To::Group
+            } else {
+                To::GroupAndPeer
+            };
+        }
         self.flags.response_held = false;
         if self.flags.idempotent {
             step.release = true;

@@ -8,7 +8,7 @@ use vmtp_proto::burst::{Burst, Packet};
 use vmtp_proto::line::Line;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::time::{Span, Time};
-use vmtp_proto::wire::{Header, OVERHEAD_OCTETS};
+use vmtp_proto::wire::{Entity, Header, Transaction, OVERHEAD_OCTETS};
 
 use super::{name, show, Host};
 use crate::env::{Env, Timer};
@@ -45,6 +45,18 @@ impl Host {
             self.send_packet(env, next, segment, to, wait);
             wait = wait.plus(env.network.packet_time);
         }
+    }
+
+    /// What is left of a Response in line for its host leaves no more: its segment.
+    pub(super) fn stop_response(
+        &mut self,
+        to: Peer,
+        client: Entity,
+        server: Entity,
+        transaction: Transaction,
+    ) -> Option<Rc<Vec<u8>>> {
+        let queue = self.lines.get_mut(&to.as_inet()?)?;
+        queue.line.stop_response(client, server, transaction)
     }
 
     /// The next packets in line for an address may be due.

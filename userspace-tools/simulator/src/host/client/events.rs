@@ -2,7 +2,7 @@
 
 //! What reaches a call: its timers, Response packets, Notify operations, and what Probes found.
 
-use vmtp_proto::client::{stray, Keep, ReplyState, State, Stray};
+use vmtp_proto::client::{no_room, stray, Keep, ReplyState, State, Stray};
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::Source;
 use vmtp_proto::time::Time;
@@ -111,7 +111,10 @@ impl Host {
                     answers.push(Answer::new());
                     answers.len() - 1
                 }
-                None => return,
+                None => {
+                    self.notify_server(env, Some(no_room(header)), source.peer);
+                    return;
+                }
             }
         } else {
             0
@@ -204,13 +207,12 @@ impl Host {
 
     /// Whether a forwarded Request of a Client of this host is for its outstanding transaction
     /// (5.7).
-    pub(crate) fn is_outstanding(&self, client: Entity, transaction: Transaction) -> bool {
-        self.endpoints.get(&client).is_some_and(|endpoint| {
-            let mut calls = endpoint.calls.iter();
-            calls.any(|open| {
-                open.call.outgoing().group_of(transaction).is_some()
-                    && open.call.state() == State::AwaitingResponse
+    pub(crate) fn takes_forwarded(&mut self, header: &Header) -> bool {
+        self.endpoints
+            .get_mut(&header.client)
+            .is_some_and(|endpoint| {
+                let mut calls = endpoint.calls.iter_mut();
+                calls.any(|open| open.call.takes_forwarded(header))
             })
-        })
     }
 }

@@ -140,7 +140,7 @@ impl Host {
         let gap = header.control.gap();
         self.path(env, source.peer).asked_for_gap(gap);
         let local = self.endpoints.contains_key(&header.client);
-        if local && !direct && !self.is_outstanding(header.client, header.transaction) {
+        if local && !direct && !self.takes_forwarded(header) {
             return;
         }
         let server = header.server;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use vmtp_proto::client::Keep;
 use vmtp_proto::peer::Peer;
-use vmtp_proto::server::{Arrival, Event as What, Step, To};
+use vmtp_proto::server::{Arrival, Event as What, Step, Stop, To};
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{Header, ResponseCode};
 
@@ -39,13 +39,33 @@ impl Host {
             }
         }
         let peer = record.remote.peer();
-        if let Some(burst) = step.burst {
-            let segment = Rc::clone(&record.segment);
-            let to = match step.to {
-                To::Peer => peer,
-                To::ForwardServer => record.forwarded_to,
-                To::Client => self.guess(client),
-            };
+        let transaction = record.remote.transaction();
+        let mut burst = step.burst;
+        let mut segment = Rc::clone(&record.segment);
+        let group = match (step.to, record.remote.group()) {
+            (To::Group | To::GroupAndPeer, Some(group)) => group.host_group(),
+            _ => None,
+        };
+        let to = match step.to {
+            To::Peer | To::GroupAndPeer => peer,
+            To::ForwardServer => record.forwarded_to,
+            To::Client => self.guess(client),
+            To::Group => Peer::NONE,
+        };
+        if step.stop != Stop::No {
+            let left = self.stop_response(peer, client, server, transaction);
+            env.counts.stopped += u64::from(left.is_some());
+            if step.stop == Stop::Restart {
+                match left {
+                    Some(rest) => segment = rest,
+                    None => burst = None,
+                }
+            }
+        }
+        if let Some(burst) = burst {
+            if let Some(address) = group {
+                self.send(env, burst, &segment, Peer::inet(address));
+            }
             if to.is_known() {
                 self.send(env, burst, &segment, to);
             }
