@@ -33,7 +33,7 @@ impl ::kernel::Module for Vmtp {
         let memory = kernel::pages::Registration::new()?;
         let hosts = host::register()?;
         let protocol = host::receive::register()?;
-        let interfaces = host::group::watch()?;
+        let interfaces = host::links::watch()?;
         let family = socket::register(module)?;
         Ok(Self {
             _family: family,

@@ -503,9 +503,9 @@ struct net_device *vmtp_helper_netdev_notifier_info(void *info)
 	return netdev_notifier_info_to_dev(info);
 }
 
-void vmtp_helper_dev_put(struct net_device *dev)
+struct in_device *vmtp_helper_in_dev_get_rtnl(const struct net_device *dev)
 {
-	dev_put(dev);
+	return __in_dev_get_rtnl(dev);
 }
 
 /* ---- locks, RCU, references ---- */

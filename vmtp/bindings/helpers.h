@@ -139,7 +139,7 @@ unsigned int vmtp_helper_netdev_mtu(const struct net_device *dev);
 bool vmtp_helper_netdev_has_ipv4_rcu(const struct net_device *dev);
 struct net *vmtp_helper_netdev_net(const struct net_device *dev);
 struct net_device *vmtp_helper_netdev_notifier_info(void *info);
-void vmtp_helper_dev_put(struct net_device *dev);
+struct in_device *vmtp_helper_in_dev_get_rtnl(const struct net_device *dev);
 
 /* locks, RCU, references */
 void vmtp_helper_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key);

@@ -6,8 +6,6 @@ use super::endpoint::Endpoint;
 use super::settings::Setting;
 use super::Host;
 use crate::kernel::errno::Errno;
-use crate::kernel::net::Net;
-use crate::kernel::netdev::{self, Change, Watch, Watcher};
 use crate::kernel::record::{Record, Recorded, Ref};
 use crate::kernel::sock::Sk;
 use crate::proto::group::{may_add, Invoker, Subject};
@@ -226,37 +224,4 @@ impl Endpoint {
             }
         }
     }
-}
-
-static WATCH: Watch<Host> = Watch::new();
-
-impl Watcher for Host {
-    fn storage() -> &'static Watch<Self> {
-        &WATCH
-    }
-
-    fn changed(net: &Net, interface: u32, change: Change) {
-        let Some(host) = Host::of(net) else { return };
-        match change {
-            // The lock of network configuration is held here: the form that does not take it.
-            Change::Up => {
-                let _ = host
-                    .control()
-                    .sk()
-                    .join_group_configured(super::ALL_HOSTS, interface);
-            }
-            Change::Unregister => {
-                let _ = host
-                    .control()
-                    .sk()
-                    .leave_group_configured(super::ALL_HOSTS, interface);
-            }
-            Change::Down | Change::Changed => {}
-        }
-    }
-}
-
-/// Hears of interfaces that come and go; until the result is dropped.
-pub fn watch() -> Result<netdev::Registration<Host>> {
-    Watch::<Host>::register()
 }

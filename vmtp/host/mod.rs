@@ -19,6 +19,7 @@ pub mod counters;
 pub mod endpoint;
 pub mod group;
 pub mod kept;
+pub mod links;
 pub mod manager;
 pub mod nested;
 pub mod path;
@@ -36,6 +37,7 @@ pub mod users;
 use self::counters::Counter;
 use self::endpoint::{Endpoint, Vacated};
 use self::group::{Group, Membership};
+use self::links::Link;
 use self::path::{PathRecord, PlaceRecord};
 use self::probe::Pending;
 use self::remote::RemoteRecord;
@@ -104,6 +106,10 @@ pub struct Host {
     /// Groups that CreateGroup made here.
     #[pin]
     pub(super) groups: Table<Group>,
+    #[pin]
+    links: Table<Link>,
+    /// See `links`.
+    speeds: AtomicU32,
     /// By age, what is thrown out when its table is full.
     #[pin]
     pub(super) remote_ages: Ages<RemoteRecord>,
@@ -177,6 +183,8 @@ impl NetState for Host {
             entities <- Table::new(1 << 24),
             members <- MultiTable::new(1 << 20),
             groups <- Table::new(1 << 20),
+            links <- Table::new(1 << 20),
+            speeds: AtomicU32::new(0),
             remote_ages <- new_ages!("vmtp::remote_ages"),
             path_ages <- new_ages!("vmtp::path_ages"),
             place_ages <- new_ages!("vmtp::place_ages"),
@@ -230,6 +238,7 @@ impl NetState for Host {
         self.vacated_ages.clear();
         self.entities.clear();
         self.members.clear();
+        self.links.clear();
         self.probes.clear();
         self.remotes.clear();
         self.places.clear();
@@ -255,7 +264,7 @@ impl Host {
         self.control.sk().net()
     }
 
-    /// The socket by which the host itself sends.
+    /// The socket by which the host itself is in groups.
     pub fn control(&self) -> &ControlSocket {
         &self.control
     }

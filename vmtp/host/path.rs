@@ -41,6 +41,8 @@ pub struct PathRecord {
 struct Inner {
     path: Path,
     route: Option<Route>,
+    /// Of `Host::speeds`, when the time of a packet was computed.
+    speeds: u32,
     limiter: Limiter,
 }
 
@@ -75,7 +77,10 @@ impl PathRecord {
                 host,
                 peer,
                 records: AtomicU32::new(0),
-                inner <- new_spinlock_bh!(Inner { path, route: None, limiter: Limiter::new(now) }, "vmtp::path"),
+                inner <- new_spinlock_bh!(
+                    Inner { path, route: None, speeds: 0, limiter: Limiter::new(now) },
+                    "vmtp::path"
+                ),
             }),
             super::ATOMIC,
         )
@@ -109,20 +114,16 @@ impl PathRecord {
         if let Some(route) = &inner.route {
             if route.is_valid() {
                 let route = route.clone();
-                let mtu = route.mtu();
-                if mtu != inner.path.mtu {
-                    let time = packet_time(mtu, host.settings.get(Setting::LinkSpeed));
-                    inner.path.set_mtu(mtu, time);
+                if route.mtu() != inner.path.mtu || host.speeds() != inner.speeds {
+                    inner.measure(host, &route);
                 }
                 return Ok(route);
             }
         }
         drop(inner);
         let route = Route::lookup(host.net(), &self.route_key())?;
-        let mtu = route.mtu();
-        let time = packet_time(mtu, host.settings.get(Setting::LinkSpeed));
         let mut inner = self.inner.lock();
-        inner.path.set_mtu(mtu, time);
+        inner.measure(host, &route);
         inner.route = Some(route.clone());
         Ok(route)
     }
@@ -186,6 +187,15 @@ impl PathRecord {
     /// Whether another error may be notified to the host.
     pub fn may_notify_error(&self, now: Time) -> bool {
         self.inner.lock().limiter.take(now)
+    }
+}
+
+impl Inner {
+    fn measure(&mut self, host: &Host, route: &Route) {
+        let mtu = route.mtu();
+        self.speeds = host.speeds();
+        let speed = host.speed_of(route.interface());
+        self.path.set_mtu(mtu, packet_time(mtu, speed));
     }
 }
 

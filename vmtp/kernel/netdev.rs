@@ -52,23 +52,29 @@ const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 1 << 3;
 const IFF_MULTICAST: u32 = 1 << 12;
 
-/// Megabits a second of an interface, if it tells. Sleeps, takes the lock of network configuration and asks the driver:
-/// not for every packet.
+/// Megabits a second of an interface, if it tells. Sleeps and asks the driver. Only for a watcher that is told
+/// [`Change::Up`] or [`Change::Link`] of the interface: of all notifiers these alone hold its lock.
 pub fn link_speed(net: &Net, interface: u32) -> Option<u32> {
-    // SAFETY: process context; the device is counted while it is used. Of the settings zero is a value.
+    // SAFETY: the callers hold the locks, which keep the device and its driver. Of the settings zero is a value.
     unsafe {
-        bindings::rtnl_lock();
-        let device = bindings::dev_get_by_index(net.as_raw(), interface as ffi::c_int);
+        let device = bindings::__dev_get_by_index(net.as_raw(), interface as ffi::c_int);
+        if device.is_null() {
+            return None;
+        }
         let mut settings: bindings::ethtool_link_ksettings = core::mem::zeroed();
-        let error = match device.is_null() {
-            true => -1,
-            false => bindings::__ethtool_get_link_ksettings(device, &mut settings),
-        };
-        bindings::rtnl_unlock();
-        bindings::vmtp_helper_dev_put(device);
+        let error = bindings::netif_get_link_ksettings(device, &mut settings);
         // 0 and all ones are "unknown".
         (error == 0 && settings.base.speed != 0 && settings.base.speed != u32::MAX)
             .then_some(settings.base.speed)
+    }
+}
+
+/// Whether an interface is there and speaks IPv4. For callers that hold the lock of network configuration.
+pub fn speaks_ipv4(net: &Net, interface: u32) -> bool {
+    // SAFETY: the callers hold the lock, which keeps the device.
+    unsafe {
+        let device = bindings::__dev_get_by_index(net.as_raw(), interface as ffi::c_int);
+        !device.is_null() && !bindings::vmtp_helper_in_dev_get_rtnl(device).is_null()
     }
 }
 
@@ -81,8 +87,10 @@ pub enum Change {
     Down,
     /// It goes for good.
     Unregister,
-    /// Its MTU or speed may be another.
-    Changed,
+    /// Its link, and thus its speed, may be another.
+    Link,
+    /// Its MTU is another.
+    Mtu,
 }
 
 /// Who wants to know.
@@ -143,9 +151,8 @@ unsafe extern "C" fn notify<W: Watcher>(
         bindings::netdev_cmd_NETDEV_UP => Change::Up,
         bindings::netdev_cmd_NETDEV_DOWN => Change::Down,
         bindings::netdev_cmd_NETDEV_UNREGISTER => Change::Unregister,
-        bindings::netdev_cmd_NETDEV_CHANGE | bindings::netdev_cmd_NETDEV_CHANGEMTU => {
-            Change::Changed
-        }
+        bindings::netdev_cmd_NETDEV_CHANGE => Change::Link,
+        bindings::netdev_cmd_NETDEV_CHANGEMTU => Change::Mtu,
         _ => return 0,
     };
     // SAFETY: the notifier's argument, whose device is alive during the call.
