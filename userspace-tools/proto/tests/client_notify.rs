@@ -4,10 +4,14 @@
 
 mod common;
 
+use common::far::Far;
 use common::near::{member, plain, to_group, Near, TC1, TC2};
-use common::{at, carrying, count, deliveries, flags, headers, mcb, ms, packets, response, t};
+use common::{
+    at, carrying, count, deliveries, flags, headers, mcb, ms, only, packets, request, response, t,
+};
 use common::{to_client, OTHER_HOST, SERVER_HOST};
 use vmtp_proto::client::{Drop, Event, Keep, Request, State, Step};
+use vmtp_proto::server::State as FarState;
 use vmtp_proto::wire::{Control, ResponseCode};
 
 fn asked(segment: u32) -> Near {
@@ -285,4 +289,42 @@ fn round_trip_is_taken_only_of_the_transmission_that_is_answered() {
     near.timeout(TC1);
     late.control = late.control.with_retransmit_count(1);
     assert_eq!(near.at(610).response(&late).round_trip, Some(ms(10)));
+}
+
+/// Only a header of the second group arrives. The server has a record of the Client, which went on to other servers or
+/// left 256 identifiers to its last Response: it asks for all after the last Transaction that it knows.
+#[test]
+fn message_whose_first_group_is_lost_is_sent_again_whole_whatever_the_server_knows() {
+    for before in [1, 2, 11, 255, 256, 257, 5_000] {
+        let (mut near, step) = Near::start(&plain(mcb(0, 20_000)));
+        let groups = headers(&step.burst);
+        let earlier = request(0, t(0).minus(before), mcb(0, 0));
+        let mut far = Far::processing(&earlier);
+        far.respond(earlier.transaction, mcb(0, 0));
+        let step = near.timeout(TC1);
+        let asks = only(&step.burst);
+        assert_eq!((asks.transaction, asks.length), (t(1), 0));
+        let step = far.request(&asks);
+        let notify = step.notify.unwrap();
+        assert_eq!(
+            (notify.transaction, notify.code),
+            (earlier.transaction, ResponseCode::RetryAll.code())
+        );
+        assert!(near.call.is_notified_by(&notify), "{before}");
+        let mut step = near.call.notify(&mut near.client, &notify, &near.cx);
+        if step.event == Event::RestartRun {
+            let after = near.client.current_transaction().minus(1);
+            step = near.call.resend(&mut near.client, after, true, &near.cx);
+        }
+        let again = headers(&step.burst);
+        assert_eq!(again.len(), groups.len(), "{before}");
+        assert_eq!(again[0].transaction, t(0));
+        assert!(!again[0].control.has(Control::NSR));
+        for (header, first) in again.iter().zip(&groups) {
+            assert_eq!(header.delivery, first.delivery);
+            far.request(header);
+        }
+        assert_eq!(far.remote.state(), FarState::Processing, "{before}");
+        assert_eq!(far.remote.transaction(), t(1));
+    }
 }

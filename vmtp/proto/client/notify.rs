@@ -24,8 +24,10 @@ impl Call {
         match ResponseCode::from_bits(notify.code.bits()) {
             Some(ResponseCode::RetryAll | ResponseCode::MsgtransOverflow) => {
                 let distance = self.outgoing.first().since(notify.transaction);
-                self.is_just_after(notify.transaction)
-                    || (self.flags.streamed && (1..=RUN_SPAN).contains(&distance))
+                // A later group that comes first looks to the server like one of a run, and it names the last
+                // transaction that the Client had with it, however long ago.
+                let several = self.outgoing.groups() > 1 && distance >= 1;
+                several || (self.flags.streamed && (1..=RUN_SPAN).contains(&distance))
             }
             _ => false,
         }
