@@ -36,6 +36,10 @@ class GuestFailure(Exception):
     """The guest hangs, has crashed or its kernel has reported something. The text is for a person, console included."""
 
 
+class BootFailure(GuestFailure):
+    """The guest did not come up. Nothing of ours has run in it: another may."""
+
+
 @dataclass(frozen=True)
 class Result:
     status: int
@@ -104,7 +108,10 @@ class Guest:
         patience = self.accelerator.patience * (3 if self.kernel.debug else 1)
         deadline = time.monotonic() + BOOT_SECONDS * patience
         while True:
-            line = self._line(deadline, "the guest did not come up")
+            try:
+                line = self._line(deadline, "the guest did not come up")
+            except GuestFailure as failure:
+                raise BootFailure(str(failure)) from None
             if line.startswith("\x1eready "):
                 release = line.split()[1]
                 if release != self.kernel.release:

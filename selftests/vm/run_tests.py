@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from guest import Guest, GuestFailure, indented
+from guest import BootFailure, Guest, GuestFailure, indented
 from initramfs import Archive
 from ktap import Report
 from machine import (
@@ -35,6 +35,7 @@ from machine import (
 TOP = Path(__file__).resolve().parents[2]
 INSTALLED = TOP / "build/selftests/install"
 DEFAULT_TIMEOUT = 45  # as in tools/testing/selftests/kselftest/runner.sh
+BOOT_TRIES = 3  # an interrupt in the first milliseconds of the debug kernel is a report of KASAN now and then
 LEAK_AGE_SECONDS = 6  # kmemleak reports what is older than 5 s
 
 # The guest's shell: before each test the module is there, also after a test that removed it.
@@ -102,12 +103,18 @@ def main() -> int:
 
     kernel = debug_kernel() if options.debug else stock_kernel()
     accelerator = choose_accelerator()
-    tests = select(options.tests)
+    # What only a guest of one kind can do.
+    elsewhere = "icount" if options.debug else "faults"
+    tests = select(options.tests, elsewhere)
     passed = failed = 0
     with workspace("debug" if options.debug else "stock") as folder:
         write_initramfs(folder / "initramfs.cpio", kernel, overlay())
-        for collection, how, guests in (("vmtp", accelerator, options.guests), ("icount", Accelerator.ICOUNT, 1)):
-            if collection not in tests or (options.debug and how is Accelerator.ICOUNT):
+        for collection, how, guests in (
+            ("vmtp", accelerator, options.guests),
+            ("faults", accelerator, options.guests),
+            ("icount", Accelerator.ICOUNT, 1),
+        ):
+            if collection not in tests:
                 continue
             timeout = settings_timeout(collection) * how.patience * (4 if kernel.debug else 1)
             run = Run(collection, tests[collection], timeout, options.verbose)
@@ -120,12 +127,14 @@ def main() -> int:
     return 1 if failed or not passed else 0
 
 
-def select(names: list[str]) -> dict[str, list[str]]:
-    """The test programs of each collection (a folder of INSTALLED)."""
+def select(names: list[str], elsewhere: str) -> dict[str, list[str]]:
+    """The test programs of each collection (a folder of INSTALLED) but one."""
     chosen: dict[str, list[str]] = {}
     programs = []
     for line in (INSTALLED / "kselftest-list.txt").read_text().split():
         collection, _, program = line.partition(":")
+        if collection == elsewhere:
+            continue
         programs.append(program)
         if not names or program in names:
             chosen.setdefault(collection, []).append(program)
@@ -167,7 +176,7 @@ def run_in_guests(run: Run, most: int, kernel: Kernel, accelerator: Accelerator,
 
 
 def work(run: Run, name: str, kernel: Kernel, accelerator: Accelerator, folder: Path) -> None:
-    incarnation = 0
+    incarnation = boots = 0
     while run.anything_left():
         incarnation += 1
         try:
@@ -177,6 +186,13 @@ def work(run: Run, name: str, kernel: Kernel, accelerator: Accelerator, folder: 
                 serve(run, guest)
         except GuestLost:
             continue
+        except BootFailure as failure:
+            boots += 1
+            if boots < BOOT_TRIES:
+                run.tell(f"{failure}\n  another try")
+                continue
+            run.fail(str(failure))
+            return
         except GuestFailure as failure:
             # Not within a test: another guest would fare no better.
             run.fail(str(failure))
