@@ -68,6 +68,38 @@ static bool answer_probe(int tun, const struct packet *probe, __u32 code, __u32 
 	return send_packet(tun, &packet);
 }
 
+/* Where a Request was passed on from, nobody knows its Client. */
+TEST_F(peer, a_client_whose_request_was_passed_on_is_probed_at_its_own_host)
+{
+	struct packet packet, probe;
+	struct vmtp_mcb mcb;
+
+	for (int large = 0; large < 2; large++) {
+		ASSERT_EQ(0, setting("probe_clients", large ? PROBE_NEVER : PROBE_ALWAYS));
+		request_packet(&packet, CLIENT + ((__u64)large << 32), SERVER, 9);
+		packet.source = OTHER;
+		packet.control = 1 << C_FORWARD;
+		ASSERT_TRUE(send_packet(self->tun, &packet));
+		if (large) {
+			/* More than three times what came is for who is there (D-28). */
+			ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+			ASSERT_EQ(0, reply(self->server, &mcb, VMTP_OK, self->segment, 8000));
+		}
+		ASSERT_TRUE(receive_packet(self->tun, &probe, 0));
+		ASSERT_TRUE(is_probe(&probe));
+		EXPECT_EQ(PEER, probe.destination);
+		ASSERT_TRUE(answer_probe(self->tun, &probe, VMTP_OK, 9));
+		if (large) {
+			ASSERT_TRUE(receive_packet(self->tun, &packet, 0));
+			EXPECT_TRUE(packet.control & C_RESPONSE);
+			EXPECT_EQ(PEER, packet.destination);
+		} else {
+			EXPECT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+		}
+		drain(self->tun);
+	}
+}
+
 /* Shows: D-20-e 5.3-b III-0101-a 5.3-a 2.5.1-c */
 TEST_F(peer, after_the_start_an_unknown_client_is_probed_before_its_request_is_executed)
 {

@@ -8,7 +8,7 @@ use crate::host::endpoint::Endpoint;
 use crate::host::path::PathRecord;
 use crate::host::probe::Purpose;
 use crate::host::transmit::Manner;
-use crate::host::Host;
+use crate::host::{Host, ALL_HOSTS};
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::proto::burst::Burst;
@@ -27,6 +27,8 @@ pub(super) struct Aftermath {
     pub(super) notify: Option<(NotifyVmtpClient, bool)>,
     pub(super) delivered: Option<Delivered>,
     pub(super) probe: bool,
+    /// The Request came from a server that passed it on, and not from its Client.
+    pub(super) passed_on: bool,
     pub(super) expired: bool,
 }
 
@@ -99,11 +101,17 @@ impl Aftermath {
             };
         }
         if self.probe {
-            host.probe_client(
-                record.client,
-                self.path.peer,
-                Purpose::Remote(record.clone()),
-            );
+            let peer = if self.passed_on {
+                host.find(record.client, Host::now()).peer
+            } else {
+                self.path.peer
+            };
+            let peer = if peer.is_known() {
+                peer
+            } else {
+                Peer::inet(ALL_HOSTS.octets())
+            };
+            host.probe_client(record.client, peer, Purpose::Remote(record.clone()));
         }
         if self.expired {
             host.count(Counter::RecordsExpired);

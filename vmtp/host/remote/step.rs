@@ -72,6 +72,7 @@ impl Inner {
             notify: step.notify.map(|notify| (notify, step.notify_remote)),
             delivered: None,
             probe: false,
+            passed_on: self.remote.is_passed_on(),
             expired: false,
         };
         match step.event {

@@ -341,6 +341,11 @@ impl Remote {
         self.forward_count
     }
 
+    /// Whether the last Request packet came from a server that passed it on, and not from the Client.
+    pub const fn is_passed_on(&self) -> bool {
+        self.control.forward_count() != 0
+    }
+
     /// Whether a Request is being received (the RFC's ReceivingRequest).
     pub const fn is_receiving(&self) -> bool {
         self.incoming.is_some() && !self.incoming.is_complete()
