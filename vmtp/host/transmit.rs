@@ -28,6 +28,8 @@ const IP_HEADER: u32 = 20;
 pub struct Manner {
     /// Whether packets have a checksum.
     pub checksum: bool,
+    /// Time to live of unicast packets; 0 is the route's.
+    pub ttl: u8,
     /// Time to live of multicast packets.
     pub multicast_ttl: u8,
     /// Interface index, or 0.
@@ -50,6 +52,7 @@ impl Manner {
     /// Of what the host itself sends.
     pub const HOST: Manner = Manner {
         checksum: true,
+        ttl: 0,
         multicast_ttl: 1,
         interface: 0,
         multicast_interface: 0,
@@ -256,7 +259,7 @@ impl Host {
             ttl: if route.is_multicast() {
                 manner.multicast_ttl
             } else {
-                0
+                manner.ttl
             },
             // Below 600 octets a block does not fit: then IP cuts it.
             dont_fragment: route.mtu() >= 600,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! sendmsg and recvmsg: what the RFC's calls do, for programs that know sockets, and for io_uring.
+//! sendmsg and recvmsg: all that the RFC's calls do, for programs that know sockets, and for io_uring, which does not
+//! reach ioctls. A Probe is a Request to the manager group.
 
 use super::transfer::{self, Outgoing, Patience};
 use super::{abi, VmtpSocket};
@@ -24,6 +25,7 @@ struct Controls {
     mcb: Option<vmtp_mcb>,
     cookie: u64,
     time_limit: u32,
+    room: u32,
 }
 
 fn controls(message: &Message) -> Result<Controls> {
@@ -31,6 +33,7 @@ fn controls(message: &Message) -> Result<Controls> {
         mcb: None,
         cookie: 0,
         time_limit: 0,
+        room: 0,
     };
     for control in message.controls() {
         let control = control?;
@@ -41,6 +44,7 @@ fn controls(message: &Message) -> Result<Controls> {
             uapi::VMTP_MCB => found.mcb = Some(control.read()?),
             uapi::VMTP_COOKIE => found.cookie = control.read()?,
             uapi::VMTP_TIMELIMIT => found.time_limit = control.read()?,
+            uapi::VMTP_ROOM => found.room = control.read()?,
             _ => return Err(EINVAL),
         }
     }
@@ -60,6 +64,7 @@ pub fn send(sock: &Sock<VmtpSocket>, message: &mut Message, length: usize) -> Re
         mcb,
         cookie,
         time_limit,
+        room,
     } = controls(message)?;
     let mcb = mcb.unwrap_or_default();
     let named = match message.name() {
@@ -80,7 +85,7 @@ pub fn send(sock: &Sock<VmtpSocket>, message: &mut Message, length: usize) -> Re
                 peer,
                 length,
                 cookie,
-                room: 0,
+                room: room as usize,
                 time_limit,
                 more: flags & uapi::MSG_MORE != 0,
                 claimed: false,
@@ -108,6 +113,7 @@ pub fn send(sock: &Sock<VmtpSocket>, message: &mut Message, length: usize) -> Re
             let segment = transfer::segment_in(message.source(), length)?;
             transfer::forward(sock, &endpoint, &mcb, server, length, segment)?;
         }
+        uapi::VMTP_CANCEL => endpoint.abort(),
         _ => return Err(EINVAL),
     }
     Ok(length)
@@ -207,7 +213,7 @@ struct Given {
     whole: usize,
     /// Octets that fit.
     room: usize,
-    /// It does not fit SO_RCVBUF: it is given in pieces, however much fits the program's.
+    /// It is given in pieces: it does not fit SO_RCVBUF, however much fits the program's, or the socket wants it so.
     pieces: bool,
     /// Another piece follows.
     goes_on: bool,
@@ -219,7 +225,9 @@ impl Given {
             offset,
             whole,
             room: length.min(whole.saturating_sub(offset as usize)),
-            pieces: offset != 0 || whole > sock.sk().receive_buffer(),
+            pieces: offset != 0
+                || sock.options.takes_pieces()
+                || whole > sock.sk().receive_buffer(),
             goes_on: false,
         }
     }

@@ -320,6 +320,7 @@ impl Sock<VmtpSocket> {
         let sk = self.sk();
         Manner {
             checksum: self.options.checksum() != uapi::VMTP_CHECKSUM_NONE,
+            ttl: self.options.ttl(),
             multicast_ttl: self.options.multicast_ttl(),
             interface: sk.bound_interface(),
             multicast_interface: self.options.multicast_interface(),

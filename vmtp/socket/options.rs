@@ -15,7 +15,7 @@ struct Rule {
     max: u32,
 }
 
-const COUNT: usize = 19;
+const COUNT: usize = 21;
 
 /// Every option that is one number, in the order of [`Options::values`].
 static RULES: [Rule; COUNT] = [
@@ -132,6 +132,18 @@ static RULES: [Rule; COUNT] = [
         default: 0,
         min: 0,
         max: 1,
+    },
+    Rule {
+        name: uapi::VMTP_OPT_PIECES,
+        default: 0,
+        min: 0,
+        max: 1,
+    },
+    Rule {
+        name: uapi::VMTP_OPT_TTL,
+        default: 0,
+        min: 0,
+        max: 255,
     },
 ];
 
@@ -292,6 +304,16 @@ impl Options {
     /// Whether nobody else may add it to a group.
     pub fn is_immune(&self) -> bool {
         self.at::<18>() != 0
+    }
+
+    /// Whether recvmsg gives what does not fit its buffer in pieces.
+    pub fn takes_pieces(&self) -> bool {
+        self.at::<19>() != 0
+    }
+
+    /// Time to live of unicast packets; 0 is the route's.
+    pub fn ttl(&self) -> u8 {
+        self.at::<20>() as u8
     }
 
     /// Whether Probes are refused.

@@ -94,6 +94,7 @@ struct sockaddr_vmtp {
 #define VMTP_FORWARD		2	/* sendmsg only: pass a Request on */
 #define VMTP_FAILURE		3	/* output: the transaction ended without a
 					 * Response; code, made here, says why */
+#define VMTP_CANCEL		4	/* sendmsg only: end the open transactions */
 
 /* vmtp_mcb.flags: what the sender asks of the protocol for this message */
 #define VMTP_F_APG		0x01	/* acknowledge the packet group */
@@ -174,6 +175,9 @@ struct vmtp_mcb {
  *	VMTP_TIMELIMIT	__u32 (ms)		of this transaction	-
  *	VMTP_PIECE	struct vmtp_piece	-		of a message larger
  *							than one receive
+ *	VMTP_ROOM	__u32 (octets)		Request: how long	-
+ *						a Response may be;
+ *						16,384 without
  *
  * sendmsg without VMTP_MCB is a Request of code 0 to msg_name or, connected,
  * to the default Server. MSG_MORE is NER: another of the run follows.
@@ -182,6 +186,7 @@ struct vmtp_mcb {
 #define VMTP_COOKIE		2
 #define VMTP_TIMELIMIT		3
 #define VMTP_PIECE		4
+#define VMTP_ROOM		5
 
 struct vmtp_piece {
 	__u32	offset;		/* of this piece in the segment */
@@ -209,12 +214,17 @@ struct vmtp_piece {
 #define VMTP_OPT_MULTICAST_LOOP		15 /* bool: to members on this host; 1 */
 #define VMTP_OPT_GROUP_RESPONSES	16 /* bool: take group Responses (2.7); 0 */
 #define VMTP_OPT_RECEIVE		17 /* int: VMTP_RECEIVE_*; _ANY */
-#define VMTP_OPT_GAP			18 /* int 0..255: 1/32 of an MTU time; 0 */
+#define VMTP_OPT_GAP			18 /* int 0..255: the least gap asked of
+					    * servers, 1/32 of an MTU time; 0 */
 #define VMTP_OPT_PROBE_CLIENTS		19 /* int: VMTP_PROBE_*; _HOST */
 #define VMTP_OPT_IMMUNE			20 /* bool: nobody else may add it to a group */
 #define VMTP_OPT_PRIVATE		21 /* bool: probes get NO_PERMISSION */
 #define VMTP_OPT_PEER			22 /* struct vmtp_peer_info (get; entity in
 					    * the buffer is read first) */
+#define VMTP_OPT_PIECES			23 /* bool: recvmsg gives what does not fit
+					    * its buffer in pieces; 0 */
+#define VMTP_OPT_TTL			24 /* int 0..255: of unicast packets; 0: as
+					    * the route says */
 
 #define VMTP_CHECKSUM_NONE	0
 #define VMTP_CHECKSUM_HEADER	1	/* HCO */

@@ -131,13 +131,17 @@ impl Socket {
         /// What `recvmsg` and `poll` are about; both.
         receive set_receive: Receive = VMTP_OPT_RECEIVE, Receive::value,
             |value| Receive::of(value).unwrap_or(Receive::Any);
-        /// The least time between packets of a group, in 1/32 of an MTU time, 0 to 255; 0.
+        /// The least time between packets of a Response, in 1/32 of an MTU time, 0 to 255; 0.
         gap set_gap: u32 = VMTP_OPT_GAP, number, natural;
         /// When an unknown Client is probed first; as the host says.
         probe_clients set_probe_clients: ProbeClients = VMTP_OPT_PROBE_CLIENTS, ProbeClients::value,
             |value| ProbeClients::of(value).unwrap_or(ProbeClients::Host);
         /// Whether nobody else may add it to a group; no.
         immune set_immune: bool = VMTP_OPT_IMMUNE, i32::from, |value| value != 0;
+        /// The time to live of unicast packets, 0 to 255; 0, as the route says.
+        ttl set_ttl: u32 = VMTP_OPT_TTL, number, natural;
+        /// Whether `recvmsg` gives what does not fit its buffer in pieces; no.
+        pieces set_pieces: bool = VMTP_OPT_PIECES, i32::from, |value| value != 0;
         /// Whether probes are told NO_PERMISSION; no.
         private set_private: bool = VMTP_OPT_PRIVATE, i32::from, |value| value != 0;
     }

@@ -57,6 +57,7 @@ numbers! {
     VMTP_RESPONSE: u8 = 1;
     VMTP_FORWARD: u8 = 2;
     VMTP_FAILURE: u8 = 3;
+    VMTP_CANCEL: u8 = 4;
 
     VMTP_F_APG: u8 = 0x01;
     VMTP_F_NRT: u8 = 0x02;
@@ -97,6 +98,7 @@ numbers! {
     VMTP_COOKIE: i32 = 2;
     VMTP_TIMELIMIT: i32 = 3;
     VMTP_PIECE: i32 = 4;
+    VMTP_ROOM: i32 = 5;
 
     VMTP_OPT_RETRIES: i32 = 1;
     VMTP_OPT_RESPONSE_RETRIES: i32 = 2;
@@ -120,6 +122,8 @@ numbers! {
     VMTP_OPT_IMMUNE: i32 = 20;
     VMTP_OPT_PRIVATE: i32 = 21;
     VMTP_OPT_PEER: i32 = 22;
+    VMTP_OPT_PIECES: i32 = 23;
+    VMTP_OPT_TTL: i32 = 24;
 
     VMTP_CHECKSUM_NONE: i32 = 0;
     VMTP_CHECKSUM_HEADER: i32 = 1;
