@@ -9,7 +9,7 @@ selftests := $(dir $(lastword $(MAKEFILE_LIST)))
 CFLAGS += -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Werror=implicit-function-declaration
 CFLAGS += -I$(selftests)../include/uapi -I$(selftests)../include -I$(selftests)
 LDFLAGS += -static
-LDLIBS += -lpthread
+LDLIBS += -lpthread -lm
 LOCAL_HDRS += $(wildcard *.h $(selftests)*.h $(selftests)helpers/*.h $(selftests)../include/vmtp.h \
 	$(selftests)../include/uapi/linux/*.h)
 

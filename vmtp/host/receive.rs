@@ -327,12 +327,17 @@ impl Host {
         source: &Source,
         now: Time,
     ) {
-        let Some(skb) = self.with_checksum(endpoint, skb) else {
+        let Some(mut skb) = self.with_checksum(endpoint, skb) else {
             return;
         };
         if let Some(refusal) = endpoint.refusal() {
             self.discard(skb, Counter::DropUnwanted);
             self.refuse(header, refusal, source);
+            return;
+        }
+        if !endpoint.passes_filter(&mut skb) {
+            self.discard(skb, Counter::DropFiltered);
+            self.refuse(header, Refusal::NoPermission, source);
             return;
         }
         let mut found = match self.supersede(header, endpoint.entity) {

@@ -68,12 +68,6 @@ impl Endpoint {
     #[must_use]
     pub(super) fn deliver(&self, mut delivered: Delivered) -> Option<Delivered> {
         let host = &*self.host;
-        if let Some(skb) = delivered.packets.front_mut() {
-            if self.is_closed() || !self.passes_filter(skb) {
-                delivered.discard(Counter::DropFiltered);
-                return Some(delivered);
-            }
-        }
         let mut requests = self.requests.lock();
         // After `closed` is set the queue is emptied once more, under this lock.
         let mut refused = if self.is_closed() {

@@ -137,12 +137,6 @@ impl SkbQueue {
         }
     }
 
-    /// The first packet, to be changed in place.
-    pub fn front_mut(&mut self) -> Option<&mut Skb> {
-        // SAFETY: `Skb` is a transparent pointer, and the head is a packet of ours if it is not null.
-        (!self.head.is_null()).then(|| unsafe { &mut *(&raw mut self.head).cast::<Skb>() })
-    }
-
     /// Shows every packet, to be changed in place.
     pub fn for_each_mut(&mut self, mut each: impl FnMut(&mut Skb)) {
         let mut at = self.head;

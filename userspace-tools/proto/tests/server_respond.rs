@@ -494,6 +494,10 @@ fn unknown_client_is_probed_before_it_is_sent_more_than_three_times_what_came() 
     assert_eq!(far.request(&header).burst, None);
     // Nobody is there: nothing at all was sent.
     let step = far.remote.probed(None, &far.cx);
+    assert_eq!((step.burst, step.event), (None, Event::None));
+    // Nobody asks, either.
+    far.cx.now = far.remote.deadline();
+    let step = far.remote.timeout(&far.cx);
     assert_eq!((step.burst, step.release), (None, true));
     assert_eq!(far.remote.state(), State::ResponseDiscarded);
     // Somebody is.
@@ -516,6 +520,25 @@ fn unknown_client_is_probed_before_it_is_sent_more_than_three_times_what_came() 
     }
     let small = Far::processing(&header).respond(t(0), mcb(0, 136));
     assert!(small.burst.is_some());
+}
+
+/// Shows: D-28-a
+#[test]
+fn client_whose_probe_was_lost_is_probed_again_when_it_asks_again() {
+    let header = request(0, t(0), mcb(0, 0));
+    let mut far = Far::processing(&header);
+    far.respond(t(0), mcb(0, 16_384));
+    far.remote.probed(None, &far.cx);
+    for _ in 0..2 {
+        let step = far.request(&header);
+        assert_eq!((step.burst, step.event), (None, Event::Probe));
+        // While the Probe is under way no other begins.
+        assert_eq!(far.request(&header).event, Event::None);
+        far.remote.probed(None, &far.cx);
+    }
+    far.request(&header);
+    let step = far.remote.probed(Some(t(0)), &far.cx);
+    assert_eq!(packets(&step.burst).len(), 16);
 }
 
 #[test]

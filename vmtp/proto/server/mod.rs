@@ -462,6 +462,12 @@ impl Remote {
         }
         self.flags.probing = false;
         let Some(current) = current else {
+            if self.flags.response_held && self.state == State::Responded {
+                // The Probe may have been lost: a Client that asks again is probed again. Where
+                // nobody asks there is nobody to send the Response to.
+                self.deadline = cx.now.plus(super::timers::ORPHAN);
+                return step;
+            }
             // Nobody is there: all that was received is void, and may come again.
             if self.incoming.is_some() {
                 self.forget_incoming();

@@ -587,7 +587,11 @@ impl Remote {
                     self.notify(step, header.transaction, Mask::ALL, ResponseCode::Ok);
                 }
             }
-            State::Responded if self.flags.response_held => {}
+            State::Responded if self.flags.response_held => {
+                if first && !self.flags.probing && self.amplifies() {
+                    self.prove_client(step);
+                }
+            }
             State::Responded if self.flags.idempotent => {
                 // 2.5.4: the server makes the Response anew.
                 self.state = State::AwaitingRequest;

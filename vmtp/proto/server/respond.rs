@@ -191,13 +191,9 @@ impl Remote {
         self.state = State::Responded;
         self.flags.idempotent = respond.mcb.code.has(Code::DGM);
         self.flags.group_response = respond.flags & Control::MDG != 0 && self.group().is_some();
-        let allowed = self.received.saturating_mul(AMPLIFICATION);
-        if !self.flags.probed && response_octets(octets) > allowed {
-            // Never an amplifier: the Client has to be there.
+        if self.amplifies() {
             self.flags.response_held = true;
-            self.flags.probing = true;
-            self.deadline = Time::NEVER;
-            step.event = Event::Probe;
+            self.prove_client(&mut step);
             return Ok(step);
         }
         if self.flags.multicast && self.request.has(Control::DRT) {
@@ -210,6 +206,19 @@ impl Remote {
         self.send_response(cx, &mut step);
         self.go_on(&mut step);
         Ok(step)
+    }
+
+    /// Whether the Response may go only to a Client that is there for certain (decision 28).
+    pub(super) fn amplifies(&self) -> bool {
+        let allowed = self.received.saturating_mul(AMPLIFICATION);
+        !self.flags.probed && response_octets(self.outgoing.segment_octets()) > allowed
+    }
+
+    /// The Response is held until the Client has been probed.
+    pub(super) fn prove_client(&mut self, step: &mut Step) {
+        self.flags.probing = true;
+        self.deadline = Time::NEVER;
+        step.event = Event::Probe;
     }
 
     /// The server gives the Request up, or goes: its Client is told at once.

@@ -21,6 +21,10 @@ impl Remote {
             return step;
         }
         match self.state {
+            State::Responded if self.flags.response_held && self.amplifies() => {
+                // The Client was not there and has not asked again.
+                self.discard_response(cx, &mut step);
+            }
             State::Responded if self.flags.response_held => {
                 // DRT: the delay is over.
                 return self.send_held(cx, step);
