@@ -156,8 +156,9 @@ TEST_F(peer, packets_have_the_mark_and_the_priority_of_the_socket)
 	ASSERT_EQ(0, sol_socket(self->fd, SO_MARK, 42));
 	ASSERT_EQ(0, sol_socket(self->fd, SO_PRIORITY, 5));
 	ASSERT_TRUE(asked(self->tun, self->fd, &request));
-	EXPECT_EQ(1, counted("mark"));
-	EXPECT_EQ(1, counted("priority 0:5"));
+	/* Or more: on a slow machine it is sent again meanwhile. */
+	EXPECT_GE(counted("mark"), 1);
+	EXPECT_GE(counted("priority 0:5"), 1);
 }
 
 TEST_F(peer, a_mark_leads_to_another_route)
@@ -367,7 +368,8 @@ TEST_F(peer, of_responses_beyond_so_rcvbuf_one_is_taken_and_the_others_are_busy)
 
 	ASSERT_EQ(0, sol_socket(self->fd, SO_RCVBUF, 4096));
 	ASSERT_EQ(0, getsockopt(self->fd, SOL_SOCKET, SO_RCVBUF, &room, &length));
-	ASSERT_EQ(0, start_null(self->fd, group));
+	vmtp_request(&mcb, group, APPLICATION | VMTP_MRD);
+	ASSERT_EQ(0, start(self->fd, &mcb, NULL, 0));
 	ASSERT_TRUE(receive_packet(self->tun, &request, LONG_MS));
 	/* Of one member a segment that is larger than SO_RCVBUF, without its last block. */
 	for (int i = 0; i < 31; i++) {
@@ -403,9 +405,7 @@ TEST_F(peer, of_responses_beyond_so_rcvbuf_one_is_taken_and_the_others_are_busy)
 	packet.source = OTHER;
 	carry(&packet, self->segment, 512, 1);
 	ASSERT_TRUE(send_packet(self->tun, &packet));
-	EXPECT_EQ(512, vmtp_getreply(self->fd, &mcb, self->got, sizeof(self->got), LONG_MS)) {
-		TH_LOG("%u %s, %ld busy", mcb.function, vmtp_code_name(vmtp_code(&mcb)), counter("DropNoRoom"));
-	}
+	EXPECT_EQ(512, vmtp_getreply(self->fd, &mcb, self->got, sizeof(self->got), LONG_MS));
 }
 
 TEST_F(peer, errors_of_transactions_are_no_errors_of_the_socket)
