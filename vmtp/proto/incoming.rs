@@ -10,7 +10,7 @@ use super::wire::{Code, Control, Header, Mask, Transaction};
 pub const WINDOW: u16 = 4;
 
 /// A message being received.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Incoming {
     first: Transaction,
     segment_octets: u32,

@@ -22,7 +22,7 @@ pub struct Ends {
 }
 
 /// A message being sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Outgoing {
     mcb: Mcb,
     /// Control word of group 0 without RetransmitCount. NSR: the message does not start its run.

@@ -229,6 +229,16 @@ impl Env {
         self.queue.len()
     }
 
+    /// The next event, if it is due before `until`.
+    pub fn next_before(&mut self, until: Time) -> Option<Event> {
+        let Reverse(first) = self.queue.peek()?;
+        if first.at < until {
+            self.next_event()
+        } else {
+            None
+        }
+    }
+
     /// The next event, and the clock with it.
     pub fn next_event(&mut self) -> Option<Event> {
         let Reverse(entry) = self.queue.pop()?;

@@ -31,6 +31,9 @@ struct Options {
     /// Runs the scenarios of these seeds, each on its own
     #[arg(long, value_name = "FIRST..LAST", conflicts_with_all = ["hosts", "seed"], value_parser = range)]
     seeds: Option<(u64, u64)>,
+    /// Runs so many seeds of each class of scenario, as the tests do
+    #[arg(long, value_name = "SEEDS", conflicts_with_all = ["hosts", "seed", "seeds", "class"])]
+    each: Option<u64>,
     /// Scenarios of this class only (see --list)
     #[arg(long, value_name = "NAME", conflicts_with = "hosts", value_parser = class)]
     class: Option<Class>,
@@ -85,6 +88,13 @@ fn run(options: &Options) -> Result<(), String> {
         let result = world.run();
         print!("{}", world.env.take_trace());
         return result.map_err(|failure| failure.to_string());
+    }
+    if let Some(seeds) = options.each {
+        println!(
+            "{}",
+            Report::run(&Class::each(seeds), options.threads).map_err(|bad| bad.to_string())?
+        );
+        return Ok(());
     }
     let (first, last) = options.seeds.unwrap_or((0, 20 * Class::ALL.len() as u64));
     let scenarios: Vec<(Class, u64)> = (first..last)

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use vmtp_proto::time::Time;
 use vmtp_proto::wire::Entity;
 
 use crate::env::{Env, Event, Strike};
@@ -114,6 +115,17 @@ impl World {
     /// Octets of memory that all hosts keep.
     pub fn memory(&self) -> usize {
         self.hosts.iter().map(Host::memory).sum()
+    }
+
+    /// Lets the next event happen if it is due before `until`. False if none is.
+    pub fn step_before(&mut self, until: Time) -> bool {
+        match self.env.next_before(until) {
+            Some(event) => {
+                self.event(event);
+                true
+            }
+            None => false,
+        }
     }
 
     fn judge(&mut self) -> Result<(), Failure> {

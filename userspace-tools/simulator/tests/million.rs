@@ -18,10 +18,7 @@ const SEEDS: u64 = 80;
 /// Shows: 2.5.1-b, 2.13-c, D-20-e, D-23-b
 #[test]
 fn a_million_transactions_hold_what_the_protocol_promises() {
-    let scenarios: Vec<(Class, u64)> = (0..SEEDS)
-        .flat_map(|seed| Class::ALL.iter().map(move |class| (*class, seed)))
-        .collect();
-    let report = match Report::run(&scenarios, THREADS) {
+    let report = match Report::run(&Class::each(SEEDS), THREADS) {
         Ok(report) => report,
         Err(bad) => panic!("{bad}"),
     };

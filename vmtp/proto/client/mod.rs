@@ -39,7 +39,7 @@ pub const RUN_LIMIT: u16 = 64;
 ///
 /// `expected` is the Transaction of the first group of the oldest unanswered call, or `next` if
 /// there is none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Client {
     entity: Entity,
     domain: u16,
@@ -61,7 +61,7 @@ pub struct Client {
 }
 
 /// Whether the next call continues a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Run {
     /// No run is open: the next call is the first of one or stands alone.
     Closed,
@@ -99,7 +99,7 @@ pub struct Request {
 }
 
 /// How the address of a Server's host was found: it decides whether a failure is believed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Found {
     /// From the cache or the identifier: it may be wrong.
     Guessed,
@@ -119,7 +119,7 @@ pub enum StartError {
 }
 
 /// The states of figure 4-1, and those that section 4.6.1 note 1 and runs add.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum State {
     /// Waiting for earlier members of the run: nothing was sent yet.
     Held,
@@ -139,7 +139,7 @@ pub enum State {
 }
 
 /// One outstanding transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Call {
     server: Entity,
     peer: Peer,
@@ -151,7 +151,7 @@ pub struct Call {
 }
 
 /// Facts about a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Flags {
     found: Found,
     multicast: bool,
@@ -187,7 +187,7 @@ pub enum Unreachable {
 }
 
 /// One Response to a call, from one server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Reply {
     server: Entity,
     peer: Peer,
@@ -205,7 +205,7 @@ pub struct Reply {
 }
 
 /// How far a Response has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ReplyState {
     /// Nothing of it has come.
     Empty,

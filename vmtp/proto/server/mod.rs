@@ -39,7 +39,7 @@ use super::wire::{
 /// The states of section 5.2 as far as they are about the current Request. ReceivingRequest is told
 /// by [`Remote::is_receiving`], since the next Request of a run is received while the one before is
 /// processed; waiting for a Probe by [`Remote::is_probing`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum State {
     /// No Request: the record filters duplicates of older ones.
     AwaitingRequest,
@@ -54,7 +54,7 @@ pub enum State {
 }
 
 /// The record of a remote Client (the RFC's CSR in the server end).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Remote {
     client: Entity,
     server: Entity,
@@ -104,7 +104,7 @@ pub struct Remote {
 }
 
 /// Facts about a record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Flags {
     /// The Client's manager confirmed the Client.
     probed: bool,
@@ -167,7 +167,7 @@ pub enum Stop {
 }
 
 /// A Request that is complete.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Arrival {
     /// The Transaction that a Response names: of the last group.
     pub transaction: Transaction,

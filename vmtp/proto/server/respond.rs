@@ -43,7 +43,7 @@ pub enum RespondError {
 }
 
 /// A Response of a run that the Client has not acknowledged, while a later Request is processed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Retained {
     transaction: Transaction,
     groups: u16,

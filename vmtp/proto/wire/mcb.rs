@@ -9,7 +9,7 @@ use super::octets::{at, put};
 use super::{Code, Entity};
 
 /// The part of a message control block that a user fills: Code, and 28 octets after it (2.4, II).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Mcb {
     /// Flags and Request or Response code.
     pub code: Code,

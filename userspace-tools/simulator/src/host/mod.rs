@@ -334,6 +334,12 @@ impl Host {
         if header.domain != DOMAIN {
             return;
         }
+        if header.epg {
+            // 2.6: nothing here decrypts.
+            let notify = refuse(&header, Refusal::SecurityNotSupported, &source);
+            self.notify_client(env, notify.filter(|_| !header.is_response()), false, from);
+            return;
+        }
         if header.is_response() {
             self.response(env, &header, data, source);
         } else {
@@ -404,7 +410,7 @@ pub(crate) fn name(peer: Peer) -> String {
 }
 
 /// A packet in a line.
-pub(crate) fn show(header: &Header) -> String {
+pub fn show(header: &Header) -> String {
     use vmtp_proto::wire::{Control, ManagementRequest};
     if !header.is_response() {
         match ManagementRequest::decode(&header.mcb()) {

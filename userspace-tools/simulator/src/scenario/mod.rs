@@ -73,6 +73,12 @@ impl Class {
         Class::ALL.get(index).copied().unwrap_or(Class::Single)
     }
 
+    /// Every class with each of the first `seeds` seeds.
+    pub fn each(seeds: u64) -> Vec<(Class, u64)> {
+        let classes = |seed| Class::ALL.iter().map(move |class| (*class, seed));
+        (0..seeds).flat_map(classes).collect()
+    }
+
     /// The class with a name.
     pub fn by_name(name: &str) -> Option<Class> {
         Class::ALL
