@@ -25,7 +25,8 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 harness := $(KB)/in-root python3 selftests/vm
 
 .PHONY: all module tools libraries install artifacts help root kernel-latest tree shell load unload clean distclean rfc \
-	selftests demo vm test test-fast test-vm test-debug bench profile simulate
+	selftests demo vm test test-fast test-vm test-debug bench profile simulate \
+	fuzz coverage mutants
 .DEFAULT_GOAL := all
 
 all: module ## vmtp.ko for the Debian kernel, in build/out/ (the default)
@@ -96,6 +97,15 @@ profile: artifacts selftests ## where the instructions of a transaction go, by f
 simulate: ## HOSTS=n: what a transaction costs among up to n hosts [LOSS=percent CALLS=n SEED=n]; SEED=n [CLASS=name]: replays a scenario
 	@$(KB)/cargo run --quiet --release -p vmtp-simulator -- $(if $(HOSTS)$(SEED)$(CLASS),$(if $(HOSTS),--hosts $(HOSTS)),--hosts 1000) \
 		$(if $(LOSS),--loss $(LOSS)) $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) $(if $(CLASS),--class $(CLASS))
+
+fuzz: ## libFuzzer on the parsers and on a host, SECONDS=n (60); REPLAY=file: one input; KEEP=1: the corpus takes what was found
+	@$(KB)/fuzz $(if $(REPLAY),--replay $(REPLAY),$(if $(KEEP),--keep,$(SECONDS)))
+
+coverage: ## the branches of the protocol's client and server that the simulator alone takes
+	@$(KB)/coverage
+
+mutants: ## changes of vmtp/proto that no test notices, SECONDS=n (600) [FILES='client/mod.rs ...']
+	@$(KB)/mutants $(or $(SECONDS),600) $(FILES)
 
 root: ## the Debian 13 root with toolchain and kernel packages, in the cache (made by itself when needed)
 	@$(KB)/make-root
