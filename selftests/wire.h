@@ -12,7 +12,9 @@
 
 #include "host.h"
 
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <net/route.h>
 
@@ -352,9 +354,13 @@ static inline __u16 ip_sum(const unsigned char *octets, size_t length)
 	return ~sum;
 }
 
-/* Makes tun0 in the present namespace: this host is HOST/24 there, all else is the test. Returns its descriptor. */
-static inline int link_make(int mtu)
+/*
+ * Makes tun0 in the present namespace: this host is HOST/24 there, all else is the test. Returns its descriptor. The
+ * link says that it has so many Mb/s, if that is not 0.
+ */
+static inline int link_make_speed(int mtu, int mbps)
 {
+	struct ethtool_cmd speed = { .cmd = ETHTOOL_SSET };
 	struct ifreq ifr = { .ifr_name = "tun0", .ifr_flags = IFF_TUN | IFF_NO_PI };
 	struct sockaddr_in address = { .sin_family = AF_INET };
 	struct rtentry route = { .rt_flags = RTF_UP, .rt_dev = "tun0" };
@@ -371,6 +377,10 @@ static inline int link_make(int mtu)
 		return -1;
 	ifr.ifr_mtu = mtu;
 	if (ioctl(fd, SIOCSIFMTU, &ifr))
+		return -1;
+	ethtool_cmd_speed_set(&speed, mbps);
+	ifr.ifr_data = (void *)&speed;
+	if (mbps && ioctl(fd, SIOCETHTOOL, &ifr))
 		return -1;
 	ifr.ifr_flags = IFF_UP | IFF_RUNNING | IFF_MULTICAST | IFF_POINTOPOINT | IFF_NOARP;
 	if (ioctl(fd, SIOCSIFFLAGS, &ifr))
@@ -389,6 +399,11 @@ static inline int link_make(int mtu)
 		return -1;
 	close(fd);
 	return tun;
+}
+
+static inline int link_make(int mtu)
+{
+	return link_make_speed(mtu, 0);
 }
 
 /* The octets as the payload of one IP packet of this protocol. */

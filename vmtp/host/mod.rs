@@ -22,6 +22,7 @@ pub mod kept;
 pub mod links;
 pub mod manager;
 pub mod nested;
+pub mod pace;
 pub mod path;
 pub mod probe;
 pub mod receive;

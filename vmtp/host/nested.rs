@@ -74,15 +74,19 @@ impl Endpoint {
             priority: None,
             earlier: 0,
         };
-        let answered =
-            RemoteRecord::operate(&nested.record, &nested.manner, segment, |remote, cx| {
-                remote.respond(nested.transaction, &respond, cx)
-            });
+        let answered = RemoteRecord::operate(
+            &nested.record,
+            None,
+            &nested.manner,
+            segment,
+            |remote, cx| remote.respond(nested.transaction, &respond, cx),
+        );
         if answered.is_err() {
             // It is too long for the Client, or nobody waits any more.
-            let _ = RemoteRecord::operate(&nested.record, &Manner::HOST, None, |remote, cx| {
-                remote.abandon(nested.transaction, cx)
-            });
+            let _ =
+                RemoteRecord::operate(&nested.record, None, &Manner::HOST, None, |remote, cx| {
+                    remote.abandon(nested.transaction, cx)
+                });
         }
         self.end_nested();
     }

@@ -3,7 +3,9 @@
 //! The ways to other hosts (the RFC's ServerHost cache, VII.2): for each address what `proto::path` knows and a route,
 //! and for each entity that is not where its identifier says, its address.
 
+use super::pace::Waiting;
 use super::settings::Setting;
+use super::transmit::data_limit;
 use super::Host;
 use crate::kernel::clock;
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
@@ -34,6 +36,9 @@ pub struct PathRecord {
     pub peer: Peer,
     /// Records of Clients there.
     pub(super) records: AtomicU32,
+    /// Groups that wait to leave.
+    #[pin]
+    pub(super) waiting: SpinLockBh<Waiting>,
     #[pin]
     inner: SpinLockBh<Inner>,
 }
@@ -50,6 +55,10 @@ impl Recorded for PathRecord {
     type Key = u64;
 
     fn expired(record: Ref<Self>) {
+        record.host.pace(&record);
+        if record.is_waiting() {
+            return;
+        }
         // Only the table keeps a way that nobody has used for so long; its route holds a device.
         let mut inner = record.inner.lock();
         let idle = Time::from_nanos(clock::monotonic()).since(inner.path.used);
@@ -77,6 +86,7 @@ impl PathRecord {
                 host,
                 peer,
                 records: AtomicU32::new(0),
+                waiting <- new_spinlock_bh!(Waiting::new(), "vmtp::waiting"),
                 inner <- new_spinlock_bh!(
                     Inner { path, route: None, speeds: 0, limiter: Limiter::new(now) },
                     "vmtp::path"
@@ -93,12 +103,29 @@ impl PathRecord {
 
     /// Whether the table alone keeps it: with its list by age, and its timer.
     pub(super) fn is_unused(record: &Record<Self>) -> bool {
-        record.references() <= 3 && record.records.load(Ordering::Relaxed) == 0
+        record.references() <= 3
+            && record.records.load(Ordering::Relaxed) == 0
+            && !record.is_waiting()
     }
 
     /// The timers that follow from what is known.
     pub fn timing(&self) -> Timing {
         self.inner.lock().path.timing()
+    }
+
+    /// From the start of a packet of a group to that of the next: the transmission time of an MTU, and the gap (2.5.6).
+    /// Zero if there is no gap to keep.
+    pub(super) fn spacing(&self) -> Span {
+        let path = &self.inner.lock().path;
+        match path.pause() {
+            Span::ZERO => Span::ZERO,
+            pause => path.timing().packet_time.plus(pause),
+        }
+    }
+
+    /// Octets of segment data that fit a packet.
+    pub(super) fn data_limit(&self) -> u32 {
+        data_limit(self.inner.lock().path.mtu)
     }
 
     /// A copy of what is known, for people.

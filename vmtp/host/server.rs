@@ -199,7 +199,7 @@ impl Endpoint {
         manner: &Manner,
     ) -> Result {
         let record = self.request_of(client)?;
-        let answered = RemoteRecord::operate(&record, manner, segment, |remote, cx| {
+        let answered = RemoteRecord::operate(&record, Some(self), manner, segment, |remote, cx| {
             remote.respond(transaction, respond, cx)
         });
         if answered.is_ok() {
@@ -214,7 +214,7 @@ impl Endpoint {
     /// Gives a Request up: its Client is told NONEXISTENT_ENTITY. ENOTCONN.
     pub fn abandon(&self, client: Entity, transaction: Transaction) -> Result {
         let record = self.request_of(client)?;
-        RemoteRecord::operate(&record, &Manner::HOST, None, |remote, cx| {
+        RemoteRecord::operate(&record, Some(self), &Manner::HOST, None, |remote, cx| {
             remote.abandon(transaction, cx)
         })
         .map_err(|_| Errno::ENOTCONN.into())
@@ -232,9 +232,10 @@ impl Endpoint {
         let record = self.request_of(client)?;
         let segment = start.segment.clone();
         let manner = start.manner;
-        let forwarded = RemoteRecord::operate(&record, &manner, segment, |remote, cx| {
-            remote.forward(transaction, forward, cx)
-        });
+        let forwarded =
+            RemoteRecord::operate(&record, Some(self), &manner, segment, |remote, cx| {
+                remote.forward(transaction, forward, cx)
+            });
         match forwarded {
             Ok(()) => {}
             Err(ForwardError::NoRequest) => return Err(Errno::ENOTCONN.into()),
@@ -264,9 +265,10 @@ impl Endpoint {
                 if remote.server == record.entity {
                     let (state, _) = remote.look();
                     let transaction = state.transaction();
-                    let _ = RemoteRecord::operate(&remote, &Manner::HOST, None, |remote, cx| {
-                        remote.abandon(transaction, cx)
-                    });
+                    let _ =
+                        RemoteRecord::operate(&remote, None, &Manner::HOST, None, |remote, cx| {
+                            remote.abandon(transaction, cx)
+                        });
                 }
             }
         }

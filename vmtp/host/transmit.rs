@@ -3,15 +3,17 @@
 //! Packets on their way out: the octets of a [`Burst`], their checksum, and IP.
 
 use super::counters::Counter;
+use super::pace::Cargo;
 use super::path::PathRecord;
 use super::Host;
 use crate::kernel::net::Net;
 use crate::kernel::output::{output, IpOptions};
 use crate::kernel::pages::Pages;
+use crate::kernel::record::Record;
 use crate::kernel::route::{Route, RouteKey, User};
 use crate::kernel::skb::Skb;
 use crate::kernel::sock::Sk;
-use crate::proto::burst::Burst;
+use crate::proto::burst::{Burst, Packet};
 use crate::proto::time::Time;
 use crate::proto::wire::{
     padded, Checksum, Code, Header, Mask, Placement, CHECKSUM_OCTETS, HEADER_OCTETS, IPPROTO,
@@ -22,6 +24,11 @@ use kernel::prelude::*;
 
 /// Octets of an IP header.
 const IP_HEADER: u32 = 20;
+
+/// Octets of segment data that fit an IP packet of `mtu` octets.
+pub(super) fn data_limit(mtu: u32) -> u32 {
+    mtu.saturating_sub(IP_HEADER.saturating_add(OVERHEAD_OCTETS))
+}
 
 /// What a socket (or the host) wants of the packets it sends.
 #[derive(Clone, Copy)]
@@ -128,33 +135,66 @@ pub fn primary_address(net: &Net) -> [u8; 4] {
 }
 
 impl Host {
-    /// Sends the packets of a burst to the host of `path`. `segment` is the message's whole segment. `again` says that it
-    /// is a retransmission, for the counter.
+    /// Sends the packets of a burst to the host of `path`, at once or one after another with the gap of the way there.
+    /// `segment` is the message's whole segment. `again` says that it is a retransmission, for the counter.
     pub fn transmit(
         &self,
-        path: &PathRecord,
+        path: &Record<PathRecord>,
         mut burst: Burst,
         segment: Option<&Pages>,
         manner: &Manner,
         again: bool,
         owner: Option<&Sk>,
     ) -> Result {
-        let now = Host::recently();
-        let route = match manner.route(self, path, now) {
-            Ok(route) => route,
-            Err(error) => {
-                self.count(Counter::OutErrors);
-                return Err(error);
-            }
+        let route = self.route(path, manner)?;
+        let data_limit = data_limit(route.mtu());
+        let whole = burst;
+        let Some(mut packet) = burst.next(data_limit) else {
+            return Ok(());
         };
-        let data_limit = route
-            .mtu()
-            .saturating_sub(IP_HEADER.saturating_add(OVERHEAD_OCTETS));
-        while let Some(packet) = burst.next(data_limit) {
-            let mut header = packet.header;
-            header.mpg = route.is_multicast();
-            let skb = self.packet(
-                &route,
+        if !burst.is_done() {
+            let waits = path.join_line(whole, data_limit, || Cargo {
+                segment: segment.cloned(),
+                manner: *manner,
+                again,
+                owner: owner.map(Sk::to_ref),
+            });
+            if waits.is_none() {
+                self.pace(path);
+                return Ok(());
+            }
+        }
+        loop {
+            self.send(&route, &packet, segment, manner, again, owner)?;
+            packet = match burst.next(data_limit) {
+                Some(packet) => packet,
+                None => return Ok(()),
+            };
+        }
+    }
+
+    /// The route for packets to the host of `path`.
+    pub(super) fn route(&self, path: &PathRecord, manner: &Manner) -> Result<Route> {
+        manner
+            .route(self, path, Host::recently())
+            .inspect_err(|_| self.count(Counter::OutErrors))
+    }
+
+    /// Sends one packet of a message.
+    pub(super) fn send(
+        &self,
+        route: &Route,
+        packet: &Packet,
+        segment: Option<&Pages>,
+        manner: &Manner,
+        again: bool,
+        owner: Option<&Sk>,
+    ) -> Result {
+        let mut header = packet.header;
+        header.mpg = route.is_multicast();
+        let skb = self
+            .packet(
+                route,
                 &header,
                 |skb| {
                     let pages = segment.ok_or(EINVAL)?;
@@ -166,20 +206,12 @@ impl Host {
                 },
                 packet.padded,
                 manner.checksum,
-            );
-            let skb = match skb {
-                Ok(skb) => skb,
-                Err(error) => {
-                    self.count(Counter::OutErrors);
-                    return Err(error);
-                }
-            };
-            if again {
-                self.count(Counter::Retransmissions);
-            }
-            self.emit(skb, &route, &header, manner, owner)?;
+            )
+            .inspect_err(|_| self.count(Counter::OutErrors))?;
+        if again {
+            self.count(Counter::Retransmissions);
         }
-        Ok(())
+        self.emit(skb, route, &header, manner, owner)
     }
 
     /// Sends one packet without state: a Notify, a Probe, or the Response to a Query with `data` as its segment.

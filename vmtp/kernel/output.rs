@@ -122,12 +122,17 @@ pub fn output(
         bindings::vmtp_helper_skb_set_priority(raw, options.priority, options.mark);
         bindings::vmtp_helper_ip_clear_cb(raw);
     }
+    // What a socket of IP decides about own multicasts a socket of another family does not know.
+    let sender = match owner {
+        Some(sk) if !route.is_multicast() => sk.as_raw(),
+        Some(_) | None => control.0.as_ptr(),
+    };
     // SAFETY: an RCU read section around a route without a reference of the packet's own; `route` holds one for as
     // long as the call, and whoever keeps the packet longer takes its own. `ip_local_out` takes the packet.
     let result = unsafe {
         bindings::vmtp_helper_rcu_read_lock();
         bindings::vmtp_helper_skb_dst_set_noref(raw, &raw mut (*route.as_raw()).dst);
-        let result = bindings::ip_local_out(net.as_raw(), control.0.as_ptr(), skb.into_raw());
+        let result = bindings::ip_local_out(net.as_raw(), sender, skb.into_raw());
         bindings::vmtp_helper_rcu_read_unlock();
         result
     };

@@ -256,6 +256,12 @@ unsafe impl Send for SkRef {}
 // SAFETY: as above.
 unsafe impl Sync for SkRef {}
 
+impl Clone for SkRef {
+    fn clone(&self) -> Self {
+        self.to_ref()
+    }
+}
+
 impl Deref for SkRef {
     type Target = Sk;
     fn deref(&self) -> &Sk {

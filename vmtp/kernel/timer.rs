@@ -115,6 +115,11 @@ impl<T: Recorded> Record<T> {
         drop(guard);
     }
 
+    /// Whether [`Record::stop`] was called. Any context.
+    pub fn is_stopped(&self) -> bool {
+        self.timer().queued.load(SeqCst) == STOPPED
+    }
+
     /// No deadline ever again: no `expired` begins after this, though one may be running. It never waits. Any context.
     pub fn stop(&self) {
         let timer = self.timer();

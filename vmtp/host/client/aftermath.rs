@@ -40,7 +40,7 @@ impl Aftermath {
             path.learn(step.round_trip, step.interpacket, step.sent, step.received);
             if let Some((burst, segment, manner)) = self.burst {
                 // What cannot be sent now is sent again by the timer.
-                let _ = host.transmit(path, burst, segment.as_ref(), &manner, again, None);
+                let _ = host.transmit(path, burst, segment.as_ref(), &manner, again, record.sk());
             }
         }
         if let Some((notify, peer)) = self.notify {

@@ -91,7 +91,7 @@ impl Endpoint {
             manner,
         } in more.iter()
         {
-            let _ = host.transmit(path, *burst, segment.as_ref(), manner, true, None);
+            let _ = host.transmit(path, *burst, segment.as_ref(), manner, true, record.sk());
         }
     }
 

@@ -13,8 +13,8 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::proto::burst::Burst;
 use crate::proto::peer::Peer;
-use crate::proto::server::{Step, To};
-use crate::proto::wire::{Entity, NotifyVmtpClient, ResponseCode};
+use crate::proto::server::{Step, Stop, To};
+use crate::proto::wire::{Entity, NotifyVmtpClient, ResponseCode, Transaction};
 use core::net::Ipv4Addr;
 use kernel::prelude::*;
 
@@ -30,6 +30,8 @@ pub(super) struct Aftermath {
     /// The Request came from a server that passed it on, and not from its Client.
     pub(super) passed_on: bool,
     pub(super) expired: bool,
+    /// Of the Response that may stand in line.
+    pub(super) transaction: Transaction,
 }
 
 impl Aftermath {
@@ -55,7 +57,18 @@ impl Aftermath {
                 host.notify_client(&self.path, &notify, remote);
             }
         }
-        if let Some((burst, to, forward_server)) = self.burst {
+        let (mut burst, mut segment) = (self.burst, self.segment);
+        if step.stop != Stop::No {
+            let (client, server) = (record.client, record.server);
+            let left = self.path.stop_response(client, server, self.transaction);
+            if step.stop == Stop::Restart {
+                match left {
+                    Some(left) => segment = left.segment,
+                    None => burst = None,
+                }
+            }
+        }
+        if let Some((burst, to, forward_server)) = burst {
             let now = Host::now();
             let destination = match to {
                 To::Peer => self.path.peer,
@@ -88,7 +101,13 @@ impl Aftermath {
                 false => Err(ENOENT),
             }) {
                 // What cannot be sent now is sent again by the timer.
-                let _ = host.transmit(&path, burst, self.segment.as_ref(), &manner, again, None);
+                let known = match endpoint {
+                    Some(_) => None,
+                    None => host.server(record.server),
+                };
+                let owner = endpoint.or(known.as_deref().map(|known| &**known));
+                let owner = owner.and_then(Endpoint::sk);
+                let _ = host.transmit(&path, burst, segment.as_ref(), &manner, again, owner);
             }
         }
         if let Some(delivered) = self.delivered {

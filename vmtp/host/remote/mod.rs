@@ -127,14 +127,15 @@ impl RemoteRecord {
         again: bool,
         event: impl FnOnce(&mut Inner, &Context) -> Step,
     ) {
-        if let Some(refused) = Self::step(record, skb, again, event) {
+        if let Some(refused) = Self::step(record, None, skb, again, event) {
             Self::drop_request(refused);
         }
     }
 
-    /// The same; the Request comes back that no server takes.
+    /// The same, with the server where that is known; the Request comes back that it does not take.
     fn step(
         record: &Ref<Self>,
+        endpoint: Option<&Endpoint>,
         skb: Option<Skb>,
         again: bool,
         event: impl FnOnce(&mut Inner, &Context) -> Step,
@@ -149,7 +150,7 @@ impl RemoteRecord {
         let aftermath = inner.apply(record, &step, skb, &cx);
         record.arm(inner.remote.deadline().nanos());
         drop(inner);
-        aftermath.finish(record, None, &step, again)
+        aftermath.finish(record, endpoint, &step, again)
     }
 
     /// A Request packet for `endpoint` arrived. All checks are done. The packet comes back if the record has gone
@@ -296,12 +297,13 @@ impl RemoteRecord {
     /// Runs an operation of the server's user. ENOTCONN if there is no such Request (any more).
     pub fn operate<E>(
         record: &Ref<Self>,
+        endpoint: Option<&Endpoint>,
         manner: &Manner,
         segment: Option<Pages>,
         operation: impl FnOnce(&mut Remote, &Context) -> core::result::Result<Step, E>,
     ) -> core::result::Result<(), E> {
         let mut result = Ok(());
-        Self::event(record, None, false, |inner, cx| {
+        let refused = Self::step(record, endpoint, None, false, |inner, cx| {
             match operation(&mut inner.remote, cx) {
                 Ok(step) => {
                     inner.manner = *manner;
@@ -319,6 +321,9 @@ impl RemoteRecord {
                 }
             }
         });
+        if let Some(refused) = refused {
+            Self::drop_request(refused);
+        }
         result
     }
 
@@ -341,7 +346,7 @@ impl RemoteRecord {
         let mut refused = Some(delivered);
         while let Some(delivered) = refused {
             let transaction = delivered.arrival.transaction;
-            refused = Self::step(&delivered.record, None, false, |inner, cx| {
+            refused = Self::step(&delivered.record, None, None, false, |inner, cx| {
                 inner.manner = Manner::HOST;
                 inner
                     .remote

@@ -22,10 +22,12 @@ impl RemoteRecord {
         let inner = self.inner.lock();
         let (path, manner) = (inner.path.clone(), inner.manner);
         drop(inner);
+        let server = self.host.server(self.server);
+        let owner = server.as_ref().and_then(|server| server.sk());
         for (burst, segment) in bursts {
             let _ = self
                 .host
-                .transmit(&path, *burst, segment.as_ref(), &manner, true, None);
+                .transmit(&path, *burst, segment.as_ref(), &manner, true, owner);
         }
     }
 }

@@ -74,6 +74,7 @@ impl Inner {
             probe: false,
             passed_on: self.remote.is_passed_on(),
             expired: false,
+            transaction: self.remote.transaction(),
         };
         match step.event {
             Event::None | Event::Ended => {}
