@@ -94,6 +94,7 @@ impl Target {
             plans: vec![Plan::default(); 3],
             configs: vec![config; 3],
             steps: 0,
+            odd: 0,
             events_limit: u64::MAX,
         };
         for number in 0..3 {

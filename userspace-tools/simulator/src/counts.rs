@@ -98,6 +98,10 @@ counts! {
     aborted,
     /// Responses answered by PGcount of a later one.
     covered,
+    /// Group Responses that another member heard.
+    overheard,
+    /// Odd events: forged Notifies, ICMP, early timers, impossible wishes.
+    odd,
     /// Records dropped early for lack of room.
     scavenged,
     /// Events of the simulation.

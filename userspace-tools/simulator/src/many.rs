@@ -260,6 +260,7 @@ fn build(wanted: &Many) -> World {
         plans: vec![Plan::default(); hosts],
         configs: vec![Config::DEFAULT; hosts],
         steps: 0,
+        odd: 0,
         events_limit: u64::MAX,
     };
     for number in 0..hosts {

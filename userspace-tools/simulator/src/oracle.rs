@@ -71,6 +71,8 @@ pub struct Wants {
     pub conditional_response: bool,
     /// MRD.
     pub many: bool,
+    /// MDG: the Response goes to the group.
+    pub group_response: bool,
     /// DRT.
     pub delay: bool,
     /// APG in the Request.

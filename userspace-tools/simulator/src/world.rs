@@ -11,6 +11,7 @@ use vmtp_proto::wire::Entity;
 use crate::env::{Env, Event, Strike};
 use crate::host::{Config, Endpoint, Host};
 use crate::oracle::Outcome;
+use crate::packet;
 
 /// Events that may wait at a time, beside some for each operation.
 const QUEUE_LIMIT: usize = 50_000;
@@ -36,6 +37,8 @@ pub struct World {
     pub configs: Vec<Config>,
     /// Entries of tables that hosts looked at before they restarted.
     pub steps: u64,
+    /// One event in so many is followed by an odd one; 0 for none.
+    pub odd: u32,
     /// Events after which something is taken to go round in circles.
     pub events_limit: u64,
 }
@@ -162,6 +165,10 @@ impl World {
                 octets,
             } => {
                 self.hosts[to].packet(&mut self.env, from, multicast, &octets);
+                if self.strikes_odd() && packet::decode(&octets).is_ok() {
+                    // It comes once more, to a multicast address.
+                    self.hosts[to].packet(&mut self.env, from, true, &octets);
+                }
                 to
             }
             Event::Timer {
@@ -195,7 +202,15 @@ impl World {
                 return;
             }
         };
+        if self.strikes_odd() {
+            self.env.counts.odd += 1;
+            self.hosts[touched].odd(&mut self.env);
+        }
         self.hosts[touched].check(&mut self.env);
+    }
+
+    fn strikes_odd(&mut self) -> bool {
+        self.odd != 0 && self.env.random.u32(..self.odd) == 0
     }
 
     fn strike(&mut self, strike: Strike) {

@@ -9,6 +9,7 @@
 
 mod client;
 mod manager;
+mod odd;
 mod send;
 mod server;
 mod table;
@@ -339,6 +340,9 @@ impl Host {
             let notify = refuse(&header, Refusal::SecurityNotSupported, &source);
             self.notify_client(env, notify.filter(|_| !header.is_response()), false, from);
             return;
+        }
+        if header.is_response() && multicast {
+            self.overhear(env, &header);
         }
         if header.is_response() {
             self.response(env, &header, data, source);

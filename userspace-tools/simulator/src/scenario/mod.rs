@@ -63,6 +63,7 @@ classes! {
     Late = "late", "duplicates that come up to 30 seconds later, across restarts";
     Migrate = "migrate", "servers that move to another host";
     NoStreaming = "no-streaming", "runs towards hosts that do not stream";
+    Odd = "odd", "forged Notifies, ICMP, early timers, impossible wishes, records read back";
     Mixture = "mixture", "everything at once";
 }
 
@@ -183,6 +184,7 @@ impl Builder {
                 | Class::Mixture
                 | Class::Group
                 | Class::NoStreaming
+                | Class::Odd
         );
         // A chain that comes back to a server that passed the Request on is as good as another.
         let revisits = class != Class::Forward || random.bool();
@@ -202,6 +204,7 @@ impl Builder {
                 plans: vec![Plan::default(); hosts],
                 configs: Vec::new(),
                 steps: 0,
+                odd: if class == Class::Odd { 12 } else { 0 },
                 events_limit: 10_000_000,
             },
             clients: Vec::new(),
@@ -238,6 +241,7 @@ impl Builder {
                     ..Policy::DEFAULT
                 };
             }
+            Class::Odd => config.queue = 1 + self.random.usize(..40),
             Class::NoStreaming => config.policy.streaming = self.one_in(2),
             Class::Late | Class::Restart => config.settled = self.one_in(2),
             Class::Mixture => {
@@ -268,7 +272,7 @@ impl Builder {
                 }
             }
         }
-        if matches!(self.class, Class::Group | Class::Mixture) {
+        if matches!(self.class, Class::Group | Class::Mixture | Class::Odd) {
             self.make_groups();
         }
         for number in 0..hosts {

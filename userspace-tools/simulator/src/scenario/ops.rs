@@ -19,7 +19,7 @@ impl Builder {
             Class::Group | Class::Forward => 400,
             Class::Busy => 500,
             Class::Restart | Class::Partition | Class::Late | Class::Migrate => 600,
-            Class::Mixture => 400,
+            Class::Mixture | Class::Odd => 400,
         };
         let calls = (calls * self.effort / 100 / self.clients.len().max(1)).max(1);
         for client in self.clients.clone() {
@@ -38,6 +38,7 @@ impl Builder {
             | Class::Partition
             | Class::Late
             | Class::Busy
+            | Class::Odd
             | Class::Migrate => [
                 Class::Single,
                 Class::Single,
@@ -51,7 +52,10 @@ impl Builder {
             Class::NoStreaming => Class::Run,
             class => class,
         };
-        if self.class == Class::Mixture && self.one_in(8) && !self.groups.is_empty() {
+        if matches!(self.class, Class::Mixture | Class::Odd)
+            && self.one_in(8)
+            && !self.groups.is_empty()
+        {
             return self.group_op(client);
         }
         // Two Requests that are passed on can wait for each other's record in a small table.
@@ -258,6 +262,7 @@ impl Builder {
         op.server = self.groups[self.random.usize(..self.groups.len())];
         op.wants.many = self.one_in(2);
         op.wants.delay = self.one_in(3);
+        op.wants.group_response = self.one_in(3);
         op.wants.datagram = self.one_in(6);
         op.wants.many &= !op.wants.datagram;
         if !op.wants.datagram && self.one_in(20) {

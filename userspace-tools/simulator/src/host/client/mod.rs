@@ -7,7 +7,8 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use vmtp_proto::client::{Call, Client, Found, Reply, Request};
+use vmtp_proto::client::{Call, Client, Found, Reply, Request, State, Step, Unreachable};
+use vmtp_proto::context::Context;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{Code, Control, Entity, Header, Mcb, Priority, Transaction};
@@ -117,6 +118,39 @@ impl Endpoint {
         })
     }
 
+    pub(super) fn root(&self) -> &Client {
+        &self.root
+    }
+
+    /// The first Transactions of its calls.
+    pub(super) fn transactions(&self) -> Vec<Transaction> {
+        let calls = self.calls.iter();
+        calls.map(|open| open.call.first_transaction()).collect()
+    }
+
+    /// All timers of a call fire early.
+    pub(super) fn early(&mut self, first: Transaction, cx: &Context) -> Option<[Step; 2]> {
+        let index = self.index(first)?;
+        let Open { call, answers, .. } = &mut self.calls[index];
+        let released = call.state() == State::Held;
+        let timeout = if released {
+            call.timeout(&mut self.root, cx)
+        } else {
+            // Nothing is held back.
+            call.release(&mut self.root, cx);
+            call.timeout(&mut self.root, cx)
+        };
+        let reply = answers.first_mut()?;
+        let late = call.reply_timeout(&mut self.root, &mut reply.reply, cx);
+        Some([timeout, late])
+    }
+
+    /// Something says that the Server of a call cannot be reached.
+    pub(super) fn unreachable(&mut self, first: Transaction, who: Unreachable) -> Option<Step> {
+        let index = self.index(first)?;
+        Some(self.calls[index].call.unreachable(&mut self.root, who))
+    }
+
     pub(super) fn steps(&self) -> u64 {
         self.steps.get()
     }
@@ -130,14 +164,14 @@ impl Endpoint {
 
 /// Where a step of a call came from.
 #[derive(Clone, Copy)]
-struct From<'a> {
-    reply: usize,
-    packet: Option<(&'a Header, &'a [u8])>,
-    peer: Peer,
+pub(in crate::host) struct From<'a> {
+    pub(in crate::host) reply: usize,
+    pub(in crate::host) packet: Option<(&'a Header, &'a [u8])>,
+    pub(in crate::host) peer: Peer,
 }
 
 impl From<'_> {
-    const TIMER: From<'static> = From {
+    pub(in crate::host) const TIMER: From<'static> = From {
         reply: 0,
         packet: None,
         peer: Peer::NONE,
@@ -153,7 +187,7 @@ impl Host {
             };
             let wants = env.oracle.cases[op].op.wants;
             let open = endpoint.root.open();
-            let may = open == 0 || (wants.streamed && open < endpoint.window);
+            let may = endpoint.root.may_start(wants.streamed) && open < endpoint.window.max(1);
             if !may || !self.start(env, client, op) {
                 return;
             }
@@ -209,6 +243,7 @@ impl Host {
             (wants.acknowledge, Control::APG),
             (wants.no_retransmission, Control::NRT),
             (wants.delay, Control::DRT),
+            (wants.group_response, Control::MDG),
         ] {
             flags |= if wanted { flag } else { 0 };
         }

@@ -17,7 +17,7 @@ use crate::packet;
 
 impl Host {
     /// Carries out a step of a call.
-    pub(super) fn client_step(
+    pub(in crate::host) fn client_step(
         &mut self,
         env: &mut Env,
         client: Entity,

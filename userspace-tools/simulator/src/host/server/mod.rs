@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{
-    refuse, Arrival, Event as What, Finished, Refusal, Remote, Retained, Service, Source,
+    refuse, Arrival, Event as What, Finished, Overheard, OverheardStep, Refusal, Remote, Retained,
+    Service, Source,
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
@@ -28,7 +29,7 @@ pub(super) type Key = (Entity, Entity);
 
 /// A record with what the host keeps for it.
 pub(super) struct Record {
-    remote: Remote,
+    pub(super) remote: Remote,
     /// The Request being received.
     data: Vec<u8>,
     mcb: Mcb,
@@ -44,6 +45,7 @@ pub(super) struct Record {
     /// A packet of the Request being received asked for acknowledgment.
     asked: bool,
     armed: Time,
+    overheard: Overheard,
 }
 
 impl Record {
@@ -59,6 +61,7 @@ impl Record {
             batched: 0,
             asked: false,
             armed: Time::NEVER,
+            overheard: Overheard::NONE,
         }
     }
 
@@ -385,6 +388,39 @@ impl Host {
             self.server_step(env, key, step, None);
         }
         true
+    }
+
+    /// A multicast Response arrives: servers that hold the same Request hear it (2.7).
+    pub(super) fn overhear(&mut self, env: &mut Env, header: &Header) {
+        let client = header.client;
+        let keys: Vec<Key> = self
+            .records
+            .range((client, Entity::ZERO)..)
+            .take_while(|((c, _), _)| *c == client)
+            .map(|(key, _)| *key)
+            .collect();
+        let cx = self.context(env, Peer::NONE);
+        for key in keys {
+            if let Some(Record {
+                remote, overheard, ..
+            }) = self.records.get_mut(&key)
+            {
+                // Every other server wants them.
+                let wanted = key.1.discriminator() % 2 == 0;
+                match overheard.packet(remote, header, wanted, &cx) {
+                    OverheardStep::Complete { segment_octets, .. } => {
+                        env.counts.overheard += 1;
+                        let op =
+                            u64::from_be_bytes(header.user[..8].try_into().unwrap_or_default());
+                        let case = env.oracle.cases.get(op as usize);
+                        if case.is_some_and(|c| c.op.response.unwrap_or(0) < segment_octets) {
+                            env.oracle.fail("a group Response is longer than it is");
+                        }
+                    }
+                    OverheardStep::Part { .. } | OverheardStep::Drop(_) => {}
+                }
+            }
+        }
     }
 
     /// The Client of a record was probed.

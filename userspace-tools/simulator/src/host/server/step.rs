@@ -18,7 +18,7 @@ use crate::packet;
 
 impl Host {
     /// Carries out a step of a record, its members in their order.
-    pub(super) fn server_step(
+    pub(crate) fn server_step(
         &mut self,
         env: &mut Env,
         key: Key,

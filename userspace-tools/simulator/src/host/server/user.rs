@@ -156,6 +156,7 @@ impl Host {
         for (wanted, flag) in [
             (wants.acknowledge_response, Control::APG),
             (wants.lossy_response, Control::NRT),
+            (wants.group_response, Control::MDG),
         ] {
             flags |= if wanted { flag } else { 0 };
         }

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What no host should do and some do: Notify operations about what never happened, ICMP about hosts
+//! that are there, timers that fire early, users who ask for what cannot be, and records written out
+//! and read back. A transaction may fail by it; no Request may be executed twice, and nothing altered.
+
+use vmtp_proto::client::{Found, Request, StartError, Unreachable};
+use vmtp_proto::peer::Peer;
+use vmtp_proto::server::{Forward, ForwardError, Remote, Respond, RespondError, Source};
+use vmtp_proto::time::Time;
+use vmtp_proto::wire::{
+    Code, Control, Entity, Mask, Mcb, NotifyVmtpClient, NotifyVmtpServer, Priority, Transaction,
+    GROUP_OCTETS, MESSAGE_OCTETS_MAX,
+};
+
+use super::client::From;
+use super::server::Key;
+use super::{Endpoint, Host};
+use crate::env::Env;
+use crate::network::Network;
+
+/// Codes that a forged Notify has: those of Appendix I, and some beyond.
+const CODES: u32 = 28;
+
+impl Host {
+    /// One of these, to something of this host.
+    pub fn odd(&mut self, env: &mut Env) {
+        match env.random.u8(..8) {
+            0 => self.early_timers(env),
+            1 => self.unreachable(env),
+            2 | 3 => self.client_told_lies(env),
+            4 | 5 => self.server_told_lies(env),
+            6 => self.written_and_read(env),
+            _ => self.impossible_wishes(env),
+        }
+    }
+
+    fn some_call(&self, env: &mut Env) -> Option<(Entity, Transaction)> {
+        let clients: Vec<Entity> = self.clients().collect();
+        let client = *env.random.choice(&clients)?;
+        let calls = self.endpoint(client)?.transactions();
+        Some((client, *env.random.choice(&calls)?))
+    }
+
+    fn some_record(&self, env: &mut Env) -> Option<Key> {
+        let keys: Vec<Key> = self.records.iter().map(|(key, _)| *key).collect();
+        env.random.choice(&keys).copied()
+    }
+
+    /// Every timer of a call or record, before it is due.
+    fn early_timers(&mut self, env: &mut Env) {
+        if let Some((client, first)) = self.some_call(env) {
+            let cx = self.context(env, Peer::NONE);
+            let step = self.endpoint_mut(client).and_then(|e| e.early(first, &cx));
+            for (reply, step) in step.into_iter().flatten().enumerate() {
+                let from = From {
+                    reply,
+                    ..From::TIMER
+                };
+                self.client_step(env, client, first, step, from);
+            }
+        }
+        if let Some(key) = self.some_record(env) {
+            let cx = self.context(env, Peer::NONE);
+            if let Some(record) = self.records.get_mut(&key) {
+                let step = record.remote.timeout(&cx);
+                self.server_step(env, key, step, None);
+            }
+        }
+        if env.random.u8(..8) == 0 {
+            let Some(key) = self.some_record(env) else {
+                return;
+            };
+            let cx = self.context(env, Peer::NONE);
+            if let Some(record) = self.records.get_mut(&key) {
+                let step = record.remote.forward_failed(&cx);
+                self.server_step(env, key, step, None);
+            }
+        }
+    }
+
+    fn unreachable(&mut self, env: &mut Env) {
+        let Some((client, first)) = self.some_call(env) else {
+            return;
+        };
+        let all = [
+            Unreachable::Protocol,
+            Unreachable::Host,
+            Unreachable::Host,
+            Unreachable::Hearsay,
+        ];
+        let who = all[env.random.usize(..all.len())];
+        let step = self
+            .endpoint_mut(client)
+            .and_then(|endpoint| endpoint.unreachable(first, who));
+        if let Some(step) = step {
+            self.client_step(env, client, first, step, From::TIMER);
+        }
+    }
+
+    fn liar(&self, env: &mut Env) -> Source {
+        Source {
+            peer: Network::peer(env.random.usize(..env.network.side.len())),
+            multicast: env.random.u8(..4) == 0,
+        }
+    }
+
+    fn client_told_lies(&mut self, env: &mut Env) {
+        let Some((client, first)) = self.some_call(env) else {
+            return;
+        };
+        let notify = NotifyVmtpClient {
+            client,
+            control: Control::default()
+                .with(Control::RESPONSE)
+                .with_pg_count(env.random.u8(..2))
+                .with_retransmit_count(env.random.u8(..3))
+                .with_forward_count(env.random.u8(..3)),
+            receive_sequence: 0,
+            transaction: near(env, first),
+            delivery: some_mask(env),
+            code: Code::from_bits(env.random.u32(..CODES)),
+        };
+        let source = self.liar(env);
+        self.client_notified(env, &notify, &source);
+        if let Some(key) = self.some_record(env) {
+            let about = self.records.get(&key).map(|r| r.remote.transaction());
+            let notify = NotifyVmtpClient {
+                client: key.0,
+                transaction: about.map_or(first, |t| near(env, t)),
+                ..notify
+            };
+            self.forward_notified(env, &notify);
+        }
+    }
+
+    fn server_told_lies(&mut self, env: &mut Env) {
+        let Some(key) = self.some_record(env) else {
+            return;
+        };
+        let about = self.records.get(&key).map(|r| r.remote.transaction());
+        let Some(about) = about else {
+            return;
+        };
+        let notify = NotifyVmtpServer {
+            server: key.1,
+            client: key.0,
+            transaction: near(env, about),
+            delivery: some_mask(env),
+            code: Code::from_bits(env.random.u32(..CODES)),
+        };
+        let source = self.liar(env);
+        self.server_notified(env, &notify, &source);
+        let other = NotifyVmtpServer {
+            client: self.manager,
+            ..notify
+        };
+        let others = self.records.get(&key);
+        if others.is_some_and(|r| r.remote.is_notified_by(&other)) {
+            env.oracle.fail("a Notify is about the record of another");
+        }
+    }
+
+    /// The image of a record is read back to the same; a damaged one is refused or is another.
+    fn written_and_read(&mut self, env: &mut Env) {
+        let Some(key) = self.some_record(env) else {
+            return;
+        };
+        let cx = self.context(env, Peer::NONE);
+        let Some(record) = self.records.get(&key) else {
+            return;
+        };
+        let peer = record.remote.peer();
+        let mut image = record.remote.snapshot();
+        match Remote::restore(&image, peer, true, &cx) {
+            Some(read) if read.snapshot() == image && read.client() == key.0 => {}
+            Some(_) | None => env.oracle.fail("a record is not what was written"),
+        }
+        let _ = Remote::restore(&image, peer, false, &cx);
+        match env.random.u8(..4) {
+            0 => image[..8].fill(0),
+            1 => image[8..16].fill(0),
+            2 => image[16] ^= 1,
+            _ => image[env.random.usize(..96)] ^= 1 << env.random.u8(..8),
+        }
+        let _ = Remote::restore(&image, peer, false, &cx);
+    }
+
+    /// What is refused changes nothing.
+    fn impossible_wishes(&mut self, env: &mut Env) {
+        let cx = self.context(env, Peer::NONE);
+        if let Some((client, _)) = self.some_call(env) {
+            let refused = self.endpoint(client).map(|e| e.impossible(&cx));
+            if refused == Some(false) {
+                env.oracle.fail("a transaction that cannot be was started");
+            }
+        }
+        let Some(key) = self.some_record(env) else {
+            return;
+        };
+        let Some(record) = self.records.get_mut(&key) else {
+            return;
+        };
+        let before = record.remote;
+        let remote = &mut record.remote;
+        let now = remote.transaction();
+        let mut refused = remote.abandon(now.next(), &cx) == Err(RespondError::NoRequest);
+        for (mcb, transaction) in [
+            (mcb(0, 100), now.next()),
+            (mcb(0, MESSAGE_OCTETS_MAX + 1), now),
+            (mcb(Code::MDM, GROUP_OCTETS + 1), now),
+        ] {
+            let respond = Respond {
+                mcb,
+                flags: 0,
+                hco: false,
+                priority: None,
+                earlier: 0,
+            };
+            refused &= remote.respond(transaction, &respond, &cx).is_err();
+        }
+        for (octets, transaction) in [(100, now.next()), (GROUP_OCTETS + 1, now)] {
+            let forward = Forward {
+                server: key.1,
+                mcb: mcb(0, octets),
+                flags: 0,
+                hco: false,
+            };
+            let error = remote.forward(transaction, &forward, &cx).err();
+            refused &= matches!(error, Some(ForwardError::NoRequest | ForwardError::Nested));
+        }
+        if !refused || *remote != before {
+            env.oracle.fail("what cannot be was done");
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether what cannot be started is refused, and changes nothing.
+    fn impossible(&self, cx: &vmtp_proto::context::Context) -> bool {
+        let mut root = *self.root();
+        let request = Request {
+            server: root.entity(),
+            peer: Peer::NONE,
+            found: Found::Guessed,
+            multicast: false,
+            mcb: mcb(0, MESSAGE_OCTETS_MAX + 1),
+            flags: 0,
+            large_response: false,
+            hco: false,
+            priority: Priority::NORMAL,
+            limit: Time::NEVER,
+            streamed: true,
+            more: true,
+        };
+        let mut refused = root.start(&request, cx).err() == Some(StartError::TooLarge);
+        let masked = Request {
+            mcb: mcb(Code::MDM, GROUP_OCTETS + 1),
+            ..request
+        };
+        refused &= root.start(&masked, cx).err() == Some(StartError::TooLarge);
+        refused &= root == *self.root();
+        // As many as a run takes, and one more.
+        let member = Request {
+            mcb: mcb(0, 0),
+            ..request
+        };
+        while root.may_start(true) {
+            refused &= root.start(&member, cx).is_ok();
+        }
+        refused && root.start(&member, cx).is_err()
+    }
+}
+
+/// A Transaction not far from another.
+fn near(env: &mut Env, of: Transaction) -> Transaction {
+    let distances = [0, 0, 0, 0, 1, 2, 255, 256, 257];
+    let by = distances[env.random.usize(..distances.len())];
+    if env.random.bool() {
+        of.plus(by)
+    } else {
+        of.minus(by)
+    }
+}
+
+fn some_mask(env: &mut Env) -> Mask {
+    match env.random.u8(..4) {
+        0 => Mask::EMPTY,
+        1 => Mask::ALL,
+        2 => Mask::from_bits(1),
+        _ => Mask::from_bits(env.random.u32(..)),
+    }
+}
+
+fn mcb(flags: u32, octets: u32) -> Mcb {
+    Mcb {
+        code: Code::new(flags | if octets == 0 { 0 } else { Code::SDA }, 0),
+        segment_size: octets,
+        ..Mcb::default()
+    }
+}
