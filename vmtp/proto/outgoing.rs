@@ -126,11 +126,6 @@ impl Outgoing {
         self.first.plus(u32::from(self.groups).saturating_sub(1))
     }
 
-    /// Gives the message, which must not have been sent, another place in the sequence.
-    pub fn renumber(&mut self, first: Transaction) {
-        self.first = first;
-    }
-
     /// Packet groups of the message.
     pub const fn groups(&self) -> u16 {
         self.groups
@@ -160,11 +155,6 @@ impl Outgoing {
     #[inline]
     pub fn after(&self, span: Span, cx: &Context) -> Time {
         self.last_sent.later(cx.now).plus(span)
-    }
-
-    /// Whether all groups were sent at least once.
-    pub const fn is_sent(&self) -> bool {
-        self.sent >= self.groups
     }
 
     /// Whether the peer has the whole message.

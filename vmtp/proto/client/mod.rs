@@ -356,11 +356,6 @@ impl Client {
         self.entity
     }
 
-    /// The entity domain.
-    pub const fn domain(&self) -> u16 {
-        self.domain
-    }
-
     /// Transactions started and not finished.
     pub const fn open(&self) -> u16 {
         self.open
