@@ -43,6 +43,9 @@ pub(crate) enum Command {
     Echo(Echo),
     Call(Box<Call>),
     Probe(Probe),
+    Msg(crate::msg::Msg),
+    #[command(name = "msgd")]
+    MsgServer(crate::msg::MsgServer),
     #[command(name = "rpcbind")]
     RpcBind(crate::rpc::RpcBind),
     #[command(name = "rpc-gateway")]

@@ -8,9 +8,11 @@
 mod args;
 mod call;
 mod echo;
+mod msg;
 mod output;
 mod ping;
 mod probe;
+mod resolve;
 mod rpc;
 mod show;
 mod signal;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         Command::Echo(echo) => echo::run(echo, json),
         Command::Call(call) => call::run(call, json),
         Command::Probe(probe) => probe::run(probe, json),
+        Command::Msg(msg) => msg::send(msg, json),
+        Command::MsgServer(server) => msg::serve(server, json),
         Command::RpcBind(bind) => rpc::bind(bind, json),
         Command::RpcGateway(gateway) => rpc::gateway(gateway, json),
         Command::RpcInfo(info) => rpc::info(info, json),

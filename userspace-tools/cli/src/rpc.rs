@@ -3,7 +3,7 @@
 //! `vmtp rpcbind`, `vmtp rpcinfo` and `vmtp rpc-gateway`: ONC RPC programs over VMTP, registered,
 //! asked, and reached from UDP and TCP. The work is done in the crate `vmtp-rpc`.
 
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use vmtp_rpc::gateway::{to_net::ToNet, to_vmtp::ToVmtp, Options};
 use vmtp_rpc::message::{Procedure, Refusal};
 use vmtp_rpc::{address, binder_of};
 
+use crate::resolve::resolve;
 use crate::{output, signal};
 
 /// Keep a register of the ONC RPC programs of this host that are reached over VMTP
@@ -282,18 +283,6 @@ fn failed(server: Entity, program: Option<u32>, error: &Error, json: bool) -> Re
         eprintln!("vmtp: {what} at {server}: {error}{hint}");
     }
     Ok(false)
-}
-
-/// The first IPv4 address of a host.
-fn resolve(host: &str) -> Result<Ipv4Addr> {
-    (host, 0)
-        .to_socket_addrs()
-        .with_context(|| format!("{host}: no host of this name"))?
-        .find_map(|found| match found.ip() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        })
-        .with_context(|| format!("{host} has no IPv4 address"))
 }
 
 /// The names of programs, where the host has them.

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A terminal of somebody: terminal USER-NUMBER MODE FILE [utf8]. Makes a pseudo-terminal of that owner and mode, writes
+ * its name to FILE.name, and what is shown on it to FILE, octet by octet, until it is killed.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), slave, shown;
+	struct termios settings;
+	char name[64], octets[512];
+	ssize_t count;
+	FILE *file;
+
+	if (argc < 4 || master < 0 || grantpt(master) || unlockpt(master) || ptsname_r(master, name, sizeof(name)))
+		return perror("terminal"), 1;
+	slave = open(name, O_RDWR | O_NOCTTY);
+	if (slave < 0 || tcgetattr(slave, &settings))
+		return perror(name), 1;
+	cfmakeraw(&settings);
+	if (argc > 4 && !strcmp(argv[4], "utf8"))
+		settings.c_iflag |= IUTF8;
+	shown = open(argv[3], O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
+	if (tcsetattr(slave, TCSANOW, &settings) || fchown(slave, atoi(argv[1]), -1) ||
+	    fchmod(slave, strtoul(argv[2], NULL, 8)) || shown < 0)
+		return perror(name), 1;
+	snprintf(octets, sizeof(octets), "%s.name", argv[3]);
+	file = fopen(octets, "w");
+	fprintf(file, "%s\n", name + strlen("/dev/"));
+	fclose(file);
+	while ((count = read(master, octets, sizeof(octets))) > 0)
+		if (write(shown, octets, count) != count)
+			return 1;
+	return 0;
+}

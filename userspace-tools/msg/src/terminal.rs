@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Where a message is shown: on which terminals of this host, and who refuses.
+//!
+//! A terminal is a user's if he owns its device, as login makes it; `mesg n` takes the group's
+//! permission to write away, and then nothing is written there, whoever asks.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::fcntl::OFlag;
+use nix::sys::termios::{tcgetattr, InputFlags};
+use nix::unistd::User;
+
+use crate::message::{clean_line, clean_text, to_utf8, Acknowledgement, Message, Version};
+
+/// The permission that `mesg` gives and takes.
+const GROUP_MAY_WRITE: u32 = 0o020;
+/// How long a terminal may not take what is written.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where devices are, and which is the console.
+#[derive(Clone, Debug)]
+pub struct Terminals {
+    /// The folder of devices, /dev.
+    pub devices: PathBuf,
+    /// What is written to for nobody in particular.
+    pub console: PathBuf,
+}
+
+impl Default for Terminals {
+    fn default() -> Terminals {
+        Terminals {
+            devices: "/dev".into(),
+            console: "/dev/console".into(),
+        }
+    }
+}
+
+/// A terminal that belongs to somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Terminal {
+    path: PathBuf,
+    owner: u32,
+    accepts: bool,
+    used: Option<SystemTime>,
+}
+
+impl Terminals {
+    /// Shows a message where it is meant for, and says where that was or why it was not.
+    pub fn deliver(&self, message: &Message, from: &str) -> Acknowledgement {
+        let result = if message.text.is_empty() {
+            Err("the message is empty".to_owned())
+        } else {
+            self.choose(message)
+                .and_then(|chosen| self.write(&chosen, message, from))
+        };
+        Acknowledgement {
+            delivered: result.is_ok(),
+            explanation: crate::message::from_utf8(&result.unwrap_or_else(|why| why)),
+        }
+    }
+
+    /// The terminals that a message is for (RFC 1312, RECIPIENT and RECIP-TERM; RFC 1159).
+    fn choose(&self, message: &Message) -> Result<Vec<PathBuf>, String> {
+        let name = to_utf8(&clean_line(&message.recipient));
+        let terminal = to_utf8(&clean_line(&message.terminal));
+        // RFC 1159: without a user it is for the console, whatever the terminal.
+        let console = terminal.is_empty() || message.version == Version::A;
+        if name.is_empty() && console {
+            return Ok(vec![self.console.clone()]);
+        }
+        let mut candidates = self.all();
+        if !name.is_empty() {
+            let user = user(&name).ok_or_else(|| format!("there is no user {name}"))?;
+            candidates.retain(|candidate| candidate.owner == user);
+            if candidates.is_empty() {
+                return Err(format!("{name} is not logged in"));
+            }
+        }
+        if !terminal.is_empty() && terminal != "*" {
+            candidates.retain(|candidate| self.is_called(candidate, &terminal));
+            if candidates.is_empty() {
+                return Err(format!("there is no terminal {terminal} of theirs"));
+            }
+        }
+        candidates.retain(|candidate| candidate.accepts);
+        if candidates.is_empty() {
+            let who = if name.is_empty() { &terminal } else { &name };
+            return Err(format!("{who} does not accept messages"));
+        }
+        if terminal != "*" {
+            // The right terminal is the one that was used last, as write(1) has it.
+            candidates.sort_by_key(|candidate| candidate.used);
+            candidates.drain(..candidates.len().saturating_sub(1));
+        }
+        Ok(candidates
+            .into_iter()
+            .map(|candidate| candidate.path)
+            .collect())
+    }
+
+    /// `pts/3`, `/dev/pts/3` and in any case of letters.
+    fn is_called(&self, terminal: &Terminal, name: &str) -> bool {
+        let path = terminal.path.to_string_lossy();
+        let short = self.short(&terminal.path);
+        name.eq_ignore_ascii_case(&path) || name.eq_ignore_ascii_case(&short)
+    }
+
+    fn short(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.devices).unwrap_or(path);
+        path.to_string_lossy().into_owned()
+    }
+
+    /// Pseudo-terminals, virtual and serial ones.
+    fn all(&self) -> Vec<Terminal> {
+        let terminals = fs::read_dir(&self.devices).into_iter().flatten();
+        let pseudo = fs::read_dir(self.devices.join("pts")).into_iter().flatten();
+        terminals
+            .flatten()
+            .filter(|entry| {
+                let name = entry.file_name();
+                name.to_string_lossy()
+                    .strip_prefix("tty")
+                    .is_some_and(|rest| !rest.is_empty())
+            })
+            .chain(pseudo.flatten().filter(|entry| {
+                let name = entry.file_name();
+                name.to_string_lossy()
+                    .bytes()
+                    .all(|octet| octet.is_ascii_digit())
+            }))
+            .filter_map(|entry| {
+                let about = entry.metadata().ok()?;
+                about.file_type().is_char_device().then(|| Terminal {
+                    path: entry.path(),
+                    owner: about.uid(),
+                    accepts: about.mode() & GROUP_MAY_WRITE != 0,
+                    used: about.accessed().ok(),
+                })
+            })
+            .collect()
+    }
+
+    /// Writes to each; good if one is written to.
+    fn write(&self, chosen: &[PathBuf], message: &Message, from: &str) -> Result<String, String> {
+        let (mut written, mut trouble) = (Vec::new(), String::new());
+        for path in chosen {
+            match show(path, message, from) {
+                Ok(()) => written.push(self.short(path)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    trouble = format!("{} is stopped", self.short(path));
+                }
+                Err(error) => trouble = format!("{}: {error}", self.short(path)),
+            }
+        }
+        match written.is_empty() {
+            true => Err(trouble),
+            false => Ok(format!("delivered to {}", written.join(", "))),
+        }
+    }
+}
+
+/// The number of a user whose name is this, or this in small letters.
+fn user(name: &str) -> Option<u32> {
+    let find = |name: &str| User::from_name(name).ok().flatten();
+    find(name)
+        .or_else(|| find(&name.to_lowercase()))
+        .map(|user| user.uid.as_raw())
+}
+
+/// Writes a message to a terminal, without waiting long for one that is stopped.
+fn show(path: &Path, message: &Message, from: &str) -> std::io::Result<()> {
+    let mut terminal = OpenOptions::new()
+        .write(true)
+        .custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits())
+        .open(path)?;
+    let text = compose(message, from);
+    let octets = if is_utf8(&terminal) {
+        to_utf8(&text).into_bytes()
+    } else {
+        text
+    };
+    let end = Instant::now() + PATIENCE;
+    let mut rest = octets.as_slice();
+    while !rest.is_empty() {
+        match terminal.write(rest) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(octets) => rest = rest.get(octets..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => (),
+            // Somebody else is writing, or it is stopped.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                thread::sleep(PATIENCE / 50);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a terminal says that it takes UTF-8. In one that does, ISO 8859/1 would be unreadable; in
+/// one that does not, the octets of UTF-8 could be control characters.
+fn is_utf8(terminal: &File) -> bool {
+    tcgetattr(terminal).is_ok_and(|settings| settings.input_flags.contains(InputFlags::IUTF8))
+}
+
+/// What is shown, in ISO 8859/1: who says it from where, and the text. `from` is the host.
+fn compose(message: &Message, from: &str) -> Vec<u8> {
+    let mut shown = b"\r\n\x07Message from ".to_vec();
+    match clean_line(&message.sender) {
+        sender if sender.is_empty() => shown.extend_from_slice(b"somebody"),
+        sender => shown.extend(sender),
+    }
+    shown.push(b'@');
+    shown.extend(clean_line(from.as_bytes()));
+    match clean_line(&message.sender_terminal) {
+        terminal if terminal.is_empty() => (),
+        terminal => {
+            shown.extend_from_slice(b" on ");
+            shown.extend(terminal);
+        }
+    }
+    shown.extend_from_slice(b":\r\n");
+    shown.extend(clean_text(&message.text));
+    shown.extend_from_slice(b"\r\n");
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_has_no_control_character_of_the_message() {
+        let bad: Vec<u8> = (1..=255).collect();
+        let message = Message {
+            text: bad.clone(),
+            sender: bad.clone(),
+            sender_terminal: bad,
+            ..Message::default()
+        };
+        let shown = compose(&message, "10.0.0.1\x1b");
+        // The only ones are line ends, TAB of the text and our own bell.
+        let controls: Vec<u8> = shown
+            .iter()
+            .copied()
+            .filter(|octet| matches!(octet, 0..=0x1F | 0x7F..=0x9F))
+            .collect();
+        assert_eq!(controls, b"\r\n\x07\r\n\t\r\n\r\n\r\n");
+    }
+
+    #[test]
+    fn a_user_without_a_terminal_is_not_logged_in() {
+        let folder = std::env::temp_dir().join("vmtp-no-terminals");
+        fs::create_dir_all(folder.join("pts")).unwrap();
+        let terminals = Terminals {
+            devices: folder,
+            ..Terminals::default()
+        };
+        let to = |recipient: &str, terminal: &str| Message {
+            recipient: recipient.into(),
+            terminal: terminal.into(),
+            text: b"x".to_vec(),
+            ..Message::default()
+        };
+        assert_eq!(
+            terminals.choose(&to("ROOT", "")),
+            Err("ROOT is not logged in".into())
+        );
+        assert_eq!(
+            terminals.choose(&to("no-such-user", "")),
+            Err("there is no user no-such-user".into())
+        );
+        assert!(terminals.choose(&to("", "tty77")).is_err());
+        assert_eq!(
+            terminals.choose(&to("", "")),
+            Ok(vec!["/dev/console".into()])
+        );
+    }
+}
