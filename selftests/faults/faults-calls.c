@@ -137,13 +137,15 @@ TEST_F_TIMEOUT(calls, options_and_files, 200)
 	SWEEP("leave", {
 		ASSERT_EQ(0, setsockopt(self->server, SOL_VMTP, VMTP_OPT_JOIN, &membership, sizeof(membership)));
 	}, setsockopt(self->server, SOL_VMTP, VMTP_OPT_LEAVE, &membership, sizeof(membership)), {
-		if (result)
+		if (result) {
 			ASSERT_EQ(0, setsockopt(self->server, SOL_VMTP, VMTP_OPT_LEAVE, &membership,
 						sizeof(membership)));
+		}
 	});
 	SWEEP("set an option", {}, set_option(self->server, VMTP_OPT_RETRIES, n % 200), {
-		if (!result)
+		if (!result) {
 			EXPECT_EQ(n % 200, get_option(self->server, VMTP_OPT_RETRIES));
+		}
 	});
 	SWEEP("ask for the peer", info = (struct vmtp_peer_info){ .entity = SERVER },
 	      getsockopt(self->server, SOL_VMTP, VMTP_OPT_PEER, &info, &length), {});
@@ -157,8 +159,9 @@ TEST_F_TIMEOUT(calls, a_request_is_sent_whole_or_not_at_all, 200)
 
 	SWEEP("invoke", {}, start_large(self->client, SERVER, self->segment, OCTETS), {
 		/* If it did not start another can. */
-		if (result)
+		if (result) {
 			ASSERT_EQ(0, start_large(self->client, SERVER, self->segment, OCTETS));
+		}
 		ASSERT_EQ(OCTETS, receive(self->server, &mcb, self->got)) { TH_LOG("place %d", n); }
 		ASSERT_EQ(0, memcmp(self->segment, self->got, OCTETS));
 		vmtp_response(&mcb, APPLICATION);
@@ -210,8 +213,9 @@ TEST_F_TIMEOUT(calls, what_cannot_be_answered_can_be_answered_again, 200)
 			ASSERT_EQ(0, receive(self->server, &answer, self->got));
 			vmtp_response(&answer, APPLICATION);
 		}, vmtp_sendreply(self->server, &answer, self->segment, octets), {
-			if (result)
+			if (result) {
 				ASSERT_EQ(0, vmtp_sendreply(self->server, &answer, self->segment, octets));
+			}
 			ASSERT_EQ(octets, get(self->client, &mcb, self->got));
 			ASSERT_EQ(0, memcmp(self->segment, self->got, octets));
 		});
@@ -259,8 +263,9 @@ TEST_F_TIMEOUT(calls, forward_and_probe, 200)
 		ASSERT_EQ(0, start_large(self->client, SERVER, self->segment, OCTETS));
 		ASSERT_EQ(OCTETS, receive(self->server, &mcb, self->got));
 	}, vmtp_forward(self->server, &mcb, OTHER_SERVER, self->segment, OCTETS), {
-		if (result)
+		if (result) {
 			ASSERT_EQ(0, vmtp_forward(self->server, &mcb, OTHER_SERVER, self->segment, OCTETS));
+		}
 		ASSERT_EQ(OCTETS, receive(other, &answer, self->got));
 		ASSERT_EQ(0, memcmp(self->segment, self->got, OCTETS));
 		vmtp_response(&answer, APPLICATION);
@@ -269,8 +274,9 @@ TEST_F_TIMEOUT(calls, forward_and_probe, 200)
 		ASSERT_EQ(APPLICATION, mcb.code);
 	});
 	SWEEP("probe", {}, vmtp_probeentity(self->client, SERVER, &state, LONG_MS), {
-		if (!result)
+		if (!result) {
 			EXPECT_EQ(VMTP_OK, state.code);
+		}
 	});
 	close(other);
 }
@@ -311,8 +317,9 @@ TEST_F_TIMEOUT(calls, sendmsg_and_recvmsg, 200)
 		cmsg->cmsg_type = VMTP_COOKIE;
 		cmsg->cmsg_len = CMSG_LEN(sizeof(__u64));
 	}, sendmsg(self->client, &out.header, 0), {
-		if (result < 0)
+		if (result < 0) {
 			ASSERT_EQ(OCTETS, sendmsg(self->client, &out.header, 0));
+		}
 		ASSERT_EQ(OCTETS, receive(self->server, &mcb, self->got));
 		ASSERT_EQ(0, memcmp(self->segment, self->got, OCTETS));
 		vmtp_response(&mcb, APPLICATION);
@@ -344,7 +351,7 @@ TEST_F_TIMEOUT(calls, sendmsg_and_recvmsg, 200)
 	});
 }
 
-/* A namespace in a process of its own, which is left at once. What the making of all others' state allocates is skipped. */
+/* Makes a namespace in a process of its own, which is left at once: the from-th allocation fails. */
 static long unshared(int from)
 {
 	int status;
