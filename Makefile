@@ -25,8 +25,8 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 harness := $(KB)/in-root python3 selftests/vm
 
 .PHONY: all module tools libraries install artifacts help root kernel-latest tree shell load unload clean distclean rfc \
-	selftests demo vm test test-fast test-vm test-debug bench profile simulate \
-	fuzz coverage mutants
+	selftests demo vm test test-fast test-vm test-debug bench fuzz-kernel soak profile simulate \
+	fuzz coverage mutants module-debug rust-analyzer vm-packages
 .DEFAULT_GOAL := all
 
 all: module ## vmtp.ko for the Debian kernel, in build/out/ (the default)
@@ -55,7 +55,6 @@ install: tools libraries ## tools, libraries, headers and manual pages, to DESTD
 artifacts: module tools vm-packages ## what guests boot: vmlinuz, rootfs.cpio.gz, vmtp.ko, bin/ in build/out/
 	@$(harness)/rootfs.py
 
-.PHONY: vm-packages
 vm-packages:
 	@$(KB)/need-packages test
 
@@ -82,11 +81,20 @@ test-vm: artifacts selftests ## kselftests in virtual machines with the stock ke
 	@mkdir -p build/results
 	@$(harness)/run_tests.py --count build/results/test-vm $(TESTS)
 
-test-debug: artifacts selftests ## the same in the debug kernel: KASAN, lockdep, kmemleak ... (built once, 10 minutes)
-	@debug=$$($(KB)/make-debug) && mkdir -p build/results build/module-debug && \
+module-debug:
+	@debug=$$($(KB)/make-debug) && mkdir -p build/module-debug && \
 	$(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$${debug%/*}/source-$${debug##*/debug-}" O="$$debug" LLVM=-19 \
 		M="$(CURDIR)" MO="$(CURDIR)/build/module-debug" $(kernel-flags) modules
+
+test-debug: artifacts selftests module-debug ## the same and faults in the debug kernel: KASAN, lockdep, kmemleak ... (built once, 10 minutes)
+	@mkdir -p build/results
 	@$(harness)/run_tests.py --debug --count build/results/test-debug $(TESTS)
+
+fuzz-kernel: artifacts selftests $(if $(DEBUG),module-debug) ## a million packets and hostile system calls for the module in a guest (SECONDS=n SEED=n DEBUG=1)
+	@$(harness)/fuzz.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(DEBUG),--debug)
+
+soak: artifacts selftests $(if $(DEBUG),module-debug) ## three hosts use every feature over a network that changes, for HOURS=n; a line a minute (SEED=n DEBUG=1)
+	@$(harness)/soak.py $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED)) $(if $(DEBUG),--debug)
 
 bench: artifacts selftests ## instructions of a transaction against UDP and TCP, in build/out/bench.json
 	@$(harness)/bench.py
@@ -106,6 +114,9 @@ coverage: ## the branches of the protocol's client and server that the simulator
 
 mutants: ## changes of vmtp/proto that no test notices, SECONDS=n (600) [FILES='client/mod.rs ...']
 	@$(KB)/mutants $(or $(SECONDS),600) $(FILES)
+
+rust-analyzer: module ## rust-project.json, from which editors know the module's crate and the kernel's
+	@$(KB)/rust-project rust-project.json
 
 root: ## the Debian 13 root with toolchain and kernel packages, in the cache (made by itself when needed)
 	@$(KB)/make-root
