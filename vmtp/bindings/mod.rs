@@ -59,5 +59,6 @@ plain!(
     vmtp_peer_info,
     vmtp_msg,
     vmtp_exchange,
-    vmtp_probe
+    vmtp_probe,
+    vmtp_image
 );

@@ -108,6 +108,8 @@ counters! {
     DropUnwanted => NoSocket,
     /// Packets for which a queue or table had no room.
     DropNoRoom => ReceiveBuffer,
+    /// For an entity that is on its way to another host.
+    DropMoving,
     /// Packets lost for lack of memory.
     DropNoMemory => NoMemory,
     /// Packets that a socket's filter or the security module refused.

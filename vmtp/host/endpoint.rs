@@ -69,6 +69,8 @@ impl Owner {
 pub(super) enum Role {
     /// A socket's, or one that CreateEntity made and no socket has bound yet.
     Ordinary,
+    /// A socket's that has just come from another host.
+    Moving,
     /// The Client of a nested call.
     Nested(Nested),
     /// The host's manager: its Requests are executed by the host (VII.5).
@@ -109,6 +111,9 @@ pub struct Endpoint {
     pub(super) service: ServiceState,
     /// It has been given up already.
     released: AtomicBool,
+    /// It is on its way to another host, and then: it lives there.
+    pub(super) frozen: AtomicBool,
+    pub(super) moved: AtomicBool,
     /// The socket is closed, or was none.
     closed: AtomicBool,
     /// The socket; none for an entity that the host itself made. It goes last: packets above are charged to it.
@@ -260,6 +265,17 @@ impl Endpoint {
         Self::make(host, entity, Some(sk), owner, options, Role::Ordinary)
     }
 
+    /// The same for one that comes from another host: packets for it are dropped until its records are there.
+    pub fn bind_frozen(
+        host: &StateRef<Host>,
+        entity: Entity,
+        sk: SkRef,
+        owner: Owner,
+        options: &Arc<Options>,
+    ) -> Result<Ref<Self>> {
+        Self::make(host, entity, Some(sk), owner, options, Role::Moving)
+    }
+
     /// An entity of a socket, or one that the host itself needs.
     pub(super) fn make(
         host: &StateRef<Host>,
@@ -270,6 +286,7 @@ impl Endpoint {
         role: Role,
     ) -> Result<Ref<Self>> {
         let is_manager = matches!(role, Role::Manager);
+        let is_moving = matches!(role, Role::Moving);
         // The manager is made when a packet asks for it.
         let flags = if is_manager {
             ATOMIC
@@ -325,6 +342,8 @@ impl Endpoint {
                 role,
                 service: ServiceState::new(),
                 released: AtomicBool::new(false),
+                frozen: AtomicBool::new(is_moving),
+                moved: AtomicBool::new(false),
                 sk,
             }),
             flags,
@@ -367,7 +386,8 @@ impl Endpoint {
         if record.sk.is_none() {
             host.created.fetch_sub(1, Ordering::Relaxed);
         }
-        Vacated::remember(record, record.close_client(), false);
+        let moved = record.moved.load(Ordering::Acquire);
+        Vacated::remember(record, record.close_client(), moved);
         Self::leave_all(record);
         host.entities.remove(record);
         host.ways_changed();

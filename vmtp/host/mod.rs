@@ -21,6 +21,7 @@ pub mod group;
 pub mod kept;
 pub mod links;
 pub mod manager;
+pub mod migrate;
 pub mod nested;
 pub mod pace;
 pub mod path;

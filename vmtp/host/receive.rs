@@ -246,7 +246,11 @@ impl Host {
         }
         self.discard(skb, Counter::DropNoEntity);
         let streaming = self.settings.is_set(Setting::Streaming);
-        if let Some(notify) = stray(header, Stray::Unknown, source.multicast, streaming) {
+        let client = match self.absence(header.client) {
+            ResponseCode::EntityMigrated => Stray::Migrated,
+            _ => Stray::Unknown,
+        };
+        if let Some(notify) = stray(header, client, source.multicast, streaming) {
             self.notify_server(&source.peer, &notify);
         }
     }
@@ -330,6 +334,10 @@ impl Host {
         let Some(mut skb) = self.with_checksum(endpoint, skb) else {
             return;
         };
+        if endpoint.is_frozen() {
+            self.discard(skb, Counter::DropMoving);
+            return;
+        }
         if let Some(refusal) = endpoint.refusal() {
             self.discard(skb, Counter::DropUnwanted);
             self.refuse(header, refusal, source);

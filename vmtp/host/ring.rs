@@ -89,6 +89,13 @@ impl<T> Ring<T> {
         self.slots.get(self.head)?.as_ref()
     }
 
+    /// How many there are for which `which` says yes.
+    pub fn count_if(&self, which: impl Fn(&T) -> bool) -> usize {
+        let all = self.slots.iter().filter_map(Option::as_ref);
+        all.filter(|value| which(value))
+            .fold(0, |sum, _| sum.wrapping_add(1))
+    }
+
     /// Takes the first for which `which` says yes; the others keep their order.
     pub fn take(&mut self, mut which: impl FnMut(&T) -> bool) -> Option<T> {
         let mut found = None;

@@ -98,7 +98,23 @@ impl Endpoint {
 
     /// The next Request whose Client still waits, if there is one. Any context.
     pub fn take_request(&self, which: &Which) -> Option<Delivered> {
-        while self.has_request() {
+        if self.is_frozen() {
+            return None;
+        }
+        self.take_frozen(which)
+    }
+
+    /// How many Requests wait of which nobody has taken anything.
+    pub(super) fn waiting_requests(&self) -> usize {
+        let queue = self.requests.lock();
+        queue.waiting.count_if(|delivered| {
+            !delivered.arrival.datagram && delivered.record.is_current(&delivered.arrival)
+        })
+    }
+
+    /// The same, though the entity is on its way to another host. Any context.
+    pub(super) fn take_frozen(&self, which: &Which) -> Option<Delivered> {
+        while self.queued.load(Ordering::Acquire) != 0 {
             let mut queue = self.requests.lock();
             let taken = queue.take(which);
             self.count_queued(&queue);
@@ -114,6 +130,9 @@ impl Endpoint {
 
     /// The same, which stays where it is: a copy of it with the same packets. Any context.
     pub fn peek_request(&self, which: &Which) -> Option<Delivered> {
+        if self.is_frozen() {
+            return None;
+        }
         loop {
             let mut queue = self.requests.lock();
             let delivered = queue.look(which)?;
@@ -172,7 +191,7 @@ impl Endpoint {
 
     /// Whether a Request waits.
     pub fn has_request(&self) -> bool {
-        self.queued.load(Ordering::Acquire) != 0
+        self.queued.load(Ordering::Acquire) != 0 && !self.is_frozen()
     }
 
     /// A caller begins (or ends) to wait for Requests: conditional messages are for it.

@@ -3,8 +3,8 @@
 //! The RFC's calls (VIII), each one ioctl.
 
 use super::transfer::{self, Outgoing, Patience};
-use super::{abi, VmtpSocket};
-use crate::bindings::{self as uapi, vmtp_exchange, vmtp_mcb, vmtp_msg, vmtp_probe};
+use super::{abi, migrate, VmtpSocket};
+use crate::bindings::{self as uapi, vmtp_exchange, vmtp_image, vmtp_mcb, vmtp_msg, vmtp_probe};
 use crate::host::client::{Outcome, Whose};
 use crate::host::endpoint::Endpoint;
 use crate::host::probe::Answer;
@@ -33,6 +33,10 @@ const FORWARDREQ: u32 = _IOW::<vmtp_msg>(MAGIC, 5);
 const PROBEENTITY: u32 = _IOWR::<vmtp_probe>(MAGIC, 6);
 const REPLYRECV: u32 = _IOWR::<vmtp_exchange>(MAGIC, 7);
 const ABORT: u32 = _IO(MAGIC, 8);
+const EXPORT: u32 = _IOWR::<vmtp_image>(MAGIC, 9);
+const IMPORT: u32 = _IOWR::<vmtp_image>(MAGIC, 10);
+const MOVED: u32 = _IO(MAGIC, 11);
+const RESUME: u32 = _IO(MAGIC, 12);
 
 /// The flags a program may give.
 const FLAGS: u32 = uapi::VMTP_MSG_DONTWAIT
@@ -62,6 +66,10 @@ pub fn call(
         PROBEENTITY => probe_entity(sock, argument, nonblocking)?,
         REPLYRECV => reply_and_receive(sock, argument, nonblocking)?,
         ABORT => sock.endpoint()?.abort(),
+        EXPORT => migrate::export(sock, argument)?,
+        IMPORT => migrate::import(sock, argument)?,
+        MOVED => Endpoint::move_away(&sock.endpoint()?)?,
+        RESUME => Endpoint::thaw(&sock.endpoint()?),
         _ => return Err(ENOIOCTLCMD),
     }
     Ok(0)

@@ -11,6 +11,7 @@
 pub mod abi;
 mod calls;
 mod messages;
+mod migrate;
 pub mod options;
 mod transfer;
 
@@ -28,7 +29,7 @@ use crate::kernel::message::{no_such_option, Message, OptionResult, OptionValue}
 use crate::kernel::net::Net;
 use crate::kernel::pernet::StateRef;
 use crate::kernel::record::Ref;
-use crate::kernel::sock::Sk;
+use crate::kernel::sock::{Sk, SkRef};
 use crate::kernel::wait::poll;
 use crate::proto::client::Found;
 use crate::proto::peer::Peer;
@@ -293,12 +294,21 @@ impl Sock<VmtpSocket> {
     }
 
     fn bind_to(&self, entity: Entity) -> Result {
+        self.bind_with(entity, Endpoint::bind).map(|_| ())
+    }
+
+    /// The same for an entity that comes from another host: [`Endpoint::bind_frozen`].
+    fn bind_frozen(&self, entity: Entity) -> Result<Ref<Endpoint>> {
+        self.bind_with(entity, Endpoint::bind_frozen)
+    }
+
+    fn bind_with(&self, entity: Entity, bind: Bind) -> Result<Ref<Endpoint>> {
         let sk = self.sk();
         let _locked = sk.lock();
         if self.state.lock().endpoint.is_some() {
             return Err(EINVAL);
         }
-        let endpoint = Endpoint::bind(
+        let endpoint = bind(
             &self.host,
             entity,
             sk.to_ref(),
@@ -311,8 +321,8 @@ impl Sock<VmtpSocket> {
             Endpoint::release(&endpoint);
             return Err(EBADF);
         }
-        state.endpoint = Some(endpoint);
-        Ok(())
+        state.endpoint = Some(endpoint.clone());
+        Ok(endpoint)
     }
 
     /// How this socket's packets are sent. `header_only` says that they may go without a checksum over their data.
@@ -413,6 +423,9 @@ impl Sock<VmtpSocket> {
         })
     }
 }
+
+/// How an entity is made of a socket.
+type Bind = fn(&StateRef<Host>, Entity, SkRef, Owner, &Arc<Options>) -> Result<Ref<Endpoint>>;
 
 /// How often an identifier is asked of a clock that has none to give: for a tenth of a second.
 const ALLOCATION_TRIES: u32 = 1_000;

@@ -207,6 +207,9 @@ pub fn start(
     if out.server.is_zero() || !out.server.is_valid() {
         return Err(EINVAL);
     }
+    if endpoint.is_frozen() {
+        return Err(EBUSY);
+    }
     let mcb = abi::mcb_in(out.mcb, u32::try_from(out.length)?)?;
     let peer = if out.server == Entity::MANAGER_GROUP && !out.peer.is_known() {
         endpoint.host().manager_for(&mcb)

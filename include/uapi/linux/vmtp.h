@@ -315,6 +315,20 @@ struct vmtp_probe {
 	struct vmtp_host host;	/* input: ask there (or zero); output: from */
 };
 
+/*
+ * An entity written out to be read back on another host: its Client's next
+ * Transaction, its memberships, and the records of the Clients it has served, by
+ * which a Request that was executed is not executed again (2.1, 2.5.1).
+ */
+struct vmtp_image {
+	__aligned_u64	data;		/* user address */
+	__u32		length;		/* octets there */
+	__u32		used;		/* output: octets of the image */
+	__u32		timeout;	/* ms that Requests in progress may take */
+	__u32		reserved;
+	__u64		entity;		/* output */
+};
+
 #define VMTP_IOC_MAGIC		0x51	/* 81 */
 
 /*
@@ -333,6 +347,17 @@ struct vmtp_probe {
  *		of in. VMTP_MSG_SENT in out.flags tells, also when the call
  *		fails, that out has gone.
  * ABORT	end the socket's open transactions; nothing of them is delivered.
+ * EXPORT	freeze the socket's entity and write it out. Requests that its
+ *		program has taken are waited for; EBUSY if they are not answered
+ *		within timeout, or if the entity is a Client of open transactions.
+ *		EMSGSIZE if the image is larger than length; used tells how large,
+ *		and the entity stays frozen. Frozen, it drops packets in silence
+ *		and hands nothing over.
+ * IMPORT	make the socket, which is not bound, the entity of an image. Needs
+ *		CAP_NET_ADMIN in the network namespace.
+ * MOVED	the entity lives on another host: this one answers ENTITY_MIGRATED
+ *		for it, and the socket is of no more use (EIDRM).
+ * RESUME	a frozen entity goes on here.
  *
  * When the time of invoke or getreply is up the call succeeds with function
  * VMTP_FAILURE and code VMTP_USER_TIMEOUT (4.6.2); recvreq, which has no MCB to
@@ -348,6 +373,10 @@ struct vmtp_probe {
 #define VMTP_PROBEENTITY	_IOWR(VMTP_IOC_MAGIC, 6, struct vmtp_probe)
 #define VMTP_REPLYRECV		_IOWR(VMTP_IOC_MAGIC, 7, struct vmtp_exchange)
 #define VMTP_ABORT		_IO(VMTP_IOC_MAGIC, 8)
+#define VMTP_EXPORT		_IOWR(VMTP_IOC_MAGIC, 9, struct vmtp_image)
+#define VMTP_IMPORT		_IOWR(VMTP_IOC_MAGIC, 10, struct vmtp_image)
+#define VMTP_MOVED		_IO(VMTP_IOC_MAGIC, 11)
+#define VMTP_RESUME		_IO(VMTP_IOC_MAGIC, 12)
 
 /* ---- Management procedures (III): codes as sent ------------------------- */
 

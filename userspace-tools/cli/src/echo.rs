@@ -11,7 +11,7 @@ use serde_json::json;
 use vmtp::{Entity, IncomingRequest, Membership, Reply, Server};
 
 use crate::args::Echo;
-use crate::{output, signal};
+use crate::{migrate, output, signal};
 
 /// What all threads share.
 struct Session {
@@ -31,7 +31,11 @@ struct Session {
 }
 
 pub(crate) fn run(echo: Echo, json: bool) -> Result<bool> {
-    let mut server = Server::bind(echo.entity)?;
+    let mut server = if echo.stdin {
+        Server::from(migrate::inherited()?)
+    } else {
+        Server::bind(echo.entity)?
+    };
     server.set_request_limit(echo.max);
     for group in &echo.join {
         server

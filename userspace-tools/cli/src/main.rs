@@ -9,6 +9,8 @@ mod args;
 mod call;
 mod echo;
 mod msg;
+mod manage;
+mod migrate;
 mod output;
 mod ping;
 mod probe;
@@ -34,6 +36,10 @@ fn main() -> ExitCode {
         Command::Probe(probe) => probe::run(probe, json),
         Command::Msg(msg) => msg::send(msg, json),
         Command::MsgServer(server) => msg::serve(server, json),
+        Command::Node(node) => manage::node(&node, json),
+        Command::Entity(entity) => manage::entity(entity, json),
+        Command::Group(group) => manage::group(group, json),
+        Command::Move(what) => migrate::run(what, &arguments.proc_root, json),
         Command::RpcBind(bind) => rpc::bind(bind, json),
         Command::RpcGateway(gateway) => rpc::gateway(gateway, json),
         Command::RpcInfo(info) => rpc::info(info, json),

@@ -86,3 +86,23 @@ fn image_has_a_fixed_layout_and_nothing_else_is_one() {
         assert!(Remote::restore(cut, OTHER_HOST, false, &far.cx).is_none());
     }
 }
+
+#[test]
+fn request_that_nobody_has_begun_is_executed_on_the_new_host() {
+    let first = request(0, t(0), mcb(0, 0));
+    let second = request(0, t(1), mcb(0, 0));
+    let mut far = Far::processing(&first);
+    far.respond(t(0), mcb(0, 0));
+    far.request(&second);
+    far.remote.unreceive();
+    let mut there = moved(&far, false);
+    assert_eq!(there.remote.state(), State::AwaitingRequest);
+    let step = there.request(&first);
+    assert_eq!(step.keep, Keep::Drop(Drop::Old), "it was executed");
+    let step = there.request(&second);
+    assert_eq!(arrival(&step).transaction, t(1));
+    // What is answered stays answered.
+    there.respond(t(1), mcb(0, 0));
+    there.remote.unreceive();
+    assert_eq!(there.remote.state(), State::Responded);
+}

@@ -37,6 +37,7 @@ mod client;
 mod code;
 mod error;
 mod host;
+pub mod manager;
 mod message;
 mod options;
 mod raw;
@@ -52,7 +53,7 @@ pub use message::{Mcb, Received, Reply, Request, Response};
 pub use options::{Checksum, Membership, PeerInfo, ProbeClients, Receive};
 pub use server::{IncomingRequest, ReplyRecvError, Server};
 pub use socket::{Probe, Socket};
-pub use vmtp_proto::wire::{Entity, EntityKind};
+pub use vmtp_proto::wire::{Entity, EntityDescriptor, EntityKind, GroupPermissions, ServiceFlags};
 
 /// Octets of segment that fit in one packet group (2.13); more makes a continued message (2.14).
 pub const GROUP_SIZE: usize = sys::VMTP_GROUP_SIZE as usize;

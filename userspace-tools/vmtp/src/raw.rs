@@ -15,7 +15,7 @@ use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{self, AddressFamily, Protocol, SocketFlags, SocketType};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::sys::{self, sockaddr_vmtp, vmtp_exchange, vmtp_msg, vmtp_probe};
+use crate::sys::{self, sockaddr_vmtp, vmtp_exchange, vmtp_image, vmtp_msg, vmtp_probe};
 use crate::{Error, Result};
 
 /// A new socket, closed on exec.
@@ -179,6 +179,85 @@ pub(crate) fn probe(fd: impl AsFd, probe: &mut vmtp_probe) -> io::Result<()> {
 pub(crate) fn abort(fd: impl AsFd) -> io::Result<()> {
     // SAFETY: the call takes no argument.
     unsafe { ioctl::ioctl(fd, ioctl::NoArg::<{ sys::VMTP_ABORT }>::new()) }.map_err(Into::into)
+}
+
+/// The first descriptor of a process that is an AF_VMTP socket of this entity, taken over.
+pub(crate) fn find_socket(process: u32, entity: crate::Entity) -> Result<OwnedFd> {
+    use rustix::process::{pidfd_getfd, pidfd_open, Pid, PidfdFlags, PidfdGetfdFlags};
+    let none = || Error::System {
+        call: "pidfd_getfd",
+        source: io::Error::from(rustix::io::Errno::NOENT),
+    };
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    let pidfd = pidfd_open(pid.ok_or_else(none)?, PidfdFlags::empty())
+        .map_err(|errno| Error::system("pidfd_open", errno))?;
+    let list = std::fs::read_dir(format!("/proc/{process}/fd"))
+        .map_err(|error| Error::system("/proc/PID/fd", error))?;
+    for entry in list.flatten() {
+        let number = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let socket = std::fs::read_link(entry.path())
+            .is_ok_and(|target| target.to_string_lossy().starts_with("socket:"));
+        let Some(number) = number.filter(|_| socket) else {
+            continue;
+        };
+        let fd = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty())
+            .map_err(|errno| Error::system("pidfd_getfd", errno))?;
+        let its = net::getsockname(&fd).map(name).unwrap_or_default();
+        if its.svmtp_entity == entity.bits() {
+            return Ok(fd);
+        }
+    }
+    Err(none())
+}
+
+/// The entity written out. The memory grows until it fits.
+pub(crate) fn export(fd: impl AsFd, timeout: u32) -> io::Result<Vec<u8>> {
+    let mut memory = vec![0; 1 << 16];
+    loop {
+        let mut image = vmtp_image {
+            data: memory.as_mut_ptr() as u64,
+            length: u32::try_from(memory.len()).unwrap_or(u32::MAX),
+            timeout,
+            ..Default::default()
+        };
+        // SAFETY: `memory` is writable for `length` octets during the call, whose struct this is.
+        let result = unsafe { update::<{ sys::VMTP_EXPORT }, _>(fd.as_fd(), &mut image) };
+        match result {
+            Ok(()) => {
+                memory.truncate(image.used as usize);
+                return Ok(memory);
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                memory.resize(image.used as usize, 0);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The entity read back: which.
+pub(crate) fn import(fd: impl AsFd, octets: &[u8]) -> io::Result<u64> {
+    let mut image = vmtp_image {
+        data: octets.as_ptr() as u64,
+        length: u32::try_from(octets.len()).unwrap_or(u32::MAX),
+        ..Default::default()
+    };
+    // SAFETY: `octets` is readable for `length` octets during the call, whose struct this is.
+    unsafe { update::<{ sys::VMTP_IMPORT }, _>(fd.as_fd(), &mut image) }?;
+    Ok(image.entity)
+}
+
+pub(crate) fn moved(fd: impl AsFd) -> io::Result<()> {
+    // SAFETY: the call takes no argument.
+    unsafe { ioctl::ioctl(fd, ioctl::NoArg::<{ sys::VMTP_MOVED }>::new()) }.map_err(Into::into)
+}
+
+pub(crate) fn resume(fd: impl AsFd) -> io::Result<()> {
+    // SAFETY: the call takes no argument.
+    unsafe { ioctl::ioctl(fd, ioctl::NoArg::<{ sys::VMTP_RESUME }>::new()) }.map_err(Into::into)
 }
 
 /// setsockopt at SOL_VMTP.

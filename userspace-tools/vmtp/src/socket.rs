@@ -40,6 +40,12 @@ impl Socket {
         raw::socket().map(Socket)
     }
 
+    /// Another process's socket that is this entity, beside its owner's own descriptor; for who may
+    /// trace that process (ptrace(2)). Fails with ENOENT if the process has no such socket.
+    pub fn of_process(process: u32, entity: Entity) -> Result<Socket> {
+        raw::find_socket(process, entity).map(Socket)
+    }
+
     /// Gives it its entity; [`Entity::ZERO`] asks for any.
     pub fn bind(&self, entity: Entity) -> Result<()> {
         net::bind(self, &address(entity, Host::UNKNOWN))
@@ -204,6 +210,32 @@ impl Socket {
         };
         raw::probe(self, &mut probe).map_err(|error| Error::system("probeentity", error))?;
         Ok(Probe(probe))
+    }
+
+    /// Freezes the entity and writes it out, to be read back by [`import`](Self::import) on another
+    /// host: the records of its Clients go along, so that nothing is executed twice. Requests that
+    /// were received may be answered for `patience`; then it fails with EBUSY, and the entity goes
+    /// on. Frozen it drops packets, until [`moved`](Self::moved) or [`resume`](Self::resume).
+    pub fn export(&self, patience: Duration) -> Result<Vec<u8>> {
+        raw::export(self, milliseconds(patience)).map_err(|error| Error::system("export", error))
+    }
+
+    /// Makes this socket, which is not bound, the entity that was written out elsewhere. Needs
+    /// CAP_NET_ADMIN.
+    pub fn import(&self, image: &[u8]) -> Result<Entity> {
+        raw::import(self, image)
+            .map(Entity::from_bits)
+            .map_err(|error| Error::system("import", error))
+    }
+
+    /// The entity that was written out lives on another host now; this socket is of no more use.
+    pub fn moved(&self) -> Result<()> {
+        raw::moved(self).map_err(|error| Error::system("moved", error))
+    }
+
+    /// The entity that was written out goes on here.
+    pub fn resume(&self) -> Result<()> {
+        raw::resume(self).map_err(|error| Error::system("resume", error))
     }
 
     /// Ends the open transaction; nothing of it is delivered any more.

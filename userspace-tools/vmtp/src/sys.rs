@@ -162,6 +162,10 @@ numbers! {
     VMTP_PROBEENTITY: Opcode = opcode::read_write::<vmtp_probe>(VMTP_IOC_MAGIC, 6);
     VMTP_REPLYRECV: Opcode = opcode::read_write::<vmtp_exchange>(VMTP_IOC_MAGIC, 7);
     VMTP_ABORT: Opcode = opcode::none(VMTP_IOC_MAGIC, 8);
+    VMTP_EXPORT: Opcode = opcode::read_write::<vmtp_image>(VMTP_IOC_MAGIC, 9);
+    VMTP_IMPORT: Opcode = opcode::read_write::<vmtp_image>(VMTP_IOC_MAGIC, 10);
+    VMTP_MOVED: Opcode = opcode::none(VMTP_IOC_MAGIC, 11);
+    VMTP_RESUME: Opcode = opcode::none(VMTP_IOC_MAGIC, 12);
 
     VMTP_PROC_PROBE_ENTITY: u32 = 0x0500_0101;
     VMTP_PROC_AUTH_PROBE_ENTITY: u32 = 0x0500_0102;
@@ -283,5 +287,14 @@ layouts! {
         pub principal: u64,
         pub effective_principal: u64,
         pub host: vmtp_host,
+    }
+
+    pub struct vmtp_image [32] {
+        pub data: u64,
+        pub length: u32,
+        pub used: u32,
+        pub timeout: u32,
+        pub reserved: u32,
+        pub entity: u64,
     }
 }

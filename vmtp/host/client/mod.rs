@@ -334,6 +334,12 @@ impl Endpoint {
         }
     }
 
+    /// It came from another host, where its Client would have used this Transaction next.
+    pub(in crate::host) fn continue_as(&self, next: Transaction) {
+        self.client.lock().client =
+            crate::proto::client::Client::new(self.entity, crate::host::DOMAIN, next);
+    }
+
     /// What a Probe of this entity is told.
     pub(in crate::host) fn current_transaction(&self) -> Transaction {
         self.client.lock().client.current_transaction()

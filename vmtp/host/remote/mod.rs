@@ -6,6 +6,7 @@
 //! Responses of a run that are kept, `aftermath` is what is done without the lock.
 
 mod aftermath;
+pub(super) mod moved;
 mod retained;
 mod step;
 mod table;
@@ -87,6 +88,8 @@ struct Inner {
     shown: State,
     /// It was taken out of the table: whoever still has it must look for another.
     gone: bool,
+    /// Its server is about to move: nothing happens any more, whatever comes.
+    frozen: bool,
     manner: Manner,
     /// What it occupies of its server's memory.
     charge: Charge,
@@ -143,7 +146,7 @@ impl RemoteRecord {
         let now = Host::now();
         let mut inner = record.inner.lock();
         let cx = record.host.context(now, inner.path.timing(), inner.retries);
-        if inner.gone {
+        if inner.gone || inner.frozen {
             return None;
         }
         let step = event(&mut inner, &cx);
@@ -170,6 +173,11 @@ impl RemoteRecord {
         let inner = &mut *guard;
         if inner.gone {
             return Some(skb);
+        }
+        if inner.frozen {
+            drop(guard);
+            host.discard(skb, Counter::DropMoving);
+            return None;
         }
         if inner.retained.len() != 0 {
             let cx = inner.context(record);
@@ -256,6 +264,9 @@ impl RemoteRecord {
     /// NotifyVmtpServer arrived.
     pub fn notified(record: &Ref<Self>, notify: &NotifyVmtpServer) {
         let mut inner = record.inner.lock();
+        if inner.frozen {
+            return;
+        }
         let cx = inner.context(record);
         let bursts = inner.notified_retained(notify, &cx);
         drop(inner);

@@ -69,6 +69,7 @@ impl RemoteRecord {
             local: Ipv4Addr::UNSPECIFIED,
             shown: State::AwaitingRequest,
             gone: false,
+            frozen: false,
             manner: Manner::HOST,
             charge: Charge::new(&endpoint.memory),
         };

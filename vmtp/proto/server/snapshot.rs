@@ -30,6 +30,24 @@ const STREAMED: u32 = 1 << 5;
 const HEADER_CHECKSUM: u32 = 1 << 6;
 
 impl Remote {
+    /// The Request in progress, which nobody has begun to execute, is one that never came: its Client
+    /// sends it again, to wherever the server is then.
+    pub fn unreceive(&mut self) {
+        if self.state != State::Processing {
+            return;
+        }
+        self.state = State::AwaitingRequest;
+        self.transaction = self.transaction.minus(u32::from(self.groups));
+        self.last = self.transaction;
+        self.answered = self.transaction;
+        self.incoming = Incoming::NONE;
+        self.receive_deadline = Time::NEVER;
+        self.groups = 0;
+        self.queued = 0;
+        self.flags.skip = false;
+        self.flags.datagram = false;
+    }
+
     /// The record as octets, big-endian: it holds on any host. A Response that waits for a Probe or
     /// a delay is written as one that was sent; a forwarded Request as one that was answered.
     pub fn snapshot(&self) -> [u8; SNAPSHOT_OCTETS] {

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! EXPORT and IMPORT: the image of an entity to and from a program's memory.
+
+use super::VmtpSocket;
+use crate::bindings::vmtp_image;
+use crate::host::endpoint::Endpoint;
+use crate::host::migrate::{identity, ImageSource, Piece};
+use crate::kernel::errno::Errno;
+use crate::kernel::family::Sock;
+use crate::kernel::pages::Pages;
+use crate::kernel::user::{self, Readable, Writable};
+use kernel::prelude::*;
+
+/// The memory that an image is written to, as far as it goes.
+struct Room {
+    address: u64,
+    length: usize,
+    used: usize,
+}
+
+impl Room {
+    fn put(&mut self, piece: Piece<'_>) -> Result {
+        let length = match &piece {
+            Piece::Octets(octets) => octets.len(),
+            Piece::Segment(segment) => segment.len(),
+        };
+        let end = self.used.checked_add(length).ok_or(EOVERFLOW)?;
+        if end <= self.length {
+            let address = self.address.wrapping_add(self.used as u64);
+            let mut to = Writable::new(address, length)?;
+            match piece {
+                Piece::Octets(octets) => {
+                    if to.destination().copy_to_iter(octets) != length {
+                        return Err(EFAULT);
+                    }
+                }
+                Piece::Segment(segment) => segment.copy_to_iter(0, to.destination(), length)?,
+            }
+        }
+        self.used = end;
+        Ok(())
+    }
+}
+
+pub(super) fn export(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
+    let mut image = user::read::<vmtp_image>(argument)?;
+    if image.reserved != 0 {
+        return Err(EINVAL);
+    }
+    let endpoint = sock.endpoint()?;
+    let mut room = Room {
+        address: image.data,
+        length: image.length as usize,
+        used: 0,
+    };
+    {
+        // Two at a time would not know of each other.
+        let _locked = sock.sk().lock();
+        Endpoint::freeze(&endpoint, image.timeout)?;
+        Endpoint::write_image(&endpoint, &mut |piece| room.put(piece))?;
+    }
+    image.used = u32::try_from(room.used)?;
+    image.entity = endpoint.entity.bits();
+    user::write(argument, &image)?;
+    if room.used > room.length {
+        return Err(Errno::EMSGSIZE.into());
+    }
+    Ok(())
+}
+
+/// The memory that an image is read from.
+struct Rest {
+    address: u64,
+    length: usize,
+}
+
+impl Rest {
+    fn take(&mut self, length: usize) -> Result<u64> {
+        let address = self.address;
+        self.length = self.length.checked_sub(length).ok_or(EINVAL)?;
+        self.address = address.wrapping_add(length as u64);
+        Ok(address)
+    }
+}
+
+impl ImageSource for Rest {
+    fn octets<const N: usize>(&mut self) -> Result<[u8; N]> {
+        user::read::<[u8; N]>(self.take(N)? as usize)
+    }
+
+    fn segment(&mut self, length: usize) -> Result<Pages> {
+        Pages::from_iter(Readable::new(self.take(length)?, length)?.source(), length)
+    }
+}
+
+pub(super) fn import(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
+    let mut image = user::read::<vmtp_image>(argument)?;
+    if image.reserved != 0 {
+        return Err(EINVAL);
+    }
+    if !sock.host.net().admin_capable() {
+        return Err(EPERM);
+    }
+    let mut rest = Rest {
+        address: image.data,
+        length: image.length as usize,
+    };
+    let head = identity(&mut rest)?;
+    let endpoint = sock.bind_frozen(head.entity)?;
+    let read = Endpoint::read_image(&endpoint, &head, &mut rest);
+    if let Err(error) = read {
+        Endpoint::undo_image(&endpoint);
+        sock.state.lock().endpoint = None;
+        return Err(error);
+    }
+    image.used = image.length.saturating_sub(rest.length as u32);
+    image.entity = endpoint.entity.bits();
+    user::write(argument, &image)
+}
