@@ -67,7 +67,7 @@ on 2 vmtp echo --entity $second >/dev/null &
 until_has 1 $first
 until_has 2 $second
 
-check "a node tells of itself" 1 0 "MTU 1500, streams handled and issued" vmtp node
+check "a node tells of itself" 1 0 "manager LE-.*streams handled and issued" vmtp node
 check "the node of an entity elsewhere is asked there" 1 0 "^10.81.0.2: " vmtp node $second
 check "the same as JSON" 1 0 '"host":"10.81.0.2".*"domains":\[1\]' vmtp --json node $second
 check "every node is asked" 1 0 "10.81.0.3: " vmtp node --all
@@ -94,5 +94,5 @@ on 3 vmtp move receive --entity $third -- vmtp echo --stdin >/dev/null &
 until_has 3 $third
 check "an entity moves" 2 0 "$second has moved" vmtp move send $second --to $third
 until_has 3 $second
-check "its Clients find it" 1 0 "3 .*received" vmtp ping $second -c 3 -i 0.1 --timeout 10000
+check "its Clients find it" 1 0 "3 Requests sent, 3 answered" vmtp ping $second -c 3 -i 0.1 --timeout 10000
 check "its old host says that it has moved" 1 1 "ENTITY_MIGRATED" vmtp probe $second --host 10.81.0.2

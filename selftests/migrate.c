@@ -271,7 +271,7 @@ TEST_F_TIMEOUT(move, a_thousand_transactions_in_flight_are_executed_once, 120)
 		ASSERT_LT(0, count) { TH_LOG("%d Clients wait for nothing", open); }
 		for (int i = 0; i < count; i++) {
 			__u32 client = events[i].data.u32;
-			struct vmtp_mcb mcb;
+			struct vmtp_mcb mcb = { 0 };
 
 			if (vmtp_getreply(clients[client], &mcb, NULL, 0, 1) < 0 || mcb.function == VMTP_FAILURE) {
 				if (mcb.function != VMTP_FAILURE || vmtp_code(&mcb) == VMTP_USER_TIMEOUT)

@@ -145,10 +145,7 @@ impl Endpoint {
     }
 
     /// Writes out what is frozen. ENOTCONN if it is not; ENOMEM and what `put` says. Sleeps.
-    pub fn write_image(
-        record: &Ref<Self>,
-        put: &mut dyn FnMut(Piece<'_>) -> Result,
-    ) -> Result {
+    pub fn write_image(record: &Ref<Self>, put: &mut dyn FnMut(Piece<'_>) -> Result) -> Result {
         if !record.is_frozen() || record.is_released() {
             return Err(Errno::ENOTCONN.into());
         }

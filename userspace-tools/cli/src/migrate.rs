@@ -12,11 +12,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
+use rustix::process::{kill_process, Pid, Signal};
 use serde_json::json;
 use vmtp::{Entity, Reply, Request, Server, Socket};
 
 use crate::args::MoveCommand;
-use crate::{output, probe};
+use crate::{output, probe, signal};
 
 /// The code of a piece of an image.
 const MOVE: u32 = vmtp::sys::VMTP_CODE_APPLICATION | 0x4D56;
@@ -139,11 +140,18 @@ fn receive(entity: Entity, command: &[std::ffi::OsString], json: bool) -> Result
     })?;
     let (program, arguments) = command.split_first().context("there is no command")?;
     // This program stays, and its socket with it: the last Response may have to be repeated.
-    let status = std::process::Command::new(program)
+    let mut child = std::process::Command::new(program)
         .args(arguments)
         .stdin(OwnedFd::from(socket))
-        .status()
+        .spawn()
         .with_context(|| program.to_string_lossy().into_owned())?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    signal::at_end(move || {
+        // It may have ended by itself.
+        let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+        0
+    })?;
+    let status = child.wait()?;
     drop(server);
     Ok(status.success())
 }
