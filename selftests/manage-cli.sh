@@ -63,8 +63,8 @@ done
 
 first=LE-70001-10.81.0.1 second=LE-70002-10.81.0.2 third=LE-70003-10.81.0.3
 open=UG-90000-10.81.0.1 closed=RG-90001-10.81.0.1
-ip netns exec m1 vmtp echo --entity $first >/dev/null &
-ip netns exec m2 vmtp echo --entity $second >/dev/null &
+ip netns exec m1 vmtp echo --entity $first >/dev/null 2>&1 &
+ip netns exec m2 vmtp echo --entity $second >/dev/null 2>&1 &
 until_has 1 $first
 until_has 2 $second
 
@@ -91,7 +91,7 @@ check "a member is taken out" 1 0 "no member any more" vmtp group remove $open $
 check "a group is deleted" 1 0 "deleted" vmtp group delete $open
 check "it has no members then" 3 0 "no members" vmtp group members $open --timeout 600
 
-ip netns exec m3 vmtp move receive --entity $third -- vmtp echo --stdin >/dev/null &
+ip netns exec m3 vmtp move receive --entity $third -- vmtp echo --stdin >/dev/null 2>&1 &
 until_has 3 $third
 check "an entity moves" 2 0 "$second has moved" vmtp move send $second --to $third
 until_has 3 $second
