@@ -8,9 +8,9 @@
 mod args;
 mod call;
 mod echo;
-mod msg;
 mod manage;
 mod migrate;
+mod msg;
 mod output;
 mod ping;
 mod probe;
