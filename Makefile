@@ -25,7 +25,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 harness := $(KB)/in-root python3 selftests/vm
 
 .PHONY: all module tools libraries install artifacts help root kernel-latest tree shell load unload clean distclean rfc \
-	selftests demo vm test test-fast test-vm test-debug bench fuzz-kernel soak profile simulate \
+	selftests demo vm test test-fast test-dissector test-vm test-debug bench fuzz-kernel soak profile simulate \
 	fuzz coverage mutants module-debug rust-analyzer vm-packages
 .DEFAULT_GOAL := all
 
@@ -48,6 +48,8 @@ install: tools libraries ## tools, libraries, headers and manual pages, to DESTD
 	@$(MAKE) --no-print-directory -s -C userspace-tools/lib install
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(OUT)/bin/vmtp $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/vmtp
+	install -m 644 userspace-tools/wireshark/vmtp.lua userspace-tools/scapy/vmtp_scapy.py $(DESTDIR)$(PREFIX)/share/vmtp
 	for section in 1 3 7; do \
 		install -d $(DESTDIR)$(PREFIX)/share/man/man$$section && \
 		install -m 644 userspace-tools/man/*.$$section $(DESTDIR)$(PREFIX)/share/man/man$$section || exit 1; done
@@ -64,7 +66,7 @@ demo: artifacts ## two virtual machines with the stock kernel talk VMTP; first r
 vm: artifacts ## a shell in a virtual machine with the stock kernel and vmtp.ko loaded
 	@$(harness)/shell.py
 
-test: ## all tests: test-fast, the module, test-vm; ends with `N passed, N failed`
+test: ## all tests: test-fast, test-dissector, the module, test-vm; ends with `N passed, N failed`
 	@$(KB)/test-all
 
 test-fast: ## tests without virtual machines: cargo fmt, clippy, nextest
@@ -80,6 +82,15 @@ selftests: module
 test-vm: artifacts selftests ## kselftests in virtual machines with the stock kernel; TESTS='module.sh ...' for some
 	@mkdir -p build/results
 	@$(harness)/run_tests.py --count build/results/test-vm $(TESTS)
+
+test-dissector: ## the Wireshark dissector in tshark, and the scapy layer
+	@$(KB)/need-packages test
+	@mkdir -p build/results
+	@rm -f build/results/test-dissector build/results/dissector-*
+	@rc=0; for tool in wireshark scapy; do \
+		$(KB)/in-root python3 -B userspace-tools/$$tool/test.py build/results/dissector-$$tool || rc=1; done; \
+	cat build/results/dissector-* | awk '{ p += $$1; f += $$2 } END { print p + 0, f + 0 }' >build/results/test-dissector; \
+	[ $$rc -eq 0 ]
 
 module-debug:
 	@debug=$$($(KB)/make-debug) && mkdir -p build/module-debug && \
