@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Prototypes of helpers.c and memory.c, for bindgen and for the C compiler, and the one struct that both languages know.
+ * Prototypes of helpers.c, memory.c and train.c, for bindgen and for the C compiler, and the one struct that both languages know.
  */
 #ifndef VMTP_BINDINGS_HELPERS_H
 #define VMTP_BINDINGS_HELPERS_H
@@ -38,6 +38,15 @@ void vmtp_helper_memory_end(void);
 void *vmtp_helper_segment_alloc(size_t size, gfp_t flags);
 struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags);
 void vmtp_helper_consume_skb(struct sk_buff *skb);
+
+/* train.c */
+int vmtp_helper_trains_begin(u8 protocol);
+void vmtp_helper_trains_end(u8 protocol);
+bool vmtp_helper_rt_trains(const struct rtable *rt, bool whole);
+void vmtp_helper_skb_set_origin(struct sk_buff *skb);
+bool vmtp_helper_skb_is_of_this_kernel(const struct sk_buff *skb);
+bool vmtp_helper_train_add(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb);
+struct sk_buff *vmtp_helper_train_part(struct sk_buff *skb);
 
 /* sk_buff */
 void vmtp_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason);

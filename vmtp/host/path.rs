@@ -12,6 +12,7 @@ use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
 use crate::kernel::pernet::StateRef;
 use crate::kernel::record::{Record, Recorded, Ref};
 use crate::kernel::route::{Route, RouteKey, User};
+use crate::kernel::skb::Skb;
 use crate::proto::context::Timing;
 use crate::proto::manager::Limiter;
 use crate::proto::path::{GroupFate, Path};
@@ -19,7 +20,7 @@ use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
 use crate::proto::wire::{Entity, IPPROTO};
 use core::net::Ipv4Addr;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
 
 /// How long a way or an address is kept without being used.
@@ -36,6 +37,8 @@ pub struct PathRecord {
     pub peer: Peer,
     /// Records of Clients there.
     pub(super) records: AtomicU32,
+    /// What came last from there was of this kernel, so that trains arrive whole.
+    of_this_kernel: AtomicBool,
     /// Groups that wait to leave.
     #[pin]
     pub(super) waiting: SpinLockBh<Waiting>,
@@ -86,6 +89,7 @@ impl PathRecord {
                 host,
                 peer,
                 records: AtomicU32::new(0),
+                of_this_kernel: AtomicBool::new(false),
                 waiting <- new_spinlock_bh!(Waiting::new(), "vmtp::waiting"),
                 inner <- new_spinlock_bh!(
                     Inner { path, route: None, speeds: 0, limiter: Limiter::new(now) },
@@ -153,6 +157,20 @@ impl PathRecord {
         inner.measure(host, &route);
         inner.route = Some(route.clone());
         Ok(route)
+    }
+
+    /// A packet came from there.
+    #[inline]
+    pub(super) fn heard(&self, skb: &Skb) {
+        let here = skb.is_of_this_kernel();
+        if self.of_this_kernel.load(Ordering::Relaxed) != here {
+            self.of_this_kernel.store(here, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the host is of this kernel: another namespace of this machine.
+    pub(super) fn is_of_this_kernel(&self) -> bool {
+        self.of_this_kernel.load(Ordering::Relaxed)
     }
 
     /// Whether it is the way to a group of hosts.

@@ -14,6 +14,7 @@ use crate::kernel::protocol::{
 };
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
+use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::client::{stray, Stray, Unreachable};
 use crate::proto::peer::Peer;
 use crate::proto::server::{refuse, Refusal, Remote, Source, State};
@@ -38,8 +39,11 @@ impl Receiver for Host {
         &PROTOCOL
     }
 
-    fn receive(net: &Net, skb: Skb) {
-        if let Some(host) = Host::of(net) {
+    fn receive(net: &Net, mut skb: Skb) {
+        let Some(host) = Host::of(net) else { return };
+        let mut others = SkbQueue::behind(&mut skb);
+        host.packet_arrived(skb);
+        while let Some(skb) = others.pop_front() {
             host.packet_arrived(skb);
         }
     }

@@ -7,7 +7,7 @@ use super::pace::Cargo;
 use super::path::PathRecord;
 use super::Host;
 use crate::kernel::net::Net;
-use crate::kernel::output::{output, IpOptions};
+use crate::kernel::output::{IpOptions, Train};
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Record;
 use crate::kernel::route::{Route, RouteKey, User};
@@ -16,14 +16,17 @@ use crate::kernel::sock::Sk;
 use crate::proto::burst::{Burst, Packet};
 use crate::proto::time::Time;
 use crate::proto::wire::{
-    padded, Checksum, Code, Header, Mask, Placement, CHECKSUM_OCTETS, HEADER_OCTETS, IPPROTO,
-    OVERHEAD_OCTETS,
+    padded, Checksum, Code, Header, Mask, Placement, Transaction, CHECKSUM_OCTETS, HEADER_OCTETS,
+    IPPROTO, OVERHEAD_OCTETS,
 };
 use core::net::Ipv4Addr;
 use kernel::prelude::*;
 
 /// Octets of an IP header.
 const IP_HEADER: u32 = 20;
+
+/// Below this MTU a block does not fit a packet: then IP cuts it.
+const UNCUT: u32 = 600;
 
 /// Octets of segment data that fit an IP packet of `mtu` octets.
 pub(super) fn data_limit(mtu: u32) -> u32 {
@@ -164,12 +167,31 @@ impl Host {
                 return Ok(());
             }
         }
+        let trains = !burst.is_done()
+            && route.mtu() >= UNCUT
+            && route.takes_trains(path.is_of_this_kernel());
+        // One group at a time, whose packets are alike.
+        let mut train: Option<(Train, Transaction)> = None;
         loop {
-            self.send(&route, &packet, segment, manner, again, owner)?;
+            let group = packet.header.transaction;
+            let car = self.car(&route, &packet, segment, manner, again)?;
+            let rest = match &mut train {
+                Some((train, before)) if trains && *before == group => train.add(car).err(),
+                Some(_) | None => Some(car),
+            };
+            if let Some(car) = rest {
+                if let Some((full, _)) = train.replace((car, group)) {
+                    self.depart(full, &route, owner)?;
+                }
+            }
             packet = match burst.next(data_limit) {
                 Some(packet) => packet,
-                None => return Ok(()),
+                None => break,
             };
+        }
+        match train {
+            Some((train, _)) => self.depart(train, &route, owner),
+            None => Ok(()),
         }
     }
 
@@ -190,6 +212,25 @@ impl Host {
         again: bool,
         owner: Option<&Sk>,
     ) -> Result {
+        let car = self.car(route, packet, segment, manner, again)?;
+        self.depart(car, route, owner)
+    }
+
+    fn depart(&self, train: Train, route: &Route, owner: Option<&Sk>) -> Result {
+        train
+            .send(self.net(), route, &self.control, owner)
+            .inspect_err(|_| self.count(Counter::OutErrors))
+    }
+
+    /// Makes one packet of a message.
+    fn car(
+        &self,
+        route: &Route,
+        packet: &Packet,
+        segment: Option<&Pages>,
+        manner: &Manner,
+        again: bool,
+    ) -> Result<Train> {
         let mut header = packet.header;
         header.mpg = route.is_multicast();
         let skb = self
@@ -211,7 +252,7 @@ impl Host {
         if again {
             self.count(Counter::Retransmissions);
         }
-        self.emit(skb, route, &header, manner, owner)
+        self.prepare(skb, route, &header, manner)
     }
 
     /// Sends one packet without state: a Notify, a Probe, or the Response to a Query with `data` as its segment.
@@ -242,7 +283,8 @@ impl Host {
             padding,
             manner.checksum,
         )?;
-        self.emit(skb, &route, &header, manner, None)
+        let car = self.prepare(skb, &route, &header, manner)?;
+        self.depart(car, &route, None)
     }
 
     fn packet(
@@ -277,14 +319,8 @@ impl Host {
         Ok(skb)
     }
 
-    fn emit(
-        &self,
-        skb: Skb,
-        route: &Route,
-        header: &Header,
-        manner: &Manner,
-        owner: Option<&Sk>,
-    ) -> Result {
+    /// Puts a packet on the rails: its IP header is written, it is counted and traced.
+    fn prepare(&self, skb: Skb, route: &Route, header: &Header, manner: &Manner) -> Result<Train> {
         let options = IpOptions {
             protocol: IPPROTO as u8,
             tos: manner.tos,
@@ -293,8 +329,7 @@ impl Host {
             } else {
                 manner.ttl
             },
-            // Below 600 octets a block does not fit: then IP cuts it.
-            dont_fragment: route.mtu() >= 600,
+            dont_fragment: route.mtu() >= UNCUT,
             priority: if manner.priority != 0 {
                 manner.priority
             } else {
@@ -302,17 +337,13 @@ impl Host {
             },
             mark: manner.mark,
         };
-        let octets = skb.len() as u64;
-        super::trace_packet(false, route.destination(), header, skb.len());
-        let result = output(self.net(), skb, route, &options, &self.control, owner);
-        match result {
-            Ok(()) => {
-                self.count(Counter::OutPackets);
-                self.counters.add(Counter::OutOctets, octets);
-            }
-            Err(_) => self.count(Counter::OutErrors),
-        }
-        result
+        let octets = skb.len();
+        super::trace_packet(false, route.destination(), header, octets);
+        let train = Train::new(self.net(), skb, route, &options)
+            .inspect_err(|_| self.count(Counter::OutErrors))?;
+        self.count(Counter::OutPackets);
+        self.counters.add(Counter::OutOctets, octets as u64);
+        Ok(train)
     }
 }
 

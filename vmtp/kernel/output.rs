@@ -78,30 +78,91 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Puts the IP header in front and sends. The packet is gone whatever happens; ENOBUFS if a queue of this host was full.
-/// Nothing of the receive side is called from within (own packets come back through a softirq). Any context; better
-/// outside of spinlocks, as it goes through firewalls and drivers.
+/// Packets for one host that cross the stack as one and are parted at the device, or where they arrive: see
+/// `bindings/train.c`.
 ///
-/// `owner` is charged until the packet has left the machine and is who "owner" rules of the firewall see.
-pub fn output(
-    net: &Net,
-    mut skb: Skb,
-    route: &Route,
-    options: &IpOptions,
-    control: &ControlSocket,
-    owner: Option<&Sk>,
-) -> Result {
-    const DF: u16 = 0x4000;
-    if let Some(sk) = owner {
-        skb.charge_send(sk);
+/// # Invariants
+///
+/// `last` is `first`, or the last packet of its list. All have their IP headers.
+pub struct Train {
+    first: Skb,
+    last: *mut bindings::sk_buff,
+}
+
+impl Train {
+    /// A train of one packet. ENOBUFS if it has no headroom.
+    pub fn new(net: &Net, mut skb: Skb, route: &Route, options: &IpOptions) -> Result<Self> {
+        write_header(net, &mut skb, route, options)?;
+        let last = skb.as_raw();
+        Ok(Self { first: skb, last })
     }
+
+    /// Puts a packet with the same route and options at the end. It comes back, as a train of its own, if this one is
+    /// full.
+    pub fn add(&mut self, other: Train) -> core::result::Result<(), Train> {
+        let (first, skb) = (self.first.as_raw(), other.first.as_raw());
+        // SAFETY: both are valid, have IP headers and are ours alone; `last` is by the invariant what it has to be. A
+        // train of one packet is given away if it is taken.
+        if !core::ptr::eq(other.last, skb)
+            || !unsafe { bindings::vmtp_helper_train_add(first, self.last, skb) }
+        {
+            return Err(other);
+        }
+        // INVARIANT: it is the last in the list of the first.
+        self.last = other.first.into_raw();
+        Ok(())
+    }
+
+    /// Sends it. The packets are gone whatever happens; ENOBUFS if a queue of this host was full. Nothing of the receive
+    /// side is called from within (own packets come back through a softirq). Any context; better outside of spinlocks, as
+    /// it goes through firewalls and drivers.
+    ///
+    /// `owner` is charged until the packets have left the machine and is who "owner" rules of the firewall see.
+    pub fn send(
+        self,
+        net: &Net,
+        route: &Route,
+        control: &ControlSocket,
+        owner: Option<&Sk>,
+    ) -> Result {
+        let mut skb = self.first;
+        if let Some(sk) = owner {
+            skb.charge_send(sk);
+        }
+        let raw = skb.as_raw();
+        // What a socket of IP decides about own multicasts a socket of another family does not know.
+        let sender = match owner {
+            Some(sk) if !route.is_multicast() => sk.as_raw(),
+            Some(_) | None => control.0.as_ptr(),
+        };
+        // SAFETY: an RCU read section around a route without a reference of the packet's own; `route` holds one for as
+        // long as the call, and whoever keeps the packet longer takes its own. `ip_local_out` takes the packet.
+        let result = unsafe {
+            bindings::vmtp_helper_rcu_read_lock();
+            bindings::vmtp_helper_skb_dst_set_noref(raw, &raw mut (*route.as_raw()).dst);
+            let result = bindings::ip_local_out(net.as_raw(), sender, skb.into_raw());
+            bindings::vmtp_helper_rcu_read_unlock();
+            result
+        };
+        match result {
+            ..0 => Err(Error::from_errno(result)),
+            // NET_XMIT_CN (2): sent, and a queue grows long.
+            0 | 2 => Ok(()),
+            1.. => Err(Errno::ENOBUFS.into()),
+        }
+    }
+}
+
+/// Puts the IP header in front; length and checksum are left to `ip_local_out`.
+fn write_header(net: &Net, skb: &mut Skb, route: &Route, options: &IpOptions) -> Result {
+    const DF: u16 = 0x4000;
     let headroom = (skb.linear().as_ptr() as usize).wrapping_sub(skb.head_address());
     if headroom < super::skb_build::IP_HEADER {
         return Err(Errno::ENOBUFS.into());
     }
     let dont_fragment = options.dont_fragment && !route.mtu_locked();
     let raw = skb.as_raw();
-    // SAFETY: there is headroom for the header, which is written whole (length and checksum by `ip_local_out`).
+    // SAFETY: there is headroom for the header, which is written whole but for what `ip_local_out` writes.
     unsafe {
         let ip = bindings::vmtp_helper_push_ip_hdr(raw);
         ip.cast::<u8>().write(0x45);
@@ -121,27 +182,9 @@ pub fn output(
         }
         bindings::vmtp_helper_skb_set_priority(raw, options.priority, options.mark);
         bindings::vmtp_helper_ip_clear_cb(raw);
+        bindings::vmtp_helper_skb_set_origin(raw);
     }
-    // What a socket of IP decides about own multicasts a socket of another family does not know.
-    let sender = match owner {
-        Some(sk) if !route.is_multicast() => sk.as_raw(),
-        Some(_) | None => control.0.as_ptr(),
-    };
-    // SAFETY: an RCU read section around a route without a reference of the packet's own; `route` holds one for as
-    // long as the call, and whoever keeps the packet longer takes its own. `ip_local_out` takes the packet.
-    let result = unsafe {
-        bindings::vmtp_helper_rcu_read_lock();
-        bindings::vmtp_helper_skb_dst_set_noref(raw, &raw mut (*route.as_raw()).dst);
-        let result = bindings::ip_local_out(net.as_raw(), sender, skb.into_raw());
-        bindings::vmtp_helper_rcu_read_unlock();
-        result
-    };
-    match result {
-        ..0 => Err(Error::from_errno(result)),
-        // NET_XMIT_CN (2): sent, and a queue grows long.
-        0 | 2 => Ok(()),
-        1.. => Err(Errno::ENOBUFS.into()),
-    }
+    Ok(())
 }
 
 impl Skb {

@@ -77,9 +77,15 @@ impl<R: Receiver> Protocol<R> {
             (*ops).handler = Some(receive::<R>);
             (*ops).err_handler = Some(error::<R>);
         }
-        // SAFETY: `ops` is static. The C side says -1 if the place is taken.
-        if unsafe { bindings::inet_add_protocol(ops, R::PROTOCOL) } != 0 {
-            return Err(super::errno::Errno::EADDRINUSE.into());
+        // SAFETY: `ops` is static, as what parts trains is. The C side says -1 if the place is taken.
+        unsafe {
+            if bindings::vmtp_helper_trains_begin(R::PROTOCOL) != 0 {
+                return Err(super::errno::Errno::EADDRINUSE.into());
+            }
+            if bindings::inet_add_protocol(ops, R::PROTOCOL) != 0 {
+                bindings::vmtp_helper_trains_end(R::PROTOCOL);
+                return Err(super::errno::Errno::EADDRINUSE.into());
+            }
         }
         Ok(Registration(PhantomData))
     }
@@ -91,7 +97,10 @@ pub struct Registration<R: Receiver>(PhantomData<fn() -> R>);
 impl<R: Receiver> Drop for Registration<R> {
     fn drop(&mut self) {
         // SAFETY: it was registered. The C side waits with synchronize_net.
-        unsafe { bindings::inet_del_protocol(R::storage().ops.get(), R::PROTOCOL) };
+        unsafe {
+            bindings::inet_del_protocol(R::storage().ops.get(), R::PROTOCOL);
+            bindings::vmtp_helper_trains_end(R::PROTOCOL);
+        }
     }
 }
 

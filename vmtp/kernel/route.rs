@@ -128,6 +128,12 @@ impl Route {
         unsafe { bindings::vmtp_helper_rt_link_mtu(self.as_raw()) }
     }
 
+    /// Whether packets may leave along it as a train (`output::Train`); `whole` says that nobody need part it. Any context.
+    pub fn takes_trains(&self, whole: bool) -> bool {
+        // SAFETY: valid by the invariant.
+        unsafe { bindings::vmtp_helper_rt_trains(self.as_raw(), whole) }
+    }
+
     /// The interface by which it leaves. Any context.
     pub fn interface(&self) -> u32 {
         // SAFETY: valid by the invariant.

@@ -243,6 +243,13 @@ impl Skb {
         flags & (bindings::RTCF_MULTICAST | bindings::RTCF_BROADCAST) != 0
     }
 
+    /// Whether the packet was made by this kernel and has been in its memory since. Any context.
+    #[inline]
+    pub fn is_of_this_kernel(&self) -> bool {
+        // SAFETY: valid by the invariant.
+        unsafe { bindings::vmtp_helper_skb_is_of_this_kernel(self.as_raw()) }
+    }
+
     /// The firewall mark. Any context.
     pub fn mark(&self) -> u32 {
         // SAFETY: valid by the invariant.

@@ -57,6 +57,25 @@ impl SkbQueue {
         }
     }
 
+    /// The packets behind the first of a received train (`output::Train`), in order, each as if it had come by itself.
+    /// Any context.
+    pub fn behind(first: &mut Skb) -> Self {
+        let mut queue = Self::new();
+        // SAFETY: valid and ours; what comes back is a chain of packets that are ours.
+        let mut at = unsafe { bindings::vmtp_helper_train_part(first.as_raw()) };
+        while !at.is_null() {
+            // SAFETY: a packet of the chain; its link is read before `push_back` changes it.
+            let skb = unsafe {
+                let next = *link(at);
+                let skb = Skb::from_raw(at);
+                at = next;
+                skb
+            };
+            queue.push_back(skb);
+        }
+        queue
+    }
+
     /// How many packets.
     pub fn len(&self) -> usize {
         self.length as usize

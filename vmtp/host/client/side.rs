@@ -440,6 +440,9 @@ impl ClientSide {
                 ..Aftermath::default()
             };
         };
+        if slot.path.peer == peer {
+            slot.path.heard(&skb);
+        }
         let cx = context_of(host, now, &slot.path, wishes);
         let step = slot.call.response(
             &mut self.client,

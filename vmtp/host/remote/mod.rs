@@ -232,6 +232,9 @@ impl RemoteRecord {
             }
         }
         let taken = peer == source.peer && !matches!(step.keep, Keep::Drop(_));
+        if taken {
+            inner.path.heard(&skb);
+        }
         if taken && header.control.gap() != 0 {
             inner.path.asked_for_gap(header.control.gap());
         }

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Trains: packets for one host that cross the stack as one sk_buff (GSO), the first with the others in its list, and
+ * are parted at the device, or not at all if they stay on this machine. Each packet is complete, header and checksum
+ * included, so that parting them is taking the list apart.
+ *
+ * A socket of another kind that listens on the way sees a train as one long packet, as it does with TCP. So trains that
+ * no device parts go only to a VMTP of this kernel, which is known by a number in what it sent.
+ */
+#include <net/gso.h>
+
+#include "bindings.h"
+
+static u32 vmtp_origin __read_mostly;
+
+/* Octets of the longest train, as a length of IP. */
+#define VMTP_TRAIN_OCTETS	60000
+
+static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t features)
+{
+	struct sk_buff *packets, *packet;
+	const struct iphdr *first;
+
+	if (!(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST))
+		return ERR_PTR(-EINVAL);
+	packets = skb_segment_list(skb, features, skb_mac_header_len(skb));
+	if (IS_ERR(packets))
+		return packets;
+	/* What routers and firewalls have changed on the way; the rest is done by IP. */
+	first = ip_hdr(packets);
+	for (packet = packets->next; packet; packet = packet->next) {
+		struct iphdr *ip = ip_hdr(packet);
+
+		ip->tos = first->tos;
+		ip->ttl = first->ttl;
+		ip->saddr = first->saddr;
+		ip->daddr = first->daddr;
+	}
+	return packets;
+}
+
+static const struct net_offload vmtp_offload = {
+	.callbacks = {
+		.gso_segment = vmtp_gso_segment,
+	},
+};
+
+int vmtp_helper_trains_begin(u8 protocol)
+{
+	if (!vmtp_origin)
+		vmtp_origin = get_random_u32() | 1;
+	return inet_add_offload(&vmtp_offload, protocol);
+}
+
+void vmtp_helper_trains_end(u8 protocol)
+{
+	inet_del_offload(&vmtp_offload, protocol);
+}
+
+/* Whether a route takes trains; whole says that they need not be parted. */
+bool vmtp_helper_rt_trains(const struct rtable *rt, bool whole)
+{
+	netdev_features_t features = READ_ONCE(dst_dev(&rt->dst)->features);
+
+	return features & NETIF_F_GSO && (whole || !(features & NETIF_F_GSO_FRAGLIST)) &&
+	       !(rt->rt_flags & (RTCF_MULTICAST | RTCF_BROADCAST)) && !rt->dst.header_len && !rt->dst.lwtstate &&
+	       !dst_xfrm(&rt->dst);
+}
+
+/* A number in what does not survive a wire: nobody else's packets have it. */
+void vmtp_helper_skb_set_origin(struct sk_buff *skb)
+{
+	skb_shinfo(skb)->tskey = vmtp_origin;
+}
+
+bool vmtp_helper_skb_is_of_this_kernel(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->tskey == vmtp_origin;
+}
+
+/*
+ * Puts a packet at the end of a train, if there is room; both have their IP headers. Its size is that of the longest
+ * packet, so that IP compares that with the MTU.
+ */
+bool vmtp_helper_train_add(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb)
+{
+	struct skb_shared_info *shared = skb_shinfo(first);
+	unsigned int octets = skb->len - sizeof(struct iphdr);
+
+	if (first->len + octets > VMTP_TRAIN_OCTETS)
+		return false;
+	skb_pull(skb, sizeof(struct iphdr));
+	if (last == first) {
+		shared->frag_list = skb;
+		shared->gso_type = SKB_GSO_FRAGLIST;
+		shared->gso_size = first->len - sizeof(struct iphdr);
+		shared->gso_segs = 1;
+		/* Nobody is to look for a checksum of the transport. */
+		first->ip_summed = CHECKSUM_UNNECESSARY;
+	} else {
+		last->next = skb;
+	}
+	shared->gso_size = max_t(unsigned int, shared->gso_size, octets);
+	shared->gso_segs++;
+	first->len += octets;
+	first->data_len += octets;
+	first->truesize += skb->truesize;
+	return true;
+}
+
+/*
+ * Takes the packets behind the first out of a received train: a chain that belongs to the caller. Those for which there
+ * is no memory are lost, as on a wire.
+ */
+struct sk_buff *vmtp_helper_train_part(struct sk_buff *skb)
+{
+	struct sk_buff *chain, *packet, **place = &chain;
+	const struct iphdr *first;
+
+	if (!skb_is_gso(skb) || !(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST) || !skb_has_frag_list(skb))
+		return NULL;
+	/* Somebody else may look at it: then the list is theirs, too. */
+	if (skb_unclone(skb, GFP_ATOMIC)) {
+		/* Too long for a packet, so that it is dropped. */
+		return NULL;
+	}
+	chain = skb_shinfo(skb)->frag_list;
+	skb_shinfo(skb)->frag_list = NULL;
+	skb_gso_reset(skb);
+	first = ip_hdr(skb);
+	while ((packet = *place)) {
+		struct sk_buff *next = packet->next;
+		struct iphdr *ip;
+
+		skb->len -= packet->len;
+		skb->data_len -= packet->len;
+		skb->truesize -= packet->truesize;
+		if (skb_shared(packet)) {
+			struct sk_buff *copy = skb_clone(packet, GFP_ATOMIC);
+
+			consume_skb(packet);
+			packet = copy;
+		}
+		if (packet && skb_unclone(packet, GFP_ATOMIC)) {
+			kfree_skb(packet);
+			packet = NULL;
+		}
+		if (!packet) {
+			*place = next;
+			continue;
+		}
+		*place = packet;
+		packet->next = next;
+		place = &packet->next;
+		packet->dev = skb->dev;
+		packet->skb_iif = skb->skb_iif;
+		packet->tstamp = skb->tstamp;
+		packet->mark = skb->mark;
+		packet->pkt_type = skb->pkt_type;
+		ip = ip_hdr(packet);
+		ip->tos = first->tos;
+		ip->ttl = first->ttl;
+		ip->saddr = first->saddr;
+		ip->daddr = first->daddr;
+	}
+	return chain;
+}
