@@ -47,6 +47,8 @@ void vmtp_helper_skb_set_origin(struct sk_buff *skb);
 bool vmtp_helper_skb_is_of_this_kernel(const struct sk_buff *skb);
 bool vmtp_helper_train_add(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb);
 struct sk_buff *vmtp_helper_train_part(struct sk_buff *skb);
+void vmtp_helper_train_couple(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb);
+struct sk_buff *const *vmtp_helper_train_list(const struct sk_buff *skb);
 
 /* sk_buff */
 void vmtp_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason);

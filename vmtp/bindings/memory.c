@@ -31,7 +31,7 @@ void *vmtp_helper_segment_alloc(size_t size, gfp_t flags)
 /* Two kinds: of small packets, and of those that fill an Ethernet frame. Both are sizes of the kernel's own caches. */
 static const unsigned int vmtp_pool_room[] = { 320, 1600 };
 #define VMTP_POOL_ROOM_MOST	4096
-#define VMTP_POOL_PACKETS	16
+#define VMTP_POOL_PACKETS	32
 
 struct vmtp_pool {
 	struct sk_buff *first;
@@ -48,33 +48,53 @@ static bool vmtp_may_recycle(struct sk_buff *skb)
 	       !skb_is_nonlinear(skb) && !skb_has_frag_list(skb) && !skb_zcopy(skb);
 }
 
-/* As consume_skb(). */
-void vmtp_helper_consume_skb(struct sk_buff *skb)
+static bool vmtp_recycle(struct sk_buff *skb)
 {
 	unsigned int room = skb_end_offset(skb);
 	struct vmtp_pool *pool;
-	int kind;
+	bool kept;
 
-	if (!vmtp_may_recycle(skb) || room < vmtp_pool_room[0] || room > VMTP_POOL_ROOM_MOST) {
-		consume_skb(skb);
-		return;
-	}
-	kind = room >= vmtp_pool_room[1];
+	if (!vmtp_may_recycle(skb) || room < vmtp_pool_room[0] || room > VMTP_POOL_ROOM_MOST)
+		return false;
 	/* Nobody else has it: this is all that consume_skb() would look at. */
 	skb_dst_drop(skb);
 	skb_orphan(skb);
 	nf_reset_ct(skb);
 	skb_ext_reset(skb);
 	local_bh_disable();
-	pool = &(*this_cpu_ptr(&vmtp_pools))[kind];
-	if (pool->packets < VMTP_POOL_PACKETS) {
+	pool = &(*this_cpu_ptr(&vmtp_pools))[room >= vmtp_pool_room[1]];
+	kept = pool->packets < VMTP_POOL_PACKETS;
+	if (kept) {
 		skb->next = pool->first;
 		pool->first = skb;
 		pool->packets++;
-		skb = NULL;
 	}
 	local_bh_enable();
-	consume_skb(skb);
+	return kept;
+}
+
+/* As consume_skb(). */
+void vmtp_helper_consume_skb(struct sk_buff *skb)
+{
+	/* Of a train that is nobody else's each packet. */
+	if (unlikely(skb_has_frag_list(skb)) && refcount_read(&skb->users) == 1 && !skb->cloned) {
+		struct sk_buff *packet, *next;
+
+		skb_orphan(skb);
+		packet = skb_shinfo(skb)->frag_list;
+		skb_shinfo(skb)->frag_list = NULL;
+		for (; packet; packet = next) {
+			next = packet->next;
+			packet->next = NULL;
+			skb->len -= packet->len;
+			skb->data_len -= packet->len;
+			skb->truesize -= packet->truesize;
+			if (!vmtp_recycle(packet))
+				consume_skb(packet);
+		}
+	}
+	if (!vmtp_recycle(skb))
+		consume_skb(skb);
 }
 
 /* As alloc_skb(). */

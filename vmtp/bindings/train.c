@@ -165,3 +165,21 @@ struct sk_buff *vmtp_helper_train_part(struct sk_buff *skb)
 	}
 	return chain;
 }
+
+/* The reverse, for packets of one message that are kept and freed together. */
+void vmtp_helper_train_couple(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb)
+{
+	skb->next = NULL;
+	if (last == first)
+		skb_shinfo(first)->frag_list = skb;
+	else
+		last->next = skb;
+	first->len += skb->len;
+	first->data_len += skb->len;
+	first->truesize += skb->truesize;
+}
+
+struct sk_buff *const *vmtp_helper_train_list(const struct sk_buff *skb)
+{
+	return &skb_shinfo(skb)->frag_list;
+}

@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::server::Keep;
-use crate::proto::wire::Header;
+use crate::proto::wire::{Header, Placement, HEADER_OCTETS};
 
 /// What a kept packet says.
 pub fn header_of(skb: &Skb) -> Option<Header> {
@@ -43,4 +43,33 @@ pub fn group_offset_of(skb: &Skb) -> u32 {
     let [place, ..] = skb.note();
     // Groups start at multiples of 16,384: the low bits hold the packet's lowest block.
     (place & !31) as u32
+}
+
+/// A row of octets of a message in a kept packet.
+pub struct Piece<'a> {
+    /// The packet, one of those that were coupled.
+    pub packet: &'a Skb,
+    /// From where to where in the message.
+    pub start: usize,
+    pub end: usize,
+    /// Where in the packet.
+    pub place: usize,
+}
+
+/// What of a message is in a kept packet and those coupled to it, in the order of the segment.
+pub fn pieces(skb: &Skb) -> impl Iterator<Item = Piece<'_>> {
+    let group = group_offset_of(skb) as usize;
+    skb.cars().flat_map(move |packet| {
+        let placement =
+            header_of(packet).map(|header| Placement::new(header.delivery, header.group_octets()));
+        placement.into_iter().flatten().map(move |extent| {
+            let start = group.saturating_add(extent.group_offset as usize);
+            Piece {
+                packet,
+                start,
+                end: start.saturating_add(extent.octets as usize),
+                place: (HEADER_OCTETS as usize).saturating_add(extent.packet_offset as usize),
+            }
+        })
+    })
 }

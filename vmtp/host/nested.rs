@@ -6,7 +6,7 @@
 
 use super::client::{Outcome, Preallocated, Refused, Start, Whose};
 use super::endpoint::{Endpoint, Role};
-use super::kept::{group_offset_of, header_of};
+use super::kept::{header_of, pieces};
 use super::remote::RemoteRecord;
 use super::transmit::Manner;
 use super::PACKET;
@@ -14,7 +14,7 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::server::Respond;
-use crate::proto::wire::{Code, Mcb, Placement, ResponseCode, Transaction, HEADER_OCTETS};
+use crate::proto::wire::{Code, Mcb, ResponseCode, Transaction};
 use kernel::prelude::*;
 
 /// For which Request the Client of a nested call asks.
@@ -128,16 +128,11 @@ fn answer(outcome: &Outcome) -> Result<(Mcb, Option<Pages>)> {
 fn segment(packets: &SkbQueue, octets: usize) -> Result<Pages> {
     let mut pages = Pages::zeroed(octets, PACKET)?;
     for skb in packets.iter() {
-        let Some(header) = header_of(skb) else {
-            continue;
-        };
-        let group = group_offset_of(skb) as usize;
-        for extent in Placement::new(header.delivery, header.group_octets()) {
-            let start = group.saturating_add(extent.group_offset as usize);
-            let end = start.saturating_add(extent.octets as usize).min(octets);
-            let from = (HEADER_OCTETS as usize).saturating_add(extent.packet_offset as usize);
-            if start < end {
-                pages.write_skb(start, skb, from, end.saturating_sub(start))?;
+        for piece in pieces(skb) {
+            let end = piece.end.min(octets);
+            if piece.start < end {
+                let length = end.saturating_sub(piece.start);
+                pages.write_skb(piece.start, piece.packet, piece.place, length)?;
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::kernel::protocol::{
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
+use crate::kernel::skb_train::Coupled;
 use crate::proto::client::{stray, Stray, Unreachable};
 use crate::proto::peer::Peer;
 use crate::proto::server::{refuse, Refusal, Remote, Source, State};
@@ -41,10 +42,11 @@ impl Receiver for Host {
 
     fn receive(net: &Net, mut skb: Skb) {
         let Some(host) = Host::of(net) else { return };
-        let mut others = SkbQueue::behind(&mut skb);
-        host.packet_arrived(skb);
-        while let Some(skb) = others.pop_front() {
+        let others = SkbQueue::behind(&mut skb);
+        if others.is_empty() {
             host.packet_arrived(skb);
+        } else {
+            host.train_arrived(skb, others);
         }
     }
 
@@ -79,7 +81,75 @@ pub fn register() -> Result<protocol::Registration<Host>> {
 
 impl Host {
     /// A packet of protocol 81 arrived. Softirq.
-    fn packet_arrived(&self, mut skb: Skb) {
+    fn packet_arrived(&self, skb: Skb) {
+        if let Some(Checked {
+            skb,
+            header,
+            source,
+            ..
+        }) = self.check(skb)
+        {
+            self.arrived(&header, skb, &source);
+        }
+    }
+
+    /// A train arrived. Packets of it that are one transmission of a group go on as one, with the blocks of all. Softirq.
+    fn train_arrived(&self, first: Skb, mut others: SkbQueue) {
+        let mut before: Option<(Header, Source, Coupled)> = None;
+        let mut next = Some(first);
+        while let Some(skb) = next.take().or_else(|| others.pop_front()) {
+            let Some(Checked {
+                mut skb,
+                header,
+                source,
+                verified,
+            }) = self.check(skb)
+            else {
+                continue;
+            };
+            if let Some((group, _, coupled)) = before.as_mut().filter(|_| verified) {
+                let united = *group;
+                if group.absorb(&header) {
+                    match coupled.couple(skb) {
+                        Ok(()) => continue,
+                        Err(alone) => {
+                            *group = united;
+                            skb = alone;
+                        }
+                    }
+                }
+            }
+            if let Some((header, source, coupled)) = before.take() {
+                self.arrived(&header, coupled.into_skb(), &source);
+            }
+            if !verified {
+                self.arrived(&header, skb, &source);
+                continue;
+            }
+            match Coupled::new(skb) {
+                Ok(coupled) => before = Some((header, source, coupled)),
+                Err(skb) => self.arrived(&header, skb, &source),
+            }
+        }
+        if let Some((header, source, coupled)) = before {
+            self.arrived(&header, coupled.into_skb(), &source);
+        }
+    }
+
+    /// A packet that may be believed.
+    fn arrived(&self, header: &Header, skb: Skb, source: &Source) {
+        if header.is_response() {
+            self.count(Counter::InResponses);
+            self.response_arrived(header, skb, source);
+        } else {
+            self.count(Counter::InRequests);
+            self.request_arrived(header, skb, source);
+        }
+    }
+
+    /// Counts a packet and looks whether it may be believed; if not, it has been dropped and its sender told.
+    #[inline(always)]
+    fn check(&self, mut skb: Skb) -> Option<Checked> {
         let octets = skb.len();
         self.count(Counter::InPackets);
         self.counters.add(Counter::InOctets, octets as u64);
@@ -88,7 +158,7 @@ impl Host {
             .filter(|_| octets >= OVERHEAD_OCTETS as usize)
         else {
             self.discard(skb, Counter::DropShort);
-            return;
+            return None;
         };
         let header = Header::parse(first);
         let ip = skb.ip();
@@ -99,7 +169,7 @@ impl Host {
         };
         if header.domain != DOMAIN {
             self.discard(skb, Counter::DropForeign);
-            return;
+            return None;
         }
         let checked = header.check(octets);
         let mut verified = false;
@@ -110,34 +180,33 @@ impl Host {
                 Verification::Absent if !self.settings.is_set(Setting::ChecksumRequired) => {}
                 Verification::Absent => {
                     self.discard(skb, Counter::DropNoChecksum);
-                    return;
+                    return None;
                 }
                 Verification::Wrong => {
                     self.discard(skb, Counter::DropChecksum);
-                    return;
+                    return None;
                 }
             }
         }
         if let Err(error) = checked {
             self.malformed(&header, skb, error, verified, &source);
-            return;
+            return None;
         }
         if header.epg {
             if self.only_looks_encrypted(&header, &skb) {
                 self.discard(skb, Counter::DropChecksum);
-                return;
+                return None;
             }
             self.discard(skb, Counter::DropForeign);
             self.refuse(&header, Refusal::SecurityNotSupported, &source);
-            return;
+            return None;
         }
-        if header.is_response() {
-            self.count(Counter::InResponses);
-            self.response_arrived(&header, skb, &source);
-        } else {
-            self.count(Counter::InRequests);
-            self.request_arrived(&header, skb, &source);
-        }
+        Some(Checked {
+            skb,
+            header,
+            source,
+            verified,
+        })
     }
 
     /// Compares the checksum that ends the packet with that of its octets.
@@ -428,6 +497,15 @@ impl Host {
             Superseded::Done(own)
         }
     }
+}
+
+/// A packet that may be believed.
+struct Checked {
+    skb: Skb,
+    header: Header,
+    source: Source,
+    /// It has a checksum, which is right.
+    verified: bool,
 }
 
 /// What of a Client's records a Request of its leaves.

@@ -38,6 +38,7 @@ pub mod route;
 pub mod skb;
 pub mod skb_build;
 pub mod skb_queue;
+pub mod skb_train;
 pub mod sock;
 pub mod sysctl;
 pub mod table;

@@ -57,12 +57,11 @@ impl SkbQueue {
         }
     }
 
-    /// The packets behind the first of a received train (`output::Train`), in order, each as if it had come by itself.
-    /// Any context.
-    pub fn behind(first: &mut Skb) -> Self {
+    /// # Safety
+    ///
+    /// `at` is null or the first of a null-terminated chain of packets, which are given away.
+    pub(super) unsafe fn from_chain(mut at: *mut bindings::sk_buff) -> Self {
         let mut queue = Self::new();
-        // SAFETY: valid and ours; what comes back is a chain of packets that are ours.
-        let mut at = unsafe { bindings::vmtp_helper_train_part(first.as_raw()) };
         while !at.is_null() {
             // SAFETY: a packet of the chain; its link is read before `push_back` changes it.
             let skb = unsafe {
@@ -254,11 +253,24 @@ impl Drop for SkbQueue {
 ///
 /// # Invariants
 ///
-/// `place` is the queue's head or the link of a packet in it.
+/// `place` is the queue's head, the start of a train's list, or the link of a packet in one.
 #[derive(Clone)]
 pub struct Iter<'a> {
     place: *const *mut bindings::sk_buff,
     _queue: PhantomData<&'a SkbQueue>,
+}
+
+impl Iter<'_> {
+    /// # Safety
+    ///
+    /// `place` holds the first of a null-terminated chain of packets, which lasts as long as the iterator.
+    pub(super) unsafe fn new(place: *const *mut bindings::sk_buff) -> Self {
+        // INVARIANT: by the caller's promise.
+        Self {
+            place,
+            _queue: PhantomData,
+        }
+    }
 }
 
 impl<'a> Iterator for Iter<'a> {

@@ -7,7 +7,7 @@ use super::{abi, VmtpSocket};
 use crate::bindings::{self as uapi, vmtp_mcb};
 use crate::host::client::{Outcome, Preallocated, Refused, Start, Whose};
 use crate::host::endpoint::Endpoint;
-use crate::host::kept::{group_offset_of, header_of};
+use crate::host::kept::{group_offset_of, header_of, pieces, Piece};
 use crate::host::remote::Delivered;
 use crate::host::server::Which;
 use crate::host::Host;
@@ -23,8 +23,7 @@ use crate::proto::peer::Peer;
 use crate::proto::server::{Forward, Respond};
 use crate::proto::time::{Span, Time};
 use crate::proto::wire::{
-    Code, Control, Entity, Header, Placement, Transaction, GROUP_OCTETS, HEADER_OCTETS,
-    MESSAGE_OCTETS_MAX,
+    Code, Control, Entity, Header, Transaction, GROUP_OCTETS, MESSAGE_OCTETS_MAX,
 };
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::prelude::*;
@@ -109,40 +108,16 @@ pub fn segment_out(
             // What lies before it may be in the packets behind: their blocks may be interleaved.
             while piece.start > position {
                 let gap = piece.start.min(end);
-                let Some((skb, found)) =
-                    first_in(rest.clone(), group_offset_of(skb), position, gap)
+                let Some(found) = first_in(rest.clone(), group_offset_of(skb), position, gap)
                 else {
                     break;
                 };
-                copy_piece(skb, &found, to, &mut position, gap)?;
+                copy_piece(&found, to, &mut position, gap)?;
             }
-            copy_piece(skb, &piece, to, &mut position, end)?;
+            copy_piece(&piece, to, &mut position, end)?;
         }
     }
     Ok(position.saturating_sub(from))
-}
-
-/// A row of octets in a packet.
-struct Piece {
-    /// From where to where in the message.
-    start: usize,
-    end: usize,
-    /// Where in the packet.
-    place: usize,
-}
-
-fn pieces(skb: &Skb) -> impl Iterator<Item = Piece> {
-    let group = group_offset_of(skb) as usize;
-    let placement =
-        header_of(skb).map(|header| Placement::new(header.delivery, header.group_octets()));
-    placement.into_iter().flatten().map(move |extent| {
-        let start = group.saturating_add(extent.group_offset as usize);
-        Piece {
-            start,
-            end: start.saturating_add(extent.octets as usize),
-            place: (HEADER_OCTETS as usize).saturating_add(extent.packet_offset as usize),
-        }
-    })
 }
 
 /// The first piece with octets between `from` and `end` in the packets of a group.
@@ -151,19 +126,17 @@ fn first_in<'a>(
     group: u32,
     from: usize,
     end: usize,
-) -> Option<(&'a Skb, Piece)> {
-    let mut first: Option<(&'a Skb, Piece)> = None;
+) -> Option<Piece<'a>> {
+    let mut first: Option<Piece<'a>> = None;
     for skb in packets {
         if group_offset_of(skb) != group {
             break;
         }
         for piece in pieces(skb) {
             let inside = piece.end > from && piece.start < end;
-            let earlier = first
-                .as_ref()
-                .is_none_or(|(_, first)| piece.start < first.start);
+            let earlier = first.as_ref().is_none_or(|first| piece.start < first.start);
             if inside && earlier {
-                first = Some((skb, piece));
+                first = Some(piece);
             }
         }
     }
@@ -172,8 +145,7 @@ fn first_in<'a>(
 
 /// Copies what of a piece lies between `position` and `end`, and moves on.
 fn copy_piece(
-    skb: &Skb,
-    piece: &Piece,
+    piece: &Piece<'_>,
     to: &mut IovIterDest<'_>,
     position: &mut usize,
     end: usize,
@@ -188,7 +160,9 @@ fn copy_piece(
         .place
         .saturating_add(start.saturating_sub(piece.start));
     to.advance(start.saturating_sub(*position));
-    skb.copy_to_iter(place, to, end.saturating_sub(start))?;
+    piece
+        .packet
+        .copy_to_iter(place, to, end.saturating_sub(start))?;
     *position = end;
     Ok(())
 }

@@ -104,6 +104,26 @@ impl Header {
         put::<60, 4, 64>(octets, self.segment_size.to_be_bytes());
     }
 
+    /// Takes the blocks of the packet that was sent behind this one in the same transmission of the
+    /// group, as if one packet had them all; its length is the sum then. `false`, and nothing is
+    /// changed, if the packets differ in anything but the blocks they have, or the other's blocks
+    /// do not all come after these.
+    pub fn absorb(&mut self, next: &Header) -> bool {
+        let same = Header {
+            delivery: next.delivery,
+            length: next.length,
+            ..*self
+        };
+        let behind = next.delivery.bits().trailing_zeros()
+            >= 32u32.wrapping_sub(self.delivery.bits().leading_zeros());
+        if same != *next || !behind || self.delivery.is_empty() || next.delivery.is_empty() {
+            return false;
+        }
+        self.delivery = self.delivery.union(next.delivery);
+        self.length = self.length.saturating_add(next.length);
+        true
+    }
+
     /// Whether it is a Response; else it is a Request.
     #[inline]
     pub const fn is_response(&self) -> bool {
