@@ -424,3 +424,80 @@ proptest! {
         prop_assert_eq!(request().with_mcb(mcb).with_coresident(coresident).mcb(), changed);
     }
 }
+
+/// A packet that came right behind another of the same transmission adds its blocks and its length, and nothing else.
+#[test]
+fn packets_of_one_transmission_are_absorbed() {
+    let first = Header {
+        delivery: Mask::from_bits(0b11),
+        length: 256,
+        ..request()
+    };
+    let next = Header {
+        delivery: Mask::from_bits(0b100),
+        length: 128,
+        ..first
+    };
+    let mut group = first;
+    assert!(group.absorb(&next));
+    let both = Header {
+        delivery: Mask::from_bits(0b111),
+        length: 384,
+        ..first
+    };
+    assert_eq!(group, both);
+}
+
+/// Whatever differs in more than its blocks, repeats blocks or comes out of order stays a packet of its own.
+#[test]
+fn other_packets_are_not_absorbed() {
+    let first = Header {
+        delivery: Mask::from_bits(0b1100),
+        length: 256,
+        ..request()
+    };
+    let behind = Header {
+        delivery: Mask::from_bits(0b1_0000),
+        ..first
+    };
+    let others = [
+        Header {
+            delivery: Mask::from_bits(0b1000),
+            ..first
+        },
+        Header {
+            delivery: Mask::from_bits(0b11),
+            ..first
+        },
+        Header {
+            delivery: Mask::EMPTY,
+            ..first
+        },
+        Header {
+            transaction: first.transaction.plus(1),
+            ..behind
+        },
+        Header {
+            control: first.control.with_retransmit_count(6),
+            ..behind
+        },
+        Header {
+            segment_size: 4_096,
+            ..behind
+        },
+        Header {
+            hco: !first.hco,
+            ..behind
+        },
+    ];
+    for other in others {
+        let mut group = first;
+        assert!(!group.absorb(&other), "{other:?}");
+        assert_eq!(group, first);
+    }
+    let mut none = Header {
+        delivery: Mask::EMPTY,
+        ..first
+    };
+    assert!(!none.absorb(&behind));
+}
