@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `vmtp`: ping, echo, call, probe, show and ONC RPC for VMTP (RFC 1045) on Linux.
+//! `vmtp`: the command-line tools of VMTP (RFC 1045) on Linux; `vmtp --help` lists them.
 //!
 //! Here: arguments in, exit status out. One file a subcommand does the work with the crate `vmtp`.
 //! Exit status: 0 if all went well, 1 if a transaction did not, 2 if it could not be tried.
