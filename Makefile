@@ -25,7 +25,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 harness := $(KB)/in-root python3 selftests/vm
 
 .PHONY: all module tools libraries install artifacts help root kernel-latest tree shell load unload clean distclean rfc \
-	selftests demo vm test test-fast test-dissector test-vm test-debug bench fuzz-kernel soak profile simulate \
+	selftests demo vm test test-fast test-dissector test-vm test-netem test-debug bench fuzz-kernel soak profile simulate \
 	fuzz coverage mutants module-debug rust-analyzer vm-packages
 .DEFAULT_GOAL := all
 
@@ -91,6 +91,10 @@ test-dissector: ## the Wireshark dissector in tshark, and the scapy layer
 		$(KB)/in-root python3 -B userspace-tools/$$tool/test.py build/results/dissector-$$tool || rc=1; done; \
 	cat build/results/dissector-* | awk '{ p += $$1; f += $$2 } END { print p + 0, f + 0 }' >build/results/test-dissector; \
 	[ $$rc -eq 0 ]
+
+test-netem: artifacts selftests ## 10,000 transactions for each kind of harm that a network does; some minutes
+	@mkdir -p build/results
+	@$(harness)/run_tests.py --verbose --count build/results/test-netem netem-full
 
 module-debug:
 	@debug=$$($(KB)/make-debug) && mkdir -p build/module-debug && \

@@ -17,7 +17,9 @@
 #ifndef TRANSACTIONS
 #define TRANSACTIONS	200
 #endif
+#ifndef CLIENTS
 #define CLIENTS		100
+#endif
 #define CALLS		((TRANSACTIONS + CLIENTS - 1) / CLIENTS)
 #define SERVERS		4		/* threads, on one socket */
 #define SEGMENT_MAX	40000

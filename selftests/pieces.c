@@ -92,11 +92,14 @@ static int reply(int fd, const struct vmtp_mcb *request, unsigned int code, size
 	return ioctl(fd, VMTP_SENDREPLY, &response);
 }
 
+/* Shows: D-8-c */
 TEST_F(two, request_of_4_mib_is_received_in_pieces)
 {
 	size_t done = 0;
 	struct received piece;
 
+	EXPECT_EQ(-1, start(self->client, self->entity, sizeof(sent) + 1, 0, 0));
+	EXPECT_EQ(EMSGSIZE, errno);
 	ASSERT_EQ(0, start(self->client, self->entity, sizeof(sent), 0, 0));
 	do {
 		piece = receive(self->server, got + done, 100000, 0);

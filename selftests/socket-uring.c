@@ -286,6 +286,7 @@ TEST_F(rings, a_reply_and_the_next_request_are_linked_operations)
 	close(second);
 }
 
+/* Shows: 5.4-c */
 TEST_F(rings, a_request_is_forwarded)
 {
 	int other = open_entity(OTHER);

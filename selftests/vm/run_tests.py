@@ -34,6 +34,7 @@ from machine import (
 
 TOP = Path(__file__).resolve().parents[2]
 INSTALLED = TOP / "build/selftests/install"
+LONG = "netem"  # runs only where it is named: `make test-netem`
 DEFAULT_TIMEOUT = 45  # as in tools/testing/selftests/kselftest/runner.sh
 BOOT_TRIES = 3  # an interrupt in the first milliseconds of the debug kernel is a report of KASAN now and then
 LEAK_AGE_SECONDS = 6  # kmemleak reports what is older than 5 s
@@ -113,6 +114,7 @@ def main() -> int:
             ("vmtp", accelerator, options.guests),
             ("faults", accelerator, options.guests),
             ("icount", Accelerator.ICOUNT, 1),
+            ("netem", accelerator, 1),
         ):
             if collection not in tests:
                 continue
@@ -133,7 +135,7 @@ def select(names: list[str], elsewhere: str) -> dict[str, list[str]]:
     programs = []
     for line in (INSTALLED / "kselftest-list.txt").read_text().split():
         collection, _, program = line.partition(":")
-        if collection == elsewhere:
+        if collection == elsewhere or (collection == LONG and not names):
             continue
         programs.append(program)
         if not names or program in names:

@@ -166,8 +166,9 @@ fn give_outcome(
         .delivery
         .map_or(0, |delivery| delivery.segment_octets);
     let result = (|| {
-        let mcb = transfer::outcome_mcb(endpoint, &outcome);
         let room = into.length.min(whole.saturating_sub(outcome.offset)) as usize;
+        let end = outcome.offset.saturating_add(room as u32);
+        let mcb = transfer::outcome_mcb(endpoint, &outcome, end);
         let received = if room == 0 {
             0
         } else {
@@ -306,12 +307,12 @@ fn receive_into(
 
 /// How many octets it was given.
 fn give_request(delivered: &Delivered, into: &vmtp_msg, place: usize) -> Result<u32> {
-    let mcb = transfer::request_mcb(delivered)?;
     let rest = delivered
         .arrival
         .segment_octets
         .saturating_sub(delivered.offset);
     let room = into.length.min(rest) as usize;
+    let mcb = transfer::request_mcb(delivered, delivered.offset.saturating_add(room as u32))?;
     let received = if room == 0 {
         0
     } else {

@@ -231,6 +231,11 @@ impl Given {
             goes_on: false,
         }
     }
+
+    /// Up to where in the segment this gives.
+    fn end(&self) -> u32 {
+        self.offset.saturating_add(self.room as u32)
+    }
 }
 
 fn give_request(
@@ -240,7 +245,7 @@ fn give_request(
     given: &mut Given,
     flags: u32,
 ) -> Result<usize> {
-    let mcb = transfer::request_mcb(delivered)?;
+    let mcb = transfer::request_mcb(delivered, given.end())?;
     let offset = delivered.offset as usize;
     transfer::segment_out(
         &delivered.packets,
@@ -269,7 +274,7 @@ fn give_outcome(
     given: &mut Given,
     flags: u32,
 ) -> Result<usize> {
-    let mcb = transfer::outcome_mcb(endpoint, outcome);
+    let mcb = transfer::outcome_mcb(endpoint, outcome, given.end());
     let seen = message.has_control();
     if let Some(error) = errno_of(&mcb).filter(|_| !seen) {
         // Without room for the code it must not be mistaken for an empty Response.
@@ -310,8 +315,8 @@ fn errno_of(mcb: &vmtp_mcb) -> Option<Error> {
 
 /// The end of recvmsg: how much there was.
 fn finish(message: &mut Message, given: &mut Given, flags: u32) -> Result<usize> {
-    let end = (given.offset as usize).saturating_add(given.room);
-    let cut = end < given.whole;
+    let end = given.end();
+    let cut = (end as usize) < given.whole;
     if given.pieces || cut {
         let piece = vmtp_piece {
             offset: given.offset,
@@ -327,7 +332,7 @@ fn finish(message: &mut Message, given: &mut Given, flags: u32) -> Result<usize>
     }
     // A program without room for data would get its pieces for ever.
     given.goes_on = given.pieces && cut && given.room != 0;
-    given.offset = end as u32;
+    given.offset = end;
     if cut && !given.goes_on {
         message.add_flags(uapi::MSG_TRUNC);
     }

@@ -23,7 +23,8 @@ use crate::proto::peer::Peer;
 use crate::proto::server::{Forward, Respond};
 use crate::proto::time::{Span, Time};
 use crate::proto::wire::{
-    Code, Control, Entity, Header, Transaction, GROUP_OCTETS, MESSAGE_OCTETS_MAX,
+    Code, Control, Entity, Header, Mask, Transaction, BLOCK_OCTETS, GROUP_OCTETS,
+    MESSAGE_OCTETS_MAX,
 };
 use kernel::iov::{IovIterDest, IovIterSource};
 use kernel::prelude::*;
@@ -436,28 +437,36 @@ fn first_header(packets: &SkbQueue) -> Option<Header> {
     packets.front().and_then(header_of)
 }
 
-/// The message control block of a Request for its server.
-pub fn request_mcb(delivered: &Delivered) -> Result<vmtp_mcb> {
+/// Of the blocks that came those that lie whole before `end` in a segment of `octets`; the last may be short (VIII).
+fn whole_blocks(mask: Mask, octets: u32, end: u32) -> Mask {
+    if end >= octets {
+        return mask;
+    }
+    mask.intersect(Mask::for_octets(end & !(BLOCK_OCTETS - 1)))
+}
+
+/// The message control block of a Request for its server, who gets octets up to `end`.
+pub fn request_mcb(delivered: &Delivered, end: u32) -> Result<vmtp_mcb> {
     let mut header = first_header(&delivered.packets).ok_or(EIO)?;
     if let Some(mask) = delivered
         .arrival
         .message_delivery
         .filter(|_| header.code.has(Code::MDM))
     {
-        header.message_delivery = mask.bits();
+        header.message_delivery = whole_blocks(mask, delivered.arrival.segment_octets, end).bits();
     }
     Ok(abi::mcb_out(&header, delivered.arrival.transaction))
 }
 
-/// The message control block of what came of a transaction.
-pub fn outcome_mcb(endpoint: &Endpoint, outcome: &Outcome) -> vmtp_mcb {
+/// The message control block of what came of a transaction, for a user who gets octets up to `end`.
+pub fn outcome_mcb(endpoint: &Endpoint, outcome: &Outcome, end: u32) -> vmtp_mcb {
     let header = first_header(&outcome.packets).filter(|_| outcome.failure.is_none());
     let (Some(mut header), Some(delivery)) = (header, outcome.delivery) else {
         let code = outcome.failure.map_or(0, |code| code.bits());
         return failure_mcb(endpoint.entity, outcome.server, outcome.transaction, code);
     };
     if let Some(mask) = delivery.message_delivery {
-        header.message_delivery = mask.bits();
+        header.message_delivery = whole_blocks(mask, delivery.segment_octets, end).bits();
     }
     if header.code.has(Code::SDA) {
         header.segment_size = delivery.segment_octets;
