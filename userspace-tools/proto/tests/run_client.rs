@@ -344,7 +344,9 @@ fn no_more_than_64_transactions_are_outstanding() {
     run.start(&member(mcb(0, 0), true));
 }
 
-/// 4.9: the timer of a run is that of its oldest call, and when its retries are used up all fail.
+/// The timer of a run is that of its oldest call, and when its retries are used up all fail.
+///
+/// Shows: 4.9-c
 #[test]
 fn run_whose_server_is_silent_fails_as_a_whole() {
     let mut run = Run::of(3);
@@ -365,4 +367,67 @@ fn run_whose_server_is_silent_fails_as_a_whole() {
         assert_eq!(step.event, Event::Finished(ResponseCode::RetransTimeout));
     }
     assert_eq!(run.client.open(), 0);
+}
+
+/// Responses 0, 1 and 3: the third is asked for by its place in the run, and the fourth is taken
+/// after it.
+///
+/// Shows: 2.11-h, 4.7.1-k
+#[test]
+fn response_behind_a_gap_waits_for_those_before_it() {
+    let mut run = Run::of(4);
+    let answer = |n: u32| {
+        let bits = if n == 0 { FIRST } else { MIDDLE };
+        response(bits, t(n), mcb(0, 0))
+    };
+    for n in [0, 1] {
+        let step = run.response(n as usize, &answer(n));
+        assert!(matches!(step.event, Event::Response(_)));
+    }
+    let step = run.response(3, &answer(3));
+    assert_eq!(step.event, Event::None);
+    assert_eq!(
+        step.notify,
+        Some(to_server(ResponseCode::RetryAll, t(1), 0))
+    );
+    assert_eq!(run.calls[3].0.state(), State::AwaitingResponse);
+    // Once in a round trip: others behind the gap may be on their way.
+    assert_eq!(run.response(3, &answer(3)).notify, None);
+    for n in [2, 3] {
+        let step = run.response(n as usize, &answer(n));
+        assert!(matches!(step.event, Event::Response(_)), "{n}: {step:?}");
+    }
+    assert_eq!(run.client.open(), 0);
+}
+
+/// Group T of a long Response lacks a packet when T+1 comes: what is missing of T is asked for.
+///
+/// Shows: 4.7.1-l
+#[test]
+fn incomplete_group_is_asked_for_when_the_next_has_begun() {
+    let mut run = Run::new();
+    run.start(&Request {
+        large_response: true,
+        ..plain(mcb(0, 0))
+    });
+    let part = |group: u32, blocks: u32| {
+        let more = if group == 0 {
+            Control::NER | Control::CMG
+        } else {
+            Control::NSR
+        };
+        let header = response(more | Control::STI, t(group), mcb(0, 20_000));
+        common::carrying(header, blocks)
+    };
+    run.response(0, &part(0, !0b1100));
+    let step = run.response(0, &part(1, 0b11));
+    assert_eq!(step.event, Event::None);
+    run.cx.now = run.calls[0].1.deadline();
+    let cx = run.cx;
+    let (call, reply) = &mut run.calls[0];
+    let step = call.reply_timeout(&mut run.client, reply, &cx);
+    assert_eq!(
+        step.notify,
+        Some(to_server(ResponseCode::Retry, t(0), !0b1100))
+    );
 }

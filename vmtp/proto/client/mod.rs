@@ -6,29 +6,30 @@
 //! and its run. [`Call`] is one outstanding transaction, [`Reply`] one Response to it: the first
 //! reply of a call is enough unless the Server is a group.
 //!
-//! Here are the records and what the user starts; packets from the server are in `response`, the
-//! server's Notify operations in `notify`, the timer in `timeout`, runs of several transactions in
-//! `run`.
+//! Here are the records; what the user starts is in `send`, where the Server is in `locate`, packets
+//! from the server in `response`, its Notify operations in `notify`, the timer in `timeout`, runs of
+//! several transactions in `run`, and what all of these lead to in `step`.
 
+mod locate;
 mod notify;
 mod response;
 mod run;
+mod send;
+mod step;
 mod timeout;
 
+pub use self::locate::Unreachable;
 pub use self::response::{no_room, stray, Stray};
+pub use self::send::{Found, Request, StartError};
+pub use self::step::{Delivery, Drop, Event, Keep, Step};
 
-use super::burst::Burst;
 use super::context::Context;
 use super::incoming::Incoming;
 use super::outgoing::{Ends, Outgoing};
-use super::path::GroupFate;
 use super::peer::Peer;
 use super::time::{Span, Time};
 use super::timers;
-use super::wire::{
-    Code, Control, Entity, Header, Mask, Mcb, NotifyVmtpServer, Priority, ResponseCode,
-    Transaction, GROUP_OCTETS,
-};
+use super::wire::{Code, Control, Entity, Header, Transaction};
 
 /// Transactions that one Client may have outstanding in a run.
 pub const RUN_LIMIT: u16 = 64;
@@ -67,55 +68,6 @@ enum Run {
     Closed,
     /// The last call had NER.
     Open,
-}
-
-/// What the user wants of a transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Request {
-    /// The Server or group.
-    pub server: Entity,
-    /// The host to send to, [`Peer::NONE`] if it must be found first.
-    pub peer: Peer,
-    /// How that host was found.
-    pub found: Found,
-    /// Whether `peer` is a multicast address.
-    pub multicast: bool,
-    /// The message control block; SDA and SegmentSize tell the segment.
-    pub mcb: Mcb,
-    /// Flags the user asked for: any of APG, NRT, MDG, DRT.
-    pub flags: u32,
-    /// The area for the Response's segment is larger than one packet group: sets STI.
-    pub large_response: bool,
-    /// Checksum over the header only.
-    pub hco: bool,
-    /// Priority of the transaction.
-    pub priority: Priority,
-    /// The transaction ends with USER_TIMEOUT then; [`Time::NEVER`] for no limit.
-    pub limit: Time,
-    /// It is a member of a run: transactions may be outstanding before and after it.
-    pub streamed: bool,
-    /// Another member of the run will follow (NER).
-    pub more: bool,
-}
-
-/// How the address of a Server's host was found: it decides whether a failure is believed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Found {
-    /// From the cache or the identifier: it may be wrong.
-    Guessed,
-    /// The host answered a ProbeEntity of this transaction, or the user named it.
-    Certain,
-}
-
-/// Why a transaction cannot be started.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StartError {
-    /// Another transaction is open, and this one is not of its run.
-    Open,
-    /// As many of the run are outstanding as are allowed.
-    RunFull,
-    /// More than 4 megaoctets, or MDM with more than one group.
-    TooLarge,
 }
 
 /// The states of figure 4-1, and those that section 4.6.1 note 1 and runs add.
@@ -174,18 +126,6 @@ struct Flags {
     came_back: u8,
 }
 
-/// Who says that the Server cannot be reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unreachable {
-    /// ICMP "protocol unreachable": the host is there, and VMTP is not.
-    Protocol,
-    /// ICMP "host unreachable" or "network unreachable": only a hint (RFC 1122, 3.2.2.1), which
-    /// a router gives while routes change and this host itself when a link loses ARP packets.
-    Host,
-    /// A host that was not asked.
-    Hearsay,
-}
-
 /// One Response to a call, from one server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Reply {
@@ -213,125 +153,6 @@ pub enum ReplyState {
     Receiving,
     /// It was delivered.
     Delivered,
-}
-
-/// What to do with the packet that led to a step.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Keep {
-    /// Nothing in it is new; count it under this reason.
-    Drop(Drop),
-    /// Keep its data as part of the message.
-    Keep,
-    /// Throw away what was kept of the message before, and keep this.
-    Restart,
-}
-
-/// Why a packet was dropped, for counters and tracing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Drop {
-    /// A message, or a part of one, that was received before.
-    Duplicate,
-    /// A header-only packet, which carries no data.
-    NoData,
-    /// An old transaction.
-    Old,
-    /// Not in sequence in its run.
-    OutOfSequence,
-    /// Too far ahead in its message.
-    Ahead,
-    /// It contradicts other packets of its group.
-    Conflict,
-    /// The protocol does not allow it here.
-    Protocol,
-    /// Streaming is off.
-    Streaming,
-    /// Nobody waits for it, or nobody is there.
-    Unwanted,
-    /// No room.
-    NoRoom,
-}
-
-/// What happened, as the user sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// Nothing yet.
-    None,
-    /// The reply is complete: deliver it.
-    Response(Delivery),
-    /// The transaction ended without a Response.
-    Finished(ResponseCode),
-    /// Find the Server's host: cache (unless it proved wrong) and then ProbeEntity by multicast;
-    /// then call [`Call::located`] or [`Call::not_located`].
-    Locate,
-    /// The server lost its place in the run, and has everything up to and including this
-    /// Transaction: call [`Call::resend`] for each later call in order.
-    ResendAfter(Transaction),
-    /// The server knows nothing of the run: call [`Call::resend`] for each open call in order, as
-    /// `first` for the first of them.
-    RestartRun,
-    /// The server does not stream: the host's path learns it, and calls of the run go out one at a
-    /// time.
-    DoesNotStream,
-}
-
-/// How a Response is delivered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Delivery {
-    /// Takes the place of the code that came, if the Response is incomplete.
-    pub code: Option<ResponseCode>,
-    /// Octets of the segment to deliver.
-    pub segment_octets: u32,
-    /// Takes the place of MsgDelivery.
-    pub message_delivery: Option<Mask>,
-    /// Transactions from this one on, up to the call's own, are answered by this Response: calls
-    /// before it in the run that have no Response of their own are complete (PGcount).
-    pub covers_from: Transaction,
-}
-
-/// What the host must do, in the order of the members.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
-    /// What becomes of the packet. [`Keep::Drop`] where no packet led here.
-    pub keep: Keep,
-    /// Octets from the start of the message's segment to the start of the packet's group, if it is
-    /// kept.
-    pub group_offset: u32,
-    /// Packets to send to the call's peer.
-    pub burst: Option<Burst>,
-    /// A Notify to send to the reply's peer.
-    pub notify: Option<NotifyVmtpServer>,
-    /// A measured round trip for the path to the peer.
-    pub round_trip: Option<Span>,
-    /// A measured time between two packets of a group.
-    pub interpacket: Option<Span>,
-    /// What became of a group we sent.
-    pub sent: Option<GroupFate>,
-    /// What became of a group we received.
-    pub received: Option<GroupFate>,
-    /// What happened.
-    pub event: Event,
-}
-
-impl Step {
-    /// Nothing to do.
-    pub const NOTHING: Step = Step {
-        keep: Keep::Drop(Drop::Duplicate),
-        group_offset: 0,
-        burst: None,
-        notify: None,
-        round_trip: None,
-        interpacket: None,
-        sent: None,
-        received: None,
-        event: Event::None,
-    };
-
-    const fn dropped(reason: Drop) -> Step {
-        Step {
-            keep: Keep::Drop(reason),
-            ..Step::NOTHING
-        }
-    }
 }
 
 impl Client {
@@ -364,105 +185,6 @@ impl Client {
     /// The Transaction a ProbeEntity tells: the oldest outstanding one, else the next.
     pub const fn current_transaction(&self) -> Transaction {
         self.expected
-    }
-
-    /// Whether a transaction may start now that is a member of a run (`streamed`) or stands alone.
-    pub fn may_start(&self, streamed: bool) -> bool {
-        self.open == 0 || (streamed && self.run == Run::Open && self.open < RUN_LIMIT)
-    }
-
-    /// Starts a transaction. The first packets are in the step, unless the call is [`State::Held`]
-    /// or the step asks to locate the Server.
-    ///
-    /// # Errors
-    ///
-    /// See [`StartError`]; nothing has changed then.
-    pub fn start(&mut self, request: &Request, cx: &Context) -> Result<(Call, Step), StartError> {
-        let octets = request.mcb.segment_octets();
-        if octets > super::wire::MESSAGE_OCTETS_MAX
-            || (request.mcb.code.has(Code::MDM) && octets > GROUP_OCTETS)
-        {
-            return Err(StartError::TooLarge);
-        }
-        let continues = self.run == Run::Open && request.streamed;
-        if self.open != 0 && !continues {
-            return Err(StartError::Open);
-        }
-        if self.open >= RUN_LIMIT {
-            return Err(StartError::RunFull);
-        }
-        let datagram = request.mcb.code.has(Code::DGM);
-        let streamed = request.streamed && cx.policy.streaming;
-        let more = streamed && request.more;
-        let mut bits = request.flags & (Control::APG | Control::NRT | Control::MDG | Control::DRT);
-        if continues {
-            bits |= Control::NSR;
-        }
-        if more {
-            bits |= Control::NER;
-        }
-        let skip = request.large_response && cx.policy.streaming;
-        if skip {
-            bits |= Control::STI;
-        }
-        let control = Control::default()
-            .with(bits)
-            .with_priority(request.priority);
-        let first = self.next;
-        let mut call = Call {
-            server: request.server,
-            peer: request.peer,
-            outgoing: Outgoing::new(request.mcb, control, request.hco, first),
-            deadline: Time::NEVER,
-            limit: request.limit,
-            state: State::AwaitingResponse,
-            flags: Flags {
-                found: request.found,
-                multicast: request.multicast,
-                streamed,
-                accepted: false,
-                resend_all: false,
-                lossy: false,
-                locating: false,
-                came_back: 0,
-                missing: false,
-                unreachable_after: 0,
-                still_unreachable: false,
-            },
-        };
-        let last = call.outgoing.last();
-        self.next = last.plus(if skip { 256 } else { 1 });
-        self.run = if more { Run::Open } else { Run::Closed };
-        if self.open == 0 {
-            self.receiving = false;
-            self.expected = first;
-            self.limit = RUN_LIMIT as u8;
-            self.overflow = false;
-        }
-        let one_at_a_time = cx.timing.no_streaming && streamed;
-        if datagram {
-            if self.open == 0 {
-                self.expected = self.next;
-            }
-        } else {
-            let held = self.open >= u16::from(self.limit) || (one_at_a_time && self.open != 0);
-            self.open = self.open.saturating_add(1);
-            if held {
-                call.state = State::Held;
-                call.deadline = call.limit;
-                return Ok((call, Step::NOTHING));
-            }
-        }
-        if one_at_a_time {
-            call.stand_alone();
-        }
-        let mut step = Step::NOTHING;
-        if call.peer.is_known() {
-            call.begin(self, cx, &mut step);
-        } else {
-            call.locate(&mut step);
-        }
-        Ok((call, step))
     }
 
     fn ends(&self, call: &Call) -> Ends {
@@ -626,33 +348,6 @@ impl Call {
         self.outgoing.mcb().code.has(Code::DGM)
     }
 
-    /// The message leaves its run and goes as one of its own.
-    fn stand_alone(&mut self) {
-        let control = self.outgoing.control().without(Control::NSR | Control::NER);
-        self.outgoing.set_control(control);
-    }
-
-    /// The first transmission.
-    fn begin(&mut self, client: &mut Client, cx: &Context, step: &mut Step) {
-        let control = self.outgoing.control().with_gap(cx.timing.receive_gap);
-        self.outgoing.set_control(control);
-        let window = if self.is_datagram() {
-            // Nobody acknowledges it.
-            u16::MAX
-        } else {
-            cx.timing.window
-        };
-        let ends = client.ends(self);
-        step.burst = self.outgoing.advance(&ends, window, cx);
-        if self.is_datagram() {
-            self.state = State::Processing { collecting: false };
-            self.deadline = Time::NEVER;
-            return;
-        }
-        self.state = State::AwaitingResponse;
-        self.wait(cx, cx.timing.first_response());
-    }
-
     /// Arms the timer, but not beyond the user's limit.
     fn wait(&mut self, cx: &Context, span: Span) {
         self.deadline = self.outgoing.after(span, cx).earlier(self.limit);
@@ -664,91 +359,6 @@ impl Call {
             cx.timing.working()
         } else {
             cx.timing.first_response()
-        }
-    }
-
-    fn locate(&mut self, step: &mut Step) {
-        self.state = State::Locating;
-        self.deadline = self.limit;
-        step.event = Event::Locate;
-    }
-
-    /// The Server's host was found: the Request goes there, from the start if that is another host
-    /// than before.
-    pub fn located(&mut self, client: &mut Client, peer: Peer, cx: &Context) -> Step {
-        let mut step = Step::NOTHING;
-        self.flags.locating = false;
-        let waiting = match self.state {
-            State::Locating => true,
-            State::AwaitingResponse => peer != self.peer,
-            State::Held | State::ReceivingResponse | State::Processing { .. } => false,
-        };
-        if waiting {
-            self.flags.found = Found::Certain;
-            self.peer = peer;
-            self.outgoing.restart();
-            self.begin(client, cx, &mut step);
-        }
-        step
-    }
-
-    /// Nobody knows the Server.
-    pub fn not_located(&mut self, client: &mut Client) -> Step {
-        self.flags.locating = false;
-        self.flags.missing = true;
-        match self.state {
-            State::Locating => self.nonexistent(client),
-            State::AwaitingResponse if self.flags.still_unreachable && !self.flags.accepted => {
-                self.nonexistent(client)
-            }
-            State::Held
-            | State::AwaitingResponse
-            | State::ReceivingResponse
-            | State::Processing { .. } => Step::NOTHING,
-        }
-    }
-
-    fn nonexistent(&mut self, client: &mut Client) -> Step {
-        client.failed_at(self);
-        Step {
-            event: Event::Finished(ResponseCode::NonexistentEntity),
-            ..Step::NOTHING
-        }
-    }
-
-    /// Somebody says that the Server cannot be reached. It never ends a transaction that the server
-    /// acknowledged. Otherwise everybody is asked at once, and without an answer a host that has no
-    /// VMTP is the end; one that is unreachable only if it was so for a later transmission too.
-    pub fn unreachable(&mut self, client: &mut Client, who: Unreachable) -> Step {
-        let mut step = Step::NOTHING;
-        let waits = self.state == State::AwaitingResponse;
-        if !waits || self.flags.accepted || self.flags.multicast {
-            return step;
-        }
-        let sent = self.outgoing.transmissions();
-        match who {
-            Unreachable::Protocol => self.locate(&mut step),
-            Unreachable::Host if self.flags.unreachable_after == 0 => {
-                self.flags.unreachable_after = sent;
-                self.locate_meanwhile(&mut step);
-            }
-            Unreachable::Host if sent > self.flags.unreachable_after => {
-                self.flags.still_unreachable = true;
-                if self.flags.missing {
-                    return self.nonexistent(client);
-                }
-            }
-            // Of the same transmission, or of one that waited with it for an ARP reply.
-            Unreachable::Host => {}
-            Unreachable::Hearsay => self.locate_meanwhile(&mut step),
-        }
-        step
-    }
-
-    fn locate_meanwhile(&mut self, step: &mut Step) {
-        if !self.flags.locating && !self.flags.missing {
-            self.flags.locating = true;
-            step.event = Event::Locate;
         }
     }
 

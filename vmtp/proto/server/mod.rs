@@ -6,12 +6,16 @@
 //! the Request being received, the one being processed, and the Response. A Request to a group with
 //! several members here has a record for each (5.7 note 2).
 //!
-//! Here are the record and what the server's user does; Request packets are in `request`, the
-//! client's Notify operations in `notify`, the timer in `timeout`, forwarding in `forward`.
+//! Here is the record; Request packets are in `request`, those that come again in `repeat`, complete
+//! Requests in `deliver`, the Response in `respond`, Responses of other members of a group in
+//! `overheard`, the client's Notify operations in `notify`, the timer in `timeout`, forwarding in
+//! `forward`.
 
+mod deliver;
 mod forward;
 mod notify;
 mod overheard;
+mod repeat;
 mod request;
 mod respond;
 mod snapshot;

@@ -2,13 +2,12 @@
 
 //! HandleRequest of RFC 1045, 5.7: a Request packet arrives.
 
-use super::{Arrival, Drop, Event, Keep, Remote, Retained, State, Step, To};
+use super::{Drop, Event, Keep, Remote, State, Step};
 use crate::proto::context::Context;
 use crate::proto::incoming::{begins_transmission, Incoming, Taken};
 use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
-use crate::proto::timers;
 use crate::proto::wire::{
     Code, Control, Header, Mask, NotifyVmtpClient, ResponseCode, Transaction, OVERHEAD_OCTETS,
 };
@@ -278,7 +277,7 @@ impl Remote {
     }
 
     /// The first packet of a Request that was not refused, whose first group is `first`.
-    fn begin_receiving(
+    pub(super) fn begin_receiving(
         &mut self,
         header: &Header,
         first: Transaction,
@@ -482,203 +481,5 @@ impl Remote {
             return;
         }
         self.deliver(cx, step);
-    }
-
-    /// The complete Request goes to the server, or behind the one in progress.
-    pub(super) fn deliver(&mut self, cx: &Context, step: &mut Step) {
-        let arrival = Arrival {
-            transaction: self.incoming.last(),
-            groups: self.incoming.groups(),
-            segment_octets: self.incoming.segment_octets(),
-            message_delivery: self.flags.incoming_masked.then(|| self.incoming.held()),
-            queued: self.is_occupied(),
-            control: self.incoming_control,
-            datagram: self.flags.incoming_datagram,
-            multicast: self.flags.incoming_multicast,
-            received: self.incoming_received,
-        };
-        self.last = arrival.transaction;
-        self.flags.skip = arrival.control.has(Control::STI);
-        self.incoming = Incoming::NONE;
-        self.receive_deadline = Time::NEVER;
-        if arrival.queued {
-            self.queued = self.queued.saturating_add(1);
-        } else {
-            self.accept(&arrival, cx, step);
-        }
-        step.event = Event::Request(arrival);
-    }
-
-    /// Whether a complete Request of the run has to wait: for the one in progress, for its Response
-    /// to leave, or behind others.
-    fn is_occupied(&self) -> bool {
-        self.state == State::Processing || self.queued != 0 || self.flags.response_held
-    }
-
-    /// A queued Request of the run, oldest first, goes to the server after [`Event::Next`].
-    pub fn begin(&mut self, arrival: &Arrival, cx: &Context) -> Step {
-        let mut step = Step::NOTHING;
-        self.queued = self.queued.saturating_sub(1);
-        self.accept(arrival, cx, &mut step);
-        self.deliver_waiting(cx, &mut step);
-        step
-    }
-
-    fn accept(&mut self, arrival: &Arrival, cx: &Context, step: &mut Step) {
-        let streamed = arrival.control.has(Control::NSR) || arrival.control.has(Control::NER);
-        if arrival.control.has(Control::NSR) && self.state == State::Responded {
-            let kept = self.flags.streamed && !self.flags.idempotent;
-            step.retain = kept.then(|| Retained::new(self.transaction, self.groups, self.outgoing));
-        }
-        self.state = State::Processing;
-        self.request = arrival.control;
-        self.flags.datagram = false;
-        self.transaction = arrival.transaction;
-        self.groups = arrival.groups;
-        self.forward_count = arrival.control.forward_count();
-        self.priority = arrival.control.priority();
-        self.flags.multicast = arrival.multicast;
-        self.flags.streamed = streamed;
-        self.flags.idempotent = false;
-        self.flags.forward_accepted = false;
-        self.received = arrival.received;
-        // TS2 is for Requests whose Client goes on asking: not for groups, datagrams, forwards. These
-        // are orphans only after a time in which no Client waits any more, but do not stay for ever.
-        self.deadline = if arrival.multicast || self.forward_count != 0 {
-            cx.now.plus(cx.policy.record_lifetime.times(4))
-        } else {
-            cx.now.plus(timers::ORPHAN)
-        };
-    }
-
-    /// The Request just delivered or begun is a datagram: it gets no Response, and the record only
-    /// filters duplicates (5.7). The server still handles it before the next of the run.
-    pub fn is_datagram(&mut self, cx: &Context) -> Step {
-        let mut step = Step::NOTHING;
-        if self.state == State::Processing {
-            self.flags.datagram = true;
-            self.state = State::ResponseDiscarded;
-            self.deadline = cx.now.plus(cx.policy.record_lifetime);
-            if self.queued != 0 {
-                step.event = Event::Next;
-            }
-        }
-        step
-    }
-
-    /// A packet of the current Request again.
-    fn repeated(
-        &mut self,
-        header: &Header,
-        source: &Source,
-        service: &Service,
-        cx: &Context,
-        step: &mut Step,
-    ) {
-        let first = begins_transmission(header);
-        step.keep = Keep::Drop(Drop::Duplicate);
-        match self.state {
-            State::Processing => {
-                // The Response echoes the count of the last transmission.
-                self.request = self
-                    .request
-                    .with_retransmit_count(header.control.retransmit_count());
-                if first && !source.multicast {
-                    self.notify(step, header.transaction, Mask::ALL, ResponseCode::Ok);
-                }
-            }
-            State::Responded if self.flags.response_held => {
-                if first && !self.flags.probing && self.amplifies() {
-                    self.prove_client(step);
-                }
-            }
-            State::Responded if self.flags.idempotent => {
-                // 2.5.4: the server makes the Response anew.
-                self.state = State::AwaitingRequest;
-                let groups = u32::from(self.groups);
-                self.last = self.transaction.minus(groups);
-                let first = self.last.next();
-                self.begin_receiving(header, first, source, service, cx, step);
-            }
-            State::Responded => {
-                if first {
-                    self.repeat_response(header.control, cx, step);
-                }
-            }
-            State::ResponseDiscarded => {
-                if first && !source.multicast {
-                    let code = if self.flags.datagram {
-                        ResponseCode::Ok
-                    } else {
-                        ResponseCode::ResponseDiscarded
-                    };
-                    if !self.flags.datagram || header.control.has(Control::APG) {
-                        self.notify(step, header.transaction, Mask::ALL, code);
-                    }
-                }
-            }
-            State::Forwarded => {
-                if header.control.has(Control::APG) && !source.multicast {
-                    self.notify(step, header.transaction, Mask::ALL, ResponseCode::Ok);
-                }
-                if first {
-                    self.repeat_forwarded(header.control, cx, step);
-                }
-            }
-            State::AwaitingRequest => {}
-        }
-    }
-
-    /// The Request that is being received or processed here was here before, with a lower
-    /// ForwardCount: this is a packet of that time. It is not executed (5.7). But whoever sent it
-    /// waits for what becomes of the Request, which is known here: the record answers as one that
-    /// forwarded it (5.3), and with the Response if that was made here.
-    fn passed_on_before(
-        &mut self,
-        header: &Header,
-        source: &Source,
-        cx: &Context,
-        step: &mut Step,
-    ) {
-        step.keep = Keep::Drop(Drop::Old);
-        if !self.flags.came_back || source.multicast || !begins_transmission(header) {
-            return;
-        }
-        let code = match self.state {
-            State::AwaitingRequest | State::Processing => ResponseCode::Ok,
-            State::Forwarded => {
-                self.repeat_forwarded(header.control, cx, step);
-                ResponseCode::Ok
-            }
-            State::Responded if self.flags.response_held => ResponseCode::Ok,
-            // It cannot be made anew of a Request that has changed since.
-            State::Responded if self.flags.idempotent => return,
-            State::Responded => {
-                self.repeat_response(header.control, cx, step);
-                return;
-            }
-            // Of the Request being received there is no Response yet.
-            State::ResponseDiscarded if self.incoming.is_some() => ResponseCode::Ok,
-            State::ResponseDiscarded => ResponseCode::ResponseDiscarded,
-        };
-        if header.control.has(Control::APG) {
-            let last = core::mem::replace(&mut self.control, header.control);
-            self.notify(step, header.transaction, Mask::ALL, code);
-            self.control = last;
-            step.notify_sender = true;
-        }
-    }
-
-    /// The Client asks again for a Request that was forwarded: so does the forwarder, which has its
-    /// data no more once they were acknowledged (5.6.3, 5.7).
-    fn repeat_forwarded(&mut self, asked: Control, cx: &Context, step: &mut Step) {
-        let without_data =
-            self.outgoing.segment_octets() == 0 || !self.outgoing.control().has(Control::NRT);
-        if self.flags.forward_accepted && !(asked.has(Control::APG) && without_data) {
-            return;
-        }
-        let ends = self.ends();
-        step.burst = Some(self.outgoing.repeat(&ends, true, cx));
-        step.to = To::ForwardServer;
     }
 }

@@ -150,6 +150,14 @@ impl Host {
         }
     }
 
+    /// Whether an entity, or a member of a group, is here (2.7).
+    pub(super) fn is_coresident(&self, entity: Entity) -> bool {
+        if entity.is_group() {
+            return entity == Entity::MANAGER_GROUP || self.groups.get(&entity).is_some();
+        }
+        self.is_here(entity)
+    }
+
     fn is_here(&self, entity: Entity) -> bool {
         entity == self.manager
             || self.endpoints.contains_key(&entity)

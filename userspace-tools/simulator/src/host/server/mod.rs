@@ -13,7 +13,7 @@ use vmtp_proto::server::{
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
-    Control, Entity, Header, Mcb, NotifyVmtpClient, NotifyVmtpServer, Transaction,
+    Code, Control, Entity, Header, Mcb, NotifyVmtpClient, NotifyVmtpServer, Transaction,
 };
 
 use super::manager::is_procedure;
@@ -148,6 +148,9 @@ impl Host {
         }
         let server = header.server;
         if server.is_group() {
+            if header.code.has(Code::CRE) && !self.is_coresident(header.coresident()) {
+                return;
+            }
             let members = self.groups.get(&server).cloned().unwrap_or_default();
             for member in members {
                 if member != header.client && self.servers.contains_key(&member) {

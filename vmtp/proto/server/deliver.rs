@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A complete Request goes to the server, or waits for those of its run before it (RFC 1045, 5.7, 2.11).
+
+use super::{Arrival, Event, Remote, Retained, State, Step};
+use crate::proto::context::Context;
+use crate::proto::incoming::Incoming;
+use crate::proto::time::Time;
+use crate::proto::timers;
+use crate::proto::wire::Control;
+
+impl Remote {
+    /// The complete Request goes to the server, or behind the one in progress.
+    pub(super) fn deliver(&mut self, cx: &Context, step: &mut Step) {
+        let arrival = Arrival {
+            transaction: self.incoming.last(),
+            groups: self.incoming.groups(),
+            segment_octets: self.incoming.segment_octets(),
+            message_delivery: self.flags.incoming_masked.then(|| self.incoming.held()),
+            queued: self.is_occupied(),
+            control: self.incoming_control,
+            datagram: self.flags.incoming_datagram,
+            multicast: self.flags.incoming_multicast,
+            received: self.incoming_received,
+        };
+        self.last = arrival.transaction;
+        self.flags.skip = arrival.control.has(Control::STI);
+        self.incoming = Incoming::NONE;
+        self.receive_deadline = Time::NEVER;
+        if arrival.queued {
+            self.queued = self.queued.saturating_add(1);
+        } else {
+            self.accept(&arrival, cx, step);
+        }
+        step.event = Event::Request(arrival);
+    }
+
+    /// Whether a complete Request of the run has to wait: for the one in progress, for its Response
+    /// to leave, or behind others.
+    fn is_occupied(&self) -> bool {
+        self.state == State::Processing || self.queued != 0 || self.flags.response_held
+    }
+
+    /// A queued Request of the run, oldest first, goes to the server after [`Event::Next`].
+    pub fn begin(&mut self, arrival: &Arrival, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        self.queued = self.queued.saturating_sub(1);
+        self.accept(arrival, cx, &mut step);
+        self.deliver_waiting(cx, &mut step);
+        step
+    }
+
+    fn accept(&mut self, arrival: &Arrival, cx: &Context, step: &mut Step) {
+        let streamed = arrival.control.has(Control::NSR) || arrival.control.has(Control::NER);
+        if arrival.control.has(Control::NSR) && self.state == State::Responded {
+            let kept = self.flags.streamed && !self.flags.idempotent;
+            step.retain = kept.then(|| Retained::new(self.transaction, self.groups, self.outgoing));
+        }
+        self.state = State::Processing;
+        self.request = arrival.control;
+        self.flags.datagram = false;
+        self.transaction = arrival.transaction;
+        self.groups = arrival.groups;
+        self.forward_count = arrival.control.forward_count();
+        self.priority = arrival.control.priority();
+        self.flags.multicast = arrival.multicast;
+        self.flags.streamed = streamed;
+        self.flags.idempotent = false;
+        self.flags.forward_accepted = false;
+        self.received = arrival.received;
+        // TS2 is for Requests whose Client goes on asking: not for groups, datagrams, forwards. These
+        // are orphans only after a time in which no Client waits any more, but do not stay for ever.
+        self.deadline = if arrival.multicast || self.forward_count != 0 {
+            cx.now.plus(cx.policy.record_lifetime.times(4))
+        } else {
+            cx.now.plus(timers::ORPHAN)
+        };
+    }
+
+    /// The Request just delivered or begun is a datagram: it gets no Response, and the record only
+    /// filters duplicates (5.7). The server still handles it before the next of the run.
+    pub fn is_datagram(&mut self, cx: &Context) -> Step {
+        let mut step = Step::NOTHING;
+        if self.state == State::Processing {
+            self.flags.datagram = true;
+            self.state = State::ResponseDiscarded;
+            self.deadline = cx.now.plus(cx.policy.record_lifetime);
+            if self.queued != 0 {
+                step.event = Event::Next;
+            }
+        }
+        step
+    }
+}
