@@ -48,6 +48,8 @@ pub struct PathRecord {
 
 struct Inner {
     path: Path,
+    /// What follows from `path`, which is asked far more often than it changes.
+    timing: Timing,
     route: Option<Route>,
     /// Of `Host::speeds`, when the time of a packet was computed.
     speeds: u32,
@@ -92,7 +94,7 @@ impl PathRecord {
                 of_this_kernel: AtomicBool::new(false),
                 waiting <- new_spinlock_bh!(Waiting::new(), "vmtp::waiting"),
                 inner <- new_spinlock_bh!(
-                    Inner { path, route: None, speeds: 0, limiter: Limiter::new(now) },
+                    Inner { timing: path.timing(), path, route: None, speeds: 0, limiter: Limiter::new(now) },
                     "vmtp::path"
                 ),
             }),
@@ -114,7 +116,7 @@ impl PathRecord {
 
     /// The timers that follow from what is known.
     pub fn timing(&self) -> Timing {
-        self.inner.lock().path.timing()
+        self.inner.lock().timing
     }
 
     /// From the start of a packet of a group to that of the next: the transmission time of an MTU, and the gap (2.5.6).
@@ -144,7 +146,8 @@ impl PathRecord {
         inner.path.used = now;
         if let Some(route) = &inner.route {
             if route.is_valid() {
-                let route = route.clone();
+                let mut route = route.clone();
+                route.measure();
                 if route.mtu() != inner.path.mtu || host.speeds() != inner.speeds {
                     inner.measure(host, &route);
                 }
@@ -157,6 +160,17 @@ impl PathRecord {
         inner.measure(host, &route);
         inner.route = Some(route.clone());
         Ok(route)
+    }
+
+    /// Looks whether there is a route. ENETUNREACH and the like.
+    pub fn is_routed(&self, host: &Host, now: Time) -> Result {
+        let inner = self.inner.lock();
+        let valid = inner.route.as_ref().is_some_and(Route::is_valid);
+        drop(inner);
+        if valid {
+            return Ok(());
+        }
+        self.route(host, now).map(|_| ())
     }
 
     /// A packet came from there.
@@ -204,7 +218,8 @@ impl PathRecord {
         if round_trip.is_none() && interpacket.is_none() && sent.is_none() && received.is_none() {
             return;
         }
-        let path = &mut self.inner.lock().path;
+        let mut inner = self.inner.lock();
+        let path = &mut inner.path;
         if let Some(span) = round_trip {
             path.sample_round_trip(span);
         }
@@ -217,16 +232,21 @@ impl PathRecord {
         if let Some(fate) = received {
             path.received(fate);
         }
+        inner.timing = inner.path.timing();
     }
 
     /// The host asked for this spacing of packets sent to it.
     pub fn asked_for_gap(&self, gap: u8) {
-        self.inner.lock().path.asked_for_gap(gap);
+        let mut inner = self.inner.lock();
+        inner.path.asked_for_gap(gap);
+        inner.timing = inner.path.timing();
     }
 
     /// The host does not stream.
     pub fn does_not_stream(&self) {
-        self.inner.lock().path.does_not_stream();
+        let mut inner = self.inner.lock();
+        inner.path.does_not_stream();
+        inner.timing = inner.path.timing();
     }
 
     /// Whether another error may be notified to the host.
@@ -241,6 +261,7 @@ impl Inner {
         self.speeds = host.speeds();
         let speed = host.speed_of(route.interface());
         self.path.set_mtu(mtu, packet_time(mtu, speed));
+        self.timing = self.path.timing();
     }
 }
 

@@ -47,6 +47,7 @@ pub struct Route {
     route: NonNull<bindings::rtable>,
     source: Ipv4Addr,
     destination: Ipv4Addr,
+    mtu: u32,
 }
 
 // SAFETY: a dst has an atomic count and locks itself.
@@ -78,11 +79,21 @@ impl Route {
         };
         let route = from_err_ptr(route)?;
         // INVARIANT: the lookup gives a reference.
-        Ok(Self {
+        let mut route = Self {
             route: NonNull::new(route).ok_or(Errno::ENETUNREACH)?,
             source: super::from_be32(flow.saddr),
             destination: super::from_be32(flow.daddr),
-        })
+            mtu: 0,
+        };
+        route.measure();
+        Ok(route)
+    }
+
+    /// Asks for the MTU, which changes when ICMP says so. Any context.
+    #[inline]
+    pub fn measure(&mut self) {
+        // SAFETY: valid by the invariant.
+        self.mtu = unsafe { bindings::vmtp_helper_rt_mtu(self.as_raw()) };
     }
 
     #[inline]
@@ -109,11 +120,10 @@ impl Route {
         unsafe { bindings::vmtp_helper_rt_check(self.as_raw()) }
     }
 
-    /// Octets of the largest IP packet on the whole path, as known now. It changes when ICMP says so. Any context.
+    /// Octets of the largest IP packet on the whole path, as of the last [`Route::measure`].
     #[inline]
     pub fn mtu(&self) -> u32 {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_rt_mtu(self.as_raw()) }
+        self.mtu
     }
 
     /// Whether the MTU is locked by the administrator or below the minimum: then without "don't fragment".

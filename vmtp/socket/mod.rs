@@ -366,7 +366,7 @@ impl Sock<VmtpSocket> {
                 let found = (way.destination, way.path.clone());
                 drop(state);
                 if !found.0.multicast {
-                    found.1.route(&self.host, Host::recently())?;
+                    found.1.is_routed(&self.host, Host::recently())?;
                 }
                 return Ok(found);
             }
@@ -401,7 +401,7 @@ impl Sock<VmtpSocket> {
         let path = self.host.path(&peer, now)?;
         if destination.peer.is_known() && !destination.multicast {
             // No route is an error of the call, not of the transaction.
-            path.route(&self.host, now)?;
+            path.is_routed(&self.host, now)?;
         }
         Ok(path)
     }
