@@ -25,7 +25,7 @@
 #define SEGMENT_MAX	40000
 #define PATIENT		60		/* retries where all are to be answered in the end */
 #define HASTY		8		/* retries where the short form would wait long for the last of them */
-#define SECONDS		(60 + TRANSACTIONS / 25)
+#define SECONDS		(180 + TRANSACTIONS / 25)
 
 #define CLIENT_ADDRESS	0x0A510102U	/* 10.81.1.2 */
 #define SERVER_ADDRESS	0x0A510202U	/* 10.81.2.2 */
