@@ -147,3 +147,22 @@ fn unprobed_client_is_sent_at_most_three_times_what_came() {
     }
     assert!(sent > 300, "{sent}");
 }
+
+/// A run whose Client is not there: neither the held Response nor what waits behind it stays for ever.
+#[test]
+fn run_of_a_client_that_is_not_there_ends_with_its_held_response() {
+    let header = request(Control::NER, t(0), mcb(0, 0));
+    let mut far = Far::processing(&header);
+    let step = far.request(&request(Control::NSR, t(1), mcb(0, 0)));
+    assert!(arrival(&step).queued);
+    // Three times what was received is the limit for a Client that was never probed.
+    let step = far.respond(t(0), mcb(0, 5_000));
+    assert_eq!((step.event, step.burst), (Event::Probe, None));
+    far.remote.probed(None, &far.cx);
+    far.cx.now = far.remote.deadline();
+    let step = far.remote.timeout(&far.cx);
+    assert!(step.aborted, "the second Request is void");
+    assert_eq!(far.remote.state(), State::ResponseDiscarded);
+    far.cx.now = far.remote.deadline();
+    assert_eq!(far.remote.timeout(&far.cx).event, Event::Expired);
+}

@@ -28,6 +28,21 @@ pub fn encode(header: &Header, group: &[u8]) -> Vec<u8> {
     octets
 }
 
+/// The octets of a packet with another header for the same data.
+pub fn with_header(header: &Header, octets: &[u8]) -> Vec<u8> {
+    let mut octets = octets.to_vec();
+    let mut head = [0u8; 64];
+    header.emit(&mut head);
+    if let Some((front, checksum)) = octets.split_last_chunk_mut::<4>() {
+        if let Some((place, data)) = front.split_first_chunk_mut::<64>() {
+            *place = head;
+            let summed = if header.hco { &[][..] } else { &*data };
+            *checksum = Checksum::of(&head, summed).to_be_bytes();
+        }
+    }
+    octets
+}
+
 /// Why octets are no packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bad {

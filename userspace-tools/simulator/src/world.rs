@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use vmtp_proto::peer::Peer;
 use vmtp_proto::time::Time;
-use vmtp_proto::wire::Entity;
+use vmtp_proto::wire::{Control, Entity};
 
 use crate::env::{Env, Event, Strike};
 use crate::host::{Config, Endpoint, Host};
@@ -15,6 +16,9 @@ use crate::packet;
 
 /// Events that may wait at a time, beside some for each operation.
 const QUEUE_LIMIT: usize = 50_000;
+
+/// The longest that a simulation lasts in its own time: something goes round in circles then.
+const DAY: Time = Time::from_nanos(86_400_000_000_000);
 
 /// What a host is made of, so that it can be made again.
 #[derive(Clone, Debug, Default)]
@@ -74,12 +78,12 @@ impl World {
             if self.env.waiting() > QUEUE_LIMIT + 64 * self.env.oracle.cases.len() {
                 self.env.oracle.fail("the traffic grows without bound");
             }
-            if self.env.counts.events > self.events_limit {
+            if self.env.counts.events > self.events_limit || self.env.now > DAY {
                 let limit = self.events_limit;
                 let hosts: String = self.hosts.iter().map(Host::describe).collect();
                 self.env
                     .oracle
-                    .fail(format!("no end after {limit} events\n{hosts}"));
+                    .fail(format!("no end after {limit} events, or a day\n{hosts}"));
             }
             self.judge()?;
         }
@@ -164,11 +168,10 @@ impl World {
                 multicast,
                 octets,
             } => {
-                self.hosts[to].packet(&mut self.env, from, multicast, &octets);
-                if self.strikes_odd() && packet::decode(&octets).is_ok() {
-                    // It comes once more, to a multicast address.
-                    self.hosts[to].packet(&mut self.env, from, true, &octets);
+                if self.strikes_odd() {
+                    self.odd_copy(to, from, multicast, &octets);
                 }
+                self.hosts[to].packet(&mut self.env, from, multicast, &octets);
                 to
             }
             Event::Timer {
@@ -207,6 +210,28 @@ impl World {
             self.hosts[touched].odd(&mut self.env);
         }
         self.hosts[touched].check(&mut self.env);
+    }
+
+    /// A copy of a packet that is about to arrive comes before it: by multicast, or with a flag of its
+    /// group that contradicts the others.
+    fn odd_copy(&mut self, to: usize, from: Peer, multicast: bool, octets: &[u8]) {
+        let Ok((header, _)) = packet::decode(octets) else {
+            return;
+        };
+        if self.env.random.bool() {
+            self.hosts[to].packet(&mut self.env, from, true, octets);
+            return;
+        }
+        let flags = [Control::MDG, Control::NSR, Control::NER];
+        let flag = flags[self.env.random.usize(..flags.len())];
+        let mut altered = header;
+        altered.control = if header.control.has(flag) && !header.control.has(Control::CMG) {
+            header.control.without(flag)
+        } else {
+            header.control.with(flag)
+        };
+        let octets = packet::with_header(&altered, octets);
+        self.hosts[to].packet(&mut self.env, from, multicast, &octets);
     }
 
     fn strikes_odd(&mut self) -> bool {
@@ -330,10 +355,12 @@ impl World {
         self.env.counts.fault_migrations += 1;
         self.env
             .trace(from, || format!("{server} moves to host {to}"));
+        let records = self.hosts[from].written(server);
         let endpoint = self.hosts[from].leave(server);
         self.plans[from].servers.retain(|s| *s != server);
         self.plans[to].servers.push(server);
         self.hosts[to].serve(server);
+        self.hosts[to].read(&mut self.env, &records);
         if let Some(endpoint) = endpoint {
             self.hosts[to].add(server, endpoint);
         }

@@ -22,8 +22,8 @@ impl Remote {
         }
         match self.state {
             State::Responded if self.flags.response_held && self.amplifies() => {
-                // The Client was not there and has not asked again.
-                self.discard_response(cx, &mut step);
+                // The Client was not there and has not asked again: what waits behind is void as well.
+                self.abandon_all(cx, &mut step);
             }
             State::Responded if self.flags.response_held => {
                 // DRT: the delay is over.

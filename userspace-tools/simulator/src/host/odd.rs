@@ -9,8 +9,8 @@ use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{Forward, ForwardError, Remote, Respond, RespondError, Source};
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
-    Code, Control, Entity, Mask, Mcb, NotifyVmtpClient, NotifyVmtpServer, Priority, Transaction,
-    GROUP_OCTETS, MESSAGE_OCTETS_MAX,
+    Code, Control, Entity, Mask, Mcb, NotifyVmtpClient, NotifyVmtpServer, Priority, ResponseCode,
+    Transaction, GROUP_OCTETS, MESSAGE_OCTETS_MAX,
 };
 
 use super::client::From;
@@ -18,6 +18,7 @@ use super::server::Key;
 use super::{Endpoint, Host};
 use crate::env::Env;
 use crate::network::Network;
+use crate::oracle::Outcome;
 
 /// Codes that a forged Notify has: those of Appendix I, and some beyond.
 const CODES: u32 = 28;
@@ -27,6 +28,7 @@ impl Host {
     pub fn odd(&mut self, env: &mut Env) {
         match env.random.u8(..8) {
             0 => self.early_timers(env),
+            1 if env.random.u8(..4) == 0 => self.given_up(env),
             1 => self.unreachable(env),
             2 | 3 => self.client_told_lies(env),
             4 | 5 => self.server_told_lies(env),
@@ -76,6 +78,19 @@ impl Host {
                 let step = record.remote.forward_failed(&cx);
                 self.server_step(env, key, step, None);
             }
+        }
+    }
+
+    fn given_up(&mut self, env: &mut Env) {
+        let Some((client, first)) = self.some_call(env) else {
+            return;
+        };
+        let op = self.endpoint_mut(client).and_then(|e| e.give_up(first));
+        if let Some(op) = op {
+            let code = ResponseCode::UserTimeout;
+            let (now, failed) = (env.now, Outcome::Failed(code));
+            env.oracle.ended(op, failed, now, &mut env.counts);
+            self.call_ended(env, client, op, Some(code));
         }
     }
 

@@ -241,7 +241,11 @@ impl Builder {
                     ..Policy::DEFAULT
                 };
             }
-            Class::Odd => config.queue = 1 + self.random.usize(..40),
+            Class::Odd => {
+                config.queue = 1 + self.random.usize(..40);
+                config.policy.streaming = !self.one_in(5);
+                config.policy.run_queue = 1 + self.random.u16(..8);
+            }
             Class::NoStreaming => config.policy.streaming = self.one_in(2),
             Class::Late | Class::Restart => config.settled = self.one_in(2),
             Class::Mixture => {

@@ -58,6 +58,11 @@ impl Builder {
         {
             return self.group_op(client);
         }
+        let class = if self.class == Class::Odd && self.one_in(25) {
+            Class::Large
+        } else {
+            class
+        };
         // Two Requests that are passed on can wait for each other's record in a small table.
         let class = if self.class == Class::Busy && class == Class::Forward {
             Class::Single
@@ -104,6 +109,7 @@ impl Builder {
         let class = self.class;
         let slow = match class {
             Class::Busy => Span::from_millis(self.random.u64(..200)),
+            Class::Odd if self.one_in(30) => Span::from_millis(5_000 + self.random.u64(..20_000)),
             Class::Isolated => Span::from_micros(self.random.u64(..500)),
             _ if self.one_in(200) => Span::from_millis(self.random.u64(..3_000)),
             _ => Span::from_micros(self.random.u64(..3_000)),
@@ -123,7 +129,7 @@ impl Builder {
 
     fn single_op(&mut self, class: Class) -> Op {
         let mut op = self.plain();
-        if self.class == Class::Mixture && self.one_in(10) {
+        if matches!(self.class, Class::Mixture | Class::Odd) && self.one_in(10) {
             op.limit = Some(Span::from_millis(1 + self.random.u64(..2_000)));
         }
         match class {
@@ -137,6 +143,9 @@ impl Builder {
                 op.request = self.size(most);
                 op.response = self.size(most);
                 op.wants.large = op.response.unwrap_or(0) > 16_384 || self.one_in(2);
+                if self.class == Class::Odd && self.one_in(2) {
+                    op.forward.push(self.server());
+                }
             }
             Class::Datagram => {
                 op.wants.datagram = true;

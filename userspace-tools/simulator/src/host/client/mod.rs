@@ -145,6 +145,18 @@ impl Endpoint {
         Some([timeout, late])
     }
 
+    /// The user gives a call up that has not ended: which operation that was.
+    pub(super) fn give_up(&mut self, first: Transaction) -> Option<OpId> {
+        let index = self.index(first)?;
+        let open = &mut self.calls[index];
+        if open.ended {
+            return None;
+        }
+        self.root.abort(&mut open.call);
+        open.ended = true;
+        Some(open.op)
+    }
+
     /// Something says that the Server of a call cannot be reached.
     pub(super) fn unreachable(&mut self, first: Transaction, who: Unreachable) -> Option<Step> {
         let index = self.index(first)?;

@@ -246,7 +246,13 @@ impl Host {
     }
 
     /// A call has ended: the run moves on, and so does the user.
-    fn call_ended(&mut self, env: &mut Env, client: Entity, op: OpId, code: Option<ResponseCode>) {
+    pub(in crate::host) fn call_ended(
+        &mut self,
+        env: &mut Env,
+        client: Entity,
+        op: OpId,
+        code: Option<ResponseCode>,
+    ) {
         if let Some(endpoint) = self.endpoints.get_mut(&client) {
             let oldest = endpoint.calls.iter().find(|open| !open.ended);
             if let Some(oldest) = oldest {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{
     refuse, Arrival, Event as What, Finished, Overheard, OverheardStep, Refusal, Remote, Retained,
-    Service, Source,
+    Service, Source, State, SNAPSHOT_OCTETS,
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
@@ -49,9 +49,9 @@ pub(super) struct Record {
 }
 
 impl Record {
-    fn new(header: &Header, server: Entity, peer: Peer) -> Record {
+    fn new(remote: Remote) -> Record {
         Record {
-            remote: Remote::new(header, server, peer),
+            remote,
             data: Vec::new(),
             mcb: Mcb::default(),
             queue: VecDeque::new(),
@@ -220,7 +220,7 @@ impl Host {
                 return;
             }
             self.records
-                .insert(key, Record::new(header, server, source.peer));
+                .insert(key, Record::new(Remote::new(header, server, source.peer)));
         }
         let waits: usize = self
             .records
@@ -422,6 +422,36 @@ impl Host {
                     }
                     OverheardStep::Part { .. } | OverheardStep::Drop(_) => {}
                 }
+            }
+        }
+    }
+
+    /// The images of a server's records, which go with it to another host; what is in progress is
+    /// finished here.
+    pub fn written(&self, server: Entity) -> Vec<([u8; SNAPSHOT_OCTETS], Peer)> {
+        let done = |remote: &Remote| match remote.state() {
+            State::AwaitingRequest | State::Responded | State::ResponseDiscarded => true,
+            State::Processing | State::Forwarded => false,
+        };
+        let records = self.records.iter();
+        records
+            .filter(|((_, s), record)| *s == server && done(&record.remote))
+            .map(|(_, record)| (record.remote.snapshot(), record.remote.peer()))
+            .collect()
+    }
+
+    /// A server came here with its records: what they know is not executed again.
+    pub fn read(&mut self, env: &mut Env, images: &[([u8; SNAPSHOT_OCTETS], Peer)]) {
+        for (image, peer) in images {
+            let cx = self.context(env, *peer);
+            let Some(remote) = Remote::restore(image, *peer, false, &cx) else {
+                env.oracle.fail("a record cannot be read");
+                return;
+            };
+            let key = (remote.client(), remote.server());
+            if self.make_room(env) {
+                self.records.insert(key, Record::new(remote));
+                self.arm_record(env, key);
             }
         }
     }

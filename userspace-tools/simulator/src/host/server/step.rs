@@ -148,7 +148,7 @@ impl Host {
         self.arm_record(env, key);
     }
 
-    fn arm_record(&mut self, env: &mut Env, key: Key) {
+    pub(super) fn arm_record(&mut self, env: &mut Env, key: Key) {
         let (number, incarnation) = (self.number, self.incarnation);
         let policy = self.config.policy;
         if let Some(record) = self.records.get_mut(&key) {

@@ -156,7 +156,11 @@ impl Host {
         for (wanted, flag) in [
             (wants.acknowledge_response, Control::APG),
             (wants.lossy_response, Control::NRT),
-            (wants.group_response, Control::MDG),
+            // A server may answer to the group although nobody asked for that.
+            (
+                wants.group_response || (wants.many && op % 3 == 0),
+                Control::MDG,
+            ),
         ] {
             flags |= if wanted { flag } else { 0 };
         }
@@ -202,6 +206,14 @@ impl Host {
             }
             Err(RespondError::NoRequest) => {
                 env.trace(self.number, || format!("   {entity} answers {op} too late"));
+            }
+            Err(RespondError::TooLarge)
+                if !cx.policy.streaming || !record.remote.takes_long_response() =>
+            {
+                // One of the hosts does not stream.
+                if let Ok(step) = record.remote.abandon(transaction, &cx) {
+                    self.server_step(env, key, step, None);
+                }
             }
             Err(RespondError::TooLarge) => {
                 env.oracle
