@@ -25,7 +25,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 harness := $(KB)/in-root python3 selftests/vm
 
 .PHONY: all module tools libraries install artifacts help root kernel-latest tree shell load unload clean distclean rfc \
-	selftests demo vm test test-fast test-dissector test-vm test-netem test-debug bench fuzz-kernel soak profile simulate \
+	selftests demo demo-groups vm test test-fast test-dissector test-vm test-netem test-debug bench fuzz-kernel soak profile simulate \
 	fuzz coverage mutants module-debug rust-analyzer vm-packages
 .DEFAULT_GOAL := all
 
@@ -62,6 +62,9 @@ vm-packages:
 
 demo: artifacts ## two virtual machines with the stock kernel talk VMTP; first run on a new machine: some 10 minutes
 	@$(harness)/demo.py
+
+demo-groups: artifacts ## three virtual machines: a replicated store as a VMTP group; a replica is killed, another moves
+	@$(harness)/demo_groups.py
 
 vm: artifacts ## a shell in a virtual machine with the stock kernel and vmtp.ko loaded
 	@$(harness)/shell.py

@@ -93,6 +93,10 @@ TEST_F(move, clients_find_the_entity_on_its_new_host)
 	memcpy(probe.host.address, &(__be32){ htonl(ADDRESS_OF(1)) }, 4);
 	ASSERT_EQ(0, ioctl(client, VMTP_PROBEENTITY, &probe));
 	EXPECT_EQ(VMTP_ENTITY_MIGRATED, probe.code);
+	memset(&probe.host, 0, sizeof(probe.host));
+	ASSERT_EQ(0, ioctl(client, VMTP_PROBEENTITY, &probe));
+	EXPECT_EQ(VMTP_OK, probe.code);
+	EXPECT_EQ(htonl(ADDRESS_OF(2)), *(__u32 *)probe.host.address);
 	EXPECT_EQ(VMTP_OK, call_null(client, MOVING));
 	EXPECT_EQ(1, echo.served);
 	/* From then on it goes straight there. */

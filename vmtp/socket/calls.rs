@@ -396,24 +396,32 @@ fn probe_entity(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> 
         0 | u32::MAX => Time::NEVER,
         ms => Host::now().plus(Span::from_millis(ms.into())),
     };
-    let answer = Answer::new()?;
-    let host = endpoint.host();
-    let probing = host.probe_for_user(
-        entity,
-        destination.peer,
-        sock.options.retries(),
-        limit,
-        answer.clone(),
-    )?;
-    // An entity of this host is known at once.
-    let patience = nonblocking.then_some(0);
-    let waited = answer.queue.wait(false, patience, || *answer.result.lock());
-    host.withdraw(&probing);
-    let found = match waited {
-        Wait::Ready(found) => found,
-        Wait::Timeout => return Err(EAGAIN),
-        Wait::Signal => return Err(EINTR),
+    let ask = |peer: Peer| {
+        let answer = Answer::new()?;
+        let retries = sock.options.retries();
+        let host = endpoint.host();
+        let probing = host.probe_for_user(entity, peer, retries, limit, answer.clone())?;
+        // An entity of this host is known at once.
+        let patience = nonblocking.then_some(0);
+        let waited = answer.queue.wait(false, patience, || *answer.result.lock());
+        host.withdraw(&probing);
+        match waited {
+            Wait::Ready(found) => Ok(found),
+            Wait::Timeout => Err(EAGAIN),
+            Wait::Signal => Err(EINTR),
+        }
     };
+    let mut found = ask(destination.peer)?;
+    let migrated =
+        matches!(found.result, Err(code) if code.number() == ResponseCode::EntityMigrated.bits());
+    if migrated && !named.is_known() && destination.peer.is_known() {
+        // The host that the identifier names does not know where it is: somebody else does.
+        endpoint.host().unlearn(entity);
+        let elsewhere = ask(Peer::NONE)?;
+        if elsewhere.result.is_ok() {
+            found = elsewhere;
+        }
+    }
     probe.entity = entity.bits();
     probe.host = abi::host_out(&found.peer);
     match found.result {
