@@ -60,6 +60,26 @@ pub(crate) enum Command {
     #[command(name = "rpcinfo")]
     RpcInfo(crate::rpc::RpcInfo),
     Show(Show),
+    Monitor(Monitor),
+}
+
+/// Show packets, changes of state, timeouts and drops while they happen, one line each
+///
+/// It needs root, and shows all network namespaces of the machine. Ctrl-C ends it.
+#[derive(Args, Debug)]
+pub(crate) struct Monitor {
+    /// End after so many events
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Where the kernel's tracing is
+    #[arg(
+        long,
+        hide = true,
+        env = "VMTP_TRACING",
+        default_value = "/sys/kernel/tracing"
+    )]
+    pub(crate) tracing: PathBuf,
 }
 
 /// From whom and where to; the same for each command that sends

@@ -10,6 +10,7 @@ mod call;
 mod echo;
 mod manage;
 mod migrate;
+mod monitor;
 mod msg;
 mod output;
 mod ping;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Ping(ping) => ping::run(ping, json),
         Command::Echo(echo) => echo::run(echo, json),
         Command::Call(call) => call::run(call, json),
+        Command::Monitor(monitor) => monitor::run(monitor, json),
         Command::Probe(probe) => probe::run(probe, json),
         Command::Msg(msg) => msg::send(msg, json),
         Command::MsgServer(server) => msg::serve(server, json),
