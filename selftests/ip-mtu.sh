@@ -23,6 +23,9 @@ for link in 'a wire' 'b wire' 'r ra' 'r rb'; do
 	read -r space device <<<"$link"
 	$space ip link set "$device" up
 done
+# The router is to see single packets, so that they can be counted.
+a ethtool -K wire gso off
+b ethtool -K wire gso off
 a ip route add default via 10.85.0.1
 b ip route add default via 10.86.0.1
 r sysctl -qw net.ipv4.ip_forward=1
@@ -83,6 +86,7 @@ offloads() {
 	a ip link set wire mtu 1500
 	r ip link set ra mtu 1500
 	a ip route flush cache
+	a ethtool -K wire gso on && b ethtool -K wire gso on || return 1
 	b ethtool -K wire gro on && a ethtool -K wire gro on && r ethtool -K ra gro on && r ethtool -K rb gro on || return 1
 	echoes -c 5 -s 16384
 }

@@ -153,6 +153,10 @@ impl Host {
         let octets = skb.len();
         self.count(Counter::InPackets);
         self.counters.add(Counter::InOctets, octets as u64);
+        if !skb.unite() {
+            self.discard(skb, Counter::DropNoMemory);
+            return None;
+        }
         let Some(first) = skb
             .pull::<{ HEADER_OCTETS as usize }>()
             .filter(|_| octets >= OVERHEAD_OCTETS as usize)

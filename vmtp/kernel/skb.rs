@@ -127,6 +127,20 @@ impl Skb {
         self.linear().first_chunk::<N>()
     }
 
+    /// Brings what IP has put together of fragments into one piece: only packets that were coupled (`skb_train`) have a
+    /// list of others behind them from then on. `false` if memory is short. Any context.
+    #[inline]
+    pub fn unite(&mut self) -> bool {
+        if self.linear().len() == self.len() {
+            return true;
+        }
+        // SAFETY: valid by the invariant.
+        let list = unsafe { *bindings::vmtp_helper_train_list(self.as_raw()) };
+        // SAFETY: valid by the invariant, and nobody borrows the data that may move.
+        list.is_null()
+            || unsafe { bindings::vmtp_helper_pskb_may_pull(self.as_raw(), self.len() as u32) }
+    }
+
     /// A copy of the last N octets; `None` if there are fewer. Any context.
     #[inline]
     pub fn tail<const N: usize>(&self) -> Option<[u8; N]> {
