@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{bail, Result};
 use serde_json::json;
 use vmtp::manager::Manager;
 use vmtp::{Client, Entity, Error, Request, Response};
 
-use crate::{GET, PUT};
+use crate::{CATCH_UP, GET, PUT};
 
 const KEYS: u64 = 64;
 
@@ -19,6 +19,9 @@ const ALL: Duration = Duration::from_millis(400);
 
 /// How long the members are asked for.
 const MEMBERS: Duration = Duration::from_millis(600);
+
+/// How often a read is repeated because a stranger answered it.
+const ADMISSIONS: u32 = 10;
 
 /// What the client has seen.
 #[derive(Default)]
@@ -53,7 +56,7 @@ pub(crate) fn drive(group: Entity, seconds: u64) -> Result<bool> {
         }
         counts.writes += 1;
         let asked = format!("key{}", version * 7 % KEYS);
-        match read(&client, group, &asked, &mut counts) {
+        match read(&client, group, &mut members, &asked, &mut counts) {
             Ok(found) => {
                 let wanted = written.get(&asked).copied();
                 if found < wanted {
@@ -91,6 +94,21 @@ fn members(group: Entity) -> Result<BTreeSet<Entity>> {
     Ok(hosts.into_iter().flat_map(|(_, members)| members).collect())
 }
 
+/// A replica that this client has not waited for may lack some of its writes. From now on it is waited for, after it has
+/// taken over what another has. Without an answer it stays a stranger.
+fn admit(client: &Client, members: &mut BTreeSet<Entity>, newcomer: Entity) -> Result<()> {
+    match client.call(newcomer, &Request::new(CATCH_UP)) {
+        Ok(response) => {
+            if response.code().is_ok() {
+                members.insert(newcomer);
+            }
+            Ok(())
+        }
+        Err(Error::Failed(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn put<'a>(version: u64, pair: &'a str) -> Request<'a> {
     Request::new(PUT)
         .user_words([(version >> 32) as u32, version as u32, 0])
@@ -108,12 +126,15 @@ fn write(
 ) -> Result<bool> {
     let pair = format!("{key}=value {version}");
     let mut lacking = members.clone();
+    let mut newcomers = BTreeSet::new();
     let mut take = |response: &Response, counts: &mut Counts| {
         *counts
             .answers
             .entry(response.server().to_string())
             .or_default() += 1;
-        lacking.remove(&response.server());
+        if !lacking.remove(&response.server()) && !members.contains(&response.server()) {
+            newcomers.insert(response.server());
+        }
         lacking.is_empty()
     };
     let mut complete = match client.call(group, &put(version, &pair).multiple_responses()) {
@@ -130,13 +151,20 @@ fn write(
             Err(error) => return Err(error.into()),
         }
     }
+    for newcomer in newcomers {
+        admit(client, members, newcomer)?;
+    }
     if complete {
         return Ok(true);
     }
     // Somebody has gone, moves, or has lost a packet: who is a member is asked again.
     let deadline = Instant::now() + Duration::from_secs(15);
     while Instant::now() < deadline {
-        *members = self::members(group)?;
+        let present = self::members(group)?;
+        members.retain(|member| present.contains(member));
+        for newcomer in present.difference(&members.clone()) {
+            admit(client, members, *newcomer)?;
+        }
         let rest: Vec<_> = lacking.intersection(members).copied().collect();
         let mut all = true;
         for member in rest {
@@ -157,9 +185,26 @@ fn write(
 }
 
 /// The version that the first member to answer has.
-fn read(client: &Client, group: Entity, key: &str, counts: &mut Counts) -> Result<Option<u64>> {
+fn read(
+    client: &Client,
+    group: Entity,
+    members: &mut BTreeSet<Entity>,
+    key: &str,
+    counts: &mut Counts,
+) -> Result<Option<u64>> {
     let request = Request::new(GET).segment(key.as_bytes());
-    let response = client.call(group, &request)?;
+    let mut response = client.call(group, &request)?;
+    for _ in 0..ADMISSIONS {
+        if members.contains(&response.server()) {
+            break;
+        }
+        admit(client, members, response.server())?;
+        // It is asked again, or another one.
+        response = client.call(group, &request)?;
+    }
+    if !members.contains(&response.server()) {
+        bail!("{} answers and does not catch up", response.server());
+    }
     *counts
         .answers
         .entry(response.server().to_string())

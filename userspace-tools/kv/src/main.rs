@@ -6,6 +6,9 @@
 //! and the first answer is taken. Each value has a version, and a replica keeps the newest; so a
 //! write may be repeated, and a replica that starts (again, or elsewhere) joins the group first and
 //! then takes over what another has.
+//!
+//! A client waits for the answers of the members that it knows. One that answers and is not known may
+//! lack what was written meanwhile: the client has it catch up, and believes its answers from then on.
 
 mod client;
 mod replica;
@@ -21,6 +24,8 @@ const PUT: u32 = vmtp::sys::VMTP_CODE_APPLICATION | 0x10;
 const GET: u32 = vmtp::sys::VMTP_CODE_APPLICATION | 0x11;
 /// Everything: lines of `version key=value`.
 const DUMP: u32 = vmtp::sys::VMTP_CODE_APPLICATION | 0x12;
+/// To a replica: take over again what another has, before you answer.
+const CATCH_UP: u32 = vmtp::sys::VMTP_CODE_APPLICATION | 0x13;
 /// There is no such key.
 const NO_KEY: u32 = vmtp::sys::VMTP_CODE_APPLICATION | 1;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use vmtp::{Client, Entity, IncomingRequest, Membership, Reply, Request, Server, Socket};
 
-use crate::{DUMP, GET, NO_KEY, PUT};
+use crate::{CATCH_UP, DUMP, GET, NO_KEY, PUT};
 
 /// What a replica may have done to it: anybody may take it out of the group (III.1).
 const PERMISSIONS: u32 = vmtp::sys::VMTP_REM_BY_SELF | vmtp::sys::VMTP_REM_BY_OTHE;
@@ -87,6 +87,9 @@ pub(crate) fn serve(group: Entity, entity: Entity, stdin: bool) -> Result<bool> 
             }
             Err(error) => return Err(error.into()),
         };
+        if request.code().bits() == CATCH_UP {
+            take_over(group, &mut store)?;
+        }
         let (reply, text) = answer(&mut store, &request);
         let reply = match &text {
             Some(text) => reply.segment(text.as_bytes()),
@@ -133,6 +136,7 @@ fn answer<'a>(store: &mut Store, request: &IncomingRequest<'_>) -> (Reply<'a>, O
             }
             None => (Reply::new(NO_KEY), None),
         },
+        CATCH_UP => (Reply::ok(), None),
         DUMP => (Reply::ok(), Some(store.dump())),
         _ => (Reply::new(NO_KEY), None),
     }
