@@ -101,11 +101,12 @@ impl Train {
     /// full.
     pub fn add(&mut self, other: Train) -> core::result::Result<(), Train> {
         let (first, skb) = (self.first.as_raw(), other.first.as_raw());
+        if !core::ptr::eq(other.last, skb) {
+            return Err(other);
+        }
         // SAFETY: both are valid, have IP headers and are ours alone; `last` is by the invariant what it has to be. A
         // train of one packet is given away if it is taken.
-        if !core::ptr::eq(other.last, skb)
-            || !unsafe { bindings::vmtp_helper_train_add(first, self.last, skb) }
-        {
+        if !unsafe { bindings::vmtp_helper_train_add(first, self.last, skb) } {
             return Err(other);
         }
         // INVARIANT: it is the last in the list of the first.

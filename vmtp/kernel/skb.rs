@@ -134,11 +134,14 @@ impl Skb {
         if self.linear().len() == self.len() {
             return true;
         }
-        // SAFETY: valid by the invariant.
+        // SAFETY: valid by the invariant, and the list's place lasts as long as the packet.
         let list = unsafe { *bindings::vmtp_helper_train_list(self.as_raw()) };
+        if list.is_null() {
+            return true;
+        }
+        let length = self.len() as u32;
         // SAFETY: valid by the invariant, and nobody borrows the data that may move.
-        list.is_null()
-            || unsafe { bindings::vmtp_helper_pskb_may_pull(self.as_raw(), self.len() as u32) }
+        unsafe { bindings::vmtp_helper_pskb_may_pull(self.as_raw(), length) }
     }
 
     /// A copy of the last N octets; `None` if there are fewer. Any context.
