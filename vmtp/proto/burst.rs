@@ -79,7 +79,7 @@ impl Burst {
 
     /// The blocks of a group that the sender means to send at all.
     fn blocks(&self, group: u16) -> Mask {
-        blocks_to_send(&self.header, self.groups, group)
+        blocks_to_send(&self.header, group)
     }
 
     /// Whether this is a single packet that asks which blocks are missing.
@@ -168,15 +168,15 @@ impl Burst {
 }
 
 /// The blocks of `group` that a message with this header (of its group 0) consists of: all of its
-/// segment, or with MDM those the user chose.
-pub fn blocks_to_send(header: &Header, groups: u16, group: u16) -> Mask {
+/// segment, or with MDM, which is for one group only, those the user chose.
+pub fn blocks_to_send(header: &Header, group: u16) -> Mask {
     let start = u32::from(group).saturating_mul(GROUP_OCTETS);
     let octets = header
         .segment_octets()
         .saturating_sub(start)
         .min(GROUP_OCTETS);
     let all = Mask::for_octets(octets);
-    if groups == 1 && header.code.has(super::wire::Code::MDM) {
+    if header.code.has(super::wire::Code::MDM) {
         all.intersect(Mask::from_bits(header.message_delivery))
     } else {
         all

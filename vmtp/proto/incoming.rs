@@ -63,7 +63,8 @@ impl Incoming {
 
     /// A message of which `header` is the first packet that came, from its first group.
     pub fn new(header: &Header) -> Incoming {
-        let chosen = if header.code.has(Code::MDM) && header.message_groups() <= 1 {
+        // The check of the packet sees to it that a message with MDM is one group.
+        let chosen = if header.code.has(Code::MDM) {
             Mask::from_bits(header.message_delivery)
         } else {
             Mask::ALL
@@ -268,7 +269,7 @@ impl Incoming {
 /// Whether a packet is the first of a transmission of its group, as far as that can be told: a
 /// repeated transmission is answered once, and not once for each of its packets.
 pub fn begins_transmission(header: &Header) -> bool {
-    let sent = if header.code.has(Code::MDM) && header.message_groups() <= 1 {
+    let sent = if header.code.has(Code::MDM) {
         header.message_delivery
     } else {
         u32::MAX

@@ -327,7 +327,7 @@ impl Outgoing {
             };
         }
         let mut progress = group > self.acknowledged && self.acknowledge(group.saturating_sub(1));
-        let blocks = blocks_to_send(&self.header(ends), self.groups, group);
+        let blocks = blocks_to_send(&self.header(ends), group);
         // All that the peer does not name is asked for, also what it had before it forgot (4.8).
         let held = delivery.intersect(blocks);
         let ever = self.held.union(held);

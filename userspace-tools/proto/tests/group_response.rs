@@ -55,6 +55,21 @@ fn group_response_goes_to_the_group_and_to_a_client_that_is_no_member() {
     assert_eq!((step.to, packets(&step.burst).len()), (To::Peer, 1));
     far.cx.now = far.remote.deadline();
     assert_eq!(far.remote.timeout(&far.cx).to, To::Peer);
+    // An idempotent one is made anew for a Client that asks again, which heard none of the group's.
+    let mut far = member(Control::MDG);
+    let idempotent = Respond {
+        mcb: mcb(Code::DGM, 600),
+        flags: Control::MDG,
+        ..common::far::with(mcb(0, 600))
+    };
+    let step = far.remote.respond(t(0), &idempotent, &far.cx).unwrap();
+    assert_eq!(step.to, To::Group);
+    let mut again = request(Control::MDG | Control::APG, t(0), mcb(Code::MRD, 1_024));
+    again.server = GROUP;
+    again.control = again.control.with_retransmit_count(1);
+    far.request(&carrying(again, 0b11));
+    let step = far.remote.respond(t(0), &idempotent, &far.cx).unwrap();
+    assert_eq!(step.to, To::GroupAndPeer);
     // Nobody asked for one, or the Request was no multicast.
     let mut far = member(Control::MDG);
     assert_eq!(respond(&mut far, 0, 600).to, To::Peer);

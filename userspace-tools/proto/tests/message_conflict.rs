@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{at, carrying, mask, mcb, request, t, GROUP, OTHER_SERVER};
+use common::{at, carrying, mcb, request, t, GROUP, OTHER_SERVER};
 use vmtp_proto::incoming::{begins_transmission, Incoming, Taken};
 use vmtp_proto::wire::{Code, Control, Header};
 
@@ -89,14 +89,6 @@ fn transmission_begins_with_the_first_block_it_has() {
     let of = |blocks| begins_transmission(&carrying(request(0, t(0), chosen), blocks));
     assert!(of(0b010) && of(0b110) && of(0));
     assert!(!of(0b100) && !of(0b001));
-    // A message of several groups has no such mask.
-    let mut long = mcb(Code::MDM, 40_000);
-    long.message_delivery = 0b110;
-    let mut header = request(Control::CMG, t(0), long);
-    header.delivery = mask(0b001);
-    assert!(begins_transmission(&header));
-    header.delivery = mask(0b110);
-    assert!(!begins_transmission(&header));
     // Without MDM MsgDelivery is user data.
     let mut plain = mcb(0, 1_500);
     plain.message_delivery = 0b110;

@@ -351,6 +351,31 @@ fn later_record_of_a_run_filters_the_duplicates_of_a_discarded_one() {
     );
 }
 
+/// A Request that the server left to a later Response of the run is not waited for when no Response comes any
+/// more: because the server gave the later one up, or because that is a datagram.
+#[test]
+fn request_left_to_a_later_response_that_never_comes_is_told_so() {
+    let mut none = mcb(0, 0);
+    none.code = ResponseCode::ResponseDiscarded.code();
+    let again = request(FIRST | Control::APG, t(0), mcb(0, 0));
+    for later in [mcb(0, 0), mcb(Code::DGM, 0)] {
+        let mut far = run();
+        let next = arrival(&far.request(&request(LAST, t(1), later)));
+        assert_eq!(far.respond(t(0), none).event, Event::Next);
+        // It is in progress, and may still answer both.
+        far.remote.begin(&next, &far.cx);
+        let step = far.request(&again);
+        assert_eq!(code_of(&step.notify), Some(ResponseCode::Ok));
+        if next.datagram {
+            far.remote.is_datagram(&far.cx);
+        } else {
+            far.remote.abandon(t(1), &far.cx).unwrap();
+        }
+        let step = far.request(&again);
+        assert_eq!(code_of(&step.notify), Some(ResponseCode::ResponseDiscarded));
+    }
+}
+
 /// A Request behind one with STI that was given up for lost can come again.
 #[test]
 fn discarded_request_behind_sti_can_come_again() {

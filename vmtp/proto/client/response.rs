@@ -114,7 +114,8 @@ impl Call {
                 ..Step::dropped(Drop::Duplicate)
             };
         }
-        if control.has(Control::NSR) || control.has(Control::NER) || control.has(Control::CMG) {
+        // CMG is never without NER (3.2).
+        if control.has(Control::NSR | Control::NER) {
             if !cx.policy.streaming {
                 client.failed_at(self);
                 return Step {

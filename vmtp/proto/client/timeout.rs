@@ -125,16 +125,15 @@ impl Call {
     ) -> Step {
         reply.state = ReplyState::Delivered;
         let held = reply.incoming.held();
-        let masked = reply.masked && reply.incoming.groups() == 1;
-        let octets = if masked {
+        let octets = if reply.masked {
             reply.incoming.segment_octets()
         } else {
             reply.incoming.contiguous_octets()
         };
         step.event = Event::Response(Delivery {
-            code: (!masked).then_some(ResponseCode::BadReplySegment),
+            code: (!reply.masked).then_some(ResponseCode::BadReplySegment),
             segment_octets: octets,
-            message_delivery: masked.then_some(held),
+            message_delivery: reply.masked.then_some(held),
             covers_from: self.covers_from(reply),
         });
         self.answered(client);

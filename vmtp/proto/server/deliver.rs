@@ -37,7 +37,7 @@ impl Remote {
 
     /// Whether a complete Request of the run has to wait: for the one in progress, for its Response
     /// to leave, or behind others.
-    fn is_occupied(&self) -> bool {
+    pub(super) fn is_occupied(&self) -> bool {
         self.state == State::Processing || self.queued != 0 || self.flags.response_held
     }
 

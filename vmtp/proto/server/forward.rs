@@ -5,7 +5,7 @@
 //! Where the RFC wants a nested call instead, the host makes it from the server's own entity and
 //! answers with its Response.
 
-use super::{Drop, Event, Keep, Remote, State, Step, To};
+use super::{Drop, Keep, Remote, State, Step, To};
 use crate::proto::context::Context;
 use crate::proto::outgoing::Outgoing;
 use crate::proto::wire::{
@@ -131,9 +131,7 @@ impl Remote {
             code => {
                 // A final error is the Client's as well.
                 let code = code.unwrap_or(ResponseCode::VmtpError);
-                if !self.flags.multicast {
-                    self.notify(&mut step, self.transaction, Mask::ALL, code);
-                }
+                self.notify(&mut step, self.transaction, Mask::ALL, code);
                 self.discard_response(cx, &mut step);
                 self.go_on(&mut step);
             }
@@ -152,7 +150,6 @@ impl Remote {
                 ResponseCode::NonexistentEntity,
             );
             self.discard_response(cx, &mut step);
-            step.event = Event::None;
             self.go_on(&mut step);
         }
         step

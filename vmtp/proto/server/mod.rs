@@ -128,7 +128,7 @@ struct Flags {
     datagram: bool,
     /// The Response is idempotent: it is not kept.
     idempotent: bool,
-    /// The Response waits for the Probe, or for its delay (DRT).
+    /// The Response waits for the Probe, or for its delay (DRT): only while Responded.
     response_held: bool,
     /// The Response goes to the group as well.
     group_response: bool,
@@ -352,7 +352,8 @@ impl Remote {
 
     /// Whether a Request is being received (the RFC's ReceivingRequest).
     pub const fn is_receiving(&self) -> bool {
-        self.incoming.is_some() && !self.incoming.is_complete()
+        // No message is a complete one.
+        !self.incoming.is_complete()
     }
 
     /// Whether packets of a Request are kept that was not handed over yet.
@@ -452,7 +453,7 @@ impl Remote {
         code: ResponseCode,
     ) {
         step.notify = Some(self.notification(transaction, delivery, code));
-        step.notify_remote = self.control.forward_count() != 0;
+        step.notify_remote = self.is_passed_on();
     }
 
     /// The Client's manager answered the Probe, or did not. `current` is its current Transaction if
@@ -466,7 +467,7 @@ impl Remote {
         }
         self.flags.probing = false;
         let Some(current) = current else {
-            if self.flags.response_held && self.state == State::Responded {
+            if self.flags.response_held {
                 // The Probe may have been lost: a Client that asks again is probed again. Where
                 // nobody asks there is nobody to send the Response to.
                 self.deadline = cx.now.plus(super::timers::ORPHAN);
@@ -477,7 +478,7 @@ impl Remote {
                 self.forget_incoming();
             }
             self.abandon_all(cx, &mut step);
-            if self.control.forward_count() != 0 {
+            if self.is_passed_on() {
                 // Whoever passed it on need not wait.
                 let transaction = self.newest().plus(1);
                 self.notify(
@@ -499,7 +500,7 @@ impl Remote {
             step.keep = Keep::Restart;
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
         }
-        if self.flags.response_held && self.state == State::Responded {
+        if self.flags.response_held {
             step = self.send_held(cx, step);
         }
         self.deliver_waiting(cx, &mut step);

@@ -134,10 +134,11 @@ impl Remote {
             step.keep = Keep::Drop(Drop::Old);
             let of_run = header.control.has(Control::NSR | Control::NER);
             if of_run && header.control.has(Control::APG) && !source.multicast {
-                // A later member of the run waits its turn here, or an earlier one is answered
-                // with a later one: tell the Client that we have it.
+                // A later member of the run waits its turn here, or an earlier one may be answered
+                // with one that is in progress: tell the Client that we have it.
                 self.control = header.control;
-                let code = if transaction.since(self.answered) > 0 {
+                let unanswered = transaction.since(self.answered) > 0;
+                let code = if unanswered && self.is_occupied() {
                     ResponseCode::Ok
                 } else {
                     ResponseCode::ResponseDiscarded
@@ -197,7 +198,7 @@ impl Remote {
             return;
         }
         let skipped = control.has(Control::NRT);
-        if self.incoming.is_some() && !self.incoming.is_complete() && !skipped {
+        if self.is_receiving() && !skipped {
             // 5.7: the previous group is asked for; this one comes again after it.
             let held = self.incoming.held();
             let transaction = self.incoming.current();
@@ -390,13 +391,12 @@ impl Remote {
         if !(asks || header.control.has(Control::APG) && begins_transmission(header)) {
             return;
         }
-        let Some(group) = self.incoming.group_of(header.transaction) else {
-            return;
-        };
+        // `take` found it in the message.
+        let group = self.incoming.group_of(header.transaction).unwrap_or(0);
         let complete = self.incoming.complete_groups();
         let before = self.incoming.current().minus(1);
         let silent = header.code.has(Code::DGM) || header.control.has(Control::NRT);
-        if group < complete || self.incoming.is_complete() {
+        if group < complete {
             self.notify(step, before, Mask::ALL, ResponseCode::Ok);
         } else if silent || !asks {
             // 2.8, 2.11: what is missing of these is never asked for. And repeated data is not a
@@ -436,15 +436,15 @@ impl Remote {
         if wants {
             let earlier =
                 u8::try_from(self.incoming.complete_groups().saturating_sub(1)).unwrap_or(u8::MAX);
-            self.notify(step, through, Mask::ALL, ResponseCode::Ok);
-            if let Some(notify) = &mut step.notify {
-                notify.control = self.control.in_response(earlier);
-                notify.delivery = if self.incoming.is_complete() {
-                    self.incoming.held()
-                } else {
-                    Mask::ALL
-                };
-            }
+            let held = if self.incoming.is_complete() {
+                self.incoming.held()
+            } else {
+                Mask::ALL
+            };
+            let mut told = self.notification(through, held, ResponseCode::Ok);
+            told.control = self.control.in_response(earlier);
+            step.notify = Some(told);
+            step.notify_remote = self.is_passed_on();
         }
         if !self.incoming.is_complete() {
             // 5.7: a complete group with CMG waits for its continuation.

@@ -288,9 +288,11 @@ impl Remote {
         step.burst = self.outgoing.advance(&ends, window, cx);
         step.to = self.response_to();
         if self.flags.group_response {
-            // 2.7: a Client that is a member hears it with the others. Only it may ask again.
+            // 2.7: a Client that is a member hears it with the others. Only it may ask again, and if
+            // it did it has not heard.
             self.flags.group_response = false;
-            step.to = if self.request.has(Control::MDG) {
+            let asked_once = self.request.retransmit_count() == 0;
+            step.to = if self.request.has(Control::MDG) && asked_once {
                 To::Group
             } else {
                 To::GroupAndPeer
@@ -332,7 +334,7 @@ impl Remote {
 
     /// The next Request of the run may go to the server.
     pub(super) fn go_on(&self, step: &mut Step) {
-        if self.queued != 0 && step.event == Event::None {
+        if self.queued != 0 {
             step.event = Event::Next;
         }
     }

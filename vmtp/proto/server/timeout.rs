@@ -93,9 +93,6 @@ impl Remote {
     /// The rest of a packet group has not come.
     fn receive_timeout(&mut self, cx: &Context, step: &mut Step) {
         self.receive_deadline = Time::NEVER;
-        if !self.is_receiving() {
-            return;
-        }
         step.received = Some(GroupFate::Lossy);
         self.flags.lossy = true;
         let no_retransmission =
@@ -111,7 +108,7 @@ impl Remote {
             self.receive_deadline = cx.now.plus(wait);
             return;
         }
-        if self.flags.incoming_masked && self.incoming.groups() == 1 {
+        if self.flags.incoming_masked {
             // 5.9: delivered with what came.
             self.incoming.accept_incomplete();
             if !self.flags.probing {
@@ -139,14 +136,12 @@ impl Remote {
         }
         if self.outgoing.transmissions() > cx.policy.retries {
             // 5.3: the new server stays silent.
-            if !self.flags.multicast {
-                self.notify(
-                    step,
-                    self.transaction,
-                    Mask::ALL,
-                    ResponseCode::RetransTimeout,
-                );
-            }
+            self.notify(
+                step,
+                self.transaction,
+                Mask::ALL,
+                ResponseCode::RetransTimeout,
+            );
             self.discard_response(cx, step);
             self.go_on(step);
             return;
