@@ -68,6 +68,8 @@ counts! {
     /// Requests that met a slow receiver: one that works on them for longer than any timer of a
     /// Client's waits.
     fault_slow,
+    /// Timers that fired late, as on a host with too much to do.
+    fault_late_timer,
     /// Entities that moved to another host.
     fault_migrations,
     /// Corrupt packets that the checksum found.

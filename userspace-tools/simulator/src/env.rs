@@ -139,6 +139,8 @@ pub struct Env {
     pub oracle: Oracle,
     /// What happened.
     pub counts: Counts,
+    /// How late a timer of a host may be.
+    pub lateness: Span,
     queue: BinaryHeap<Reverse<Entry>>,
     order: u64,
     trace: Option<Trace>,
@@ -153,6 +155,7 @@ impl Env {
             network,
             oracle,
             counts: Counts::default(),
+            lateness: Span::ZERO,
             queue: BinaryHeap::new(),
             order: 0,
             trace: None,
@@ -220,7 +223,11 @@ impl Env {
                 incarnation,
                 of,
             };
-            self.at(deadline, event);
+            let late = self.below(self.lateness);
+            if late != Span::ZERO {
+                self.counts.fault_late_timer += 1;
+            }
+            self.at(deadline.plus(late), event);
         }
     }
 

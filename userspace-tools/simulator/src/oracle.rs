@@ -364,7 +364,12 @@ impl Oracle {
     /// A transaction ends.
     pub fn ended(&mut self, op: OpId, outcome: Outcome, now: Time, counts: &mut Counts) {
         let case = &mut self.cases[op];
-        if case.op.wants.many && matches!(case.outcome, Outcome::Answered) {
+        let delivered = matches!(
+            case.outcome,
+            Outcome::Answered | Outcome::Failed(ResponseCode::BadReplySegment)
+        );
+        if case.op.wants.many && delivered {
+            // A further Response, whole or in part.
             return;
         }
         if case.outcome != Outcome::Open {

@@ -60,6 +60,8 @@ pub struct Config {
     pub hosts: usize,
     /// The host was started long ago.
     pub settled: bool,
+    /// An entity of which nothing is known is looked for at the address in its identifier.
+    pub guesses: bool,
 }
 
 impl Config {
@@ -74,6 +76,7 @@ impl Config {
         searches: 256,
         hosts: 4_096,
         settled: true,
+        guesses: true,
     };
 }
 
@@ -271,7 +274,8 @@ impl Host {
     fn guess(&self, entity: Entity) -> Peer {
         match self.cache.get(&entity) {
             Some(peer) => *peer,
-            None => Peer::inet(entity.address()),
+            None if self.config.guesses => Peer::inet(entity.address()),
+            None => Peer::NONE,
         }
     }
 

@@ -4,13 +4,13 @@
 //! that are there, timers that fire early, users who ask for what cannot be, and records written out
 //! and read back. A transaction may fail by it; no Request may be executed twice, and nothing altered.
 
-use vmtp_proto::client::{Found, Request, StartError, Unreachable};
+use vmtp_proto::client::{Drop, Found, Keep, Request, StartError, Unreachable};
 use vmtp_proto::peer::Peer;
-use vmtp_proto::server::{Forward, ForwardError, Remote, Respond, RespondError, Source};
+use vmtp_proto::server::{Forward, ForwardError, Remote, Respond, RespondError, Source, State};
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
-    Code, Control, Entity, Mask, Mcb, NotifyVmtpClient, NotifyVmtpServer, Priority, ResponseCode,
-    Transaction, GROUP_OCTETS, MESSAGE_OCTETS_MAX,
+    Code, Control, Entity, Header, Mask, Mcb, NotifyVmtpClient, NotifyVmtpServer, Priority,
+    ResponseCode, Transaction, GROUP_OCTETS, MESSAGE_OCTETS_MAX,
 };
 
 use super::client::From;
@@ -44,9 +44,26 @@ impl Host {
         Some((client, *env.random.choice(&calls)?))
     }
 
+    /// A call that waits for its Response, else any.
+    fn waiting_call(&self, env: &mut Env) -> Option<(Entity, Transaction)> {
+        let any = self.some_call(env)?;
+        let waiting = |client: &Entity| Some((*client, self.endpoint(*client)?.waiting()?));
+        self.clients()
+            .find_map(|client| waiting(&client))
+            .or(Some(any))
+    }
+
     fn some_record(&self, env: &mut Env) -> Option<Key> {
         let keys: Vec<Key> = self.records.iter().map(|(key, _)| *key).collect();
         env.random.choice(&keys).copied()
+    }
+
+    /// A record in this state, else any.
+    fn record_in(&self, env: &mut Env, state: State) -> Option<Key> {
+        let any = self.some_record(env)?;
+        let mut records = self.records.iter();
+        let wanted = records.find(|(_, record)| record.remote.state() == state);
+        Some(wanted.map_or(any, |(key, _)| *key))
     }
 
     /// Every timer of a call or record, before it is due.
@@ -95,9 +112,13 @@ impl Host {
     }
 
     fn unreachable(&mut self, env: &mut Env) {
-        let Some((client, first)) = self.some_call(env) else {
+        let Some((client, first)) = self.waiting_call(env) else {
             return;
         };
+        if env.random.u8(..4) == 0 {
+            // Nobody answered the Probe.
+            self.call_located(env, client, first, None);
+        }
         let all = [
             Unreachable::Protocol,
             Unreachable::Host,
@@ -138,14 +159,43 @@ impl Host {
         };
         let source = self.liar(env);
         self.client_notified(env, &notify, &source);
-        if let Some(key) = self.some_record(env) {
-            let about = self.records.get(&key).map(|r| r.remote.transaction());
-            let notify = NotifyVmtpClient {
-                client: key.0,
-                transaction: about.map_or(first, |t| near(env, t)),
+        self.forwarder_told_lies(env, notify);
+    }
+
+    fn forwarder_told_lies(&mut self, env: &mut Env, notify: NotifyVmtpClient) {
+        let Some(key) = self.record_in(env, State::Forwarded) else {
+            return;
+        };
+        let cx = self.context(env, Peer::NONE);
+        let Some(record) = self.records.get_mut(&key) else {
+            return;
+        };
+        let passed_on = record.remote.forward_count().saturating_add(1);
+        let about = NotifyVmtpClient {
+            client: key.0,
+            control: notify.control.with_forward_count(passed_on),
+            transaction: record.remote.transaction(),
+            ..notify
+        };
+        let other = NotifyVmtpClient {
+            client: self.manager,
+            ..about
+        };
+        let before = record.remote;
+        let step = record.remote.forward_notified(&other, &cx);
+        if record.remote != before || !matches!(step.keep, Keep::Drop(Drop::Unwanted)) {
+            env.oracle
+                .fail("a Notify about the Request of another is taken");
+        }
+        if env.random.bool() {
+            self.forward_notified(env, &about);
+        } else {
+            let transaction = near(env, about.transaction);
+            let near = NotifyVmtpClient {
+                transaction,
                 ..notify
             };
-            self.forward_notified(env, &notify);
+            self.forward_notified(env, &near);
         }
     }
 
@@ -165,7 +215,17 @@ impl Host {
             code: Code::from_bits(env.random.u32(..CODES)),
         };
         let source = self.liar(env);
-        self.server_notified(env, &notify, &source);
+        // Now and then the same question over and over, with more or less of an answer in it.
+        let times = if env.random.u8(..4) == 0 { 8 } else { 1 };
+        for _ in 0..times {
+            let delivery = if times == 1 {
+                notify.delivery
+            } else {
+                some_mask(env)
+            };
+            let notify = NotifyVmtpServer { delivery, ..notify };
+            self.server_notified(env, &notify, &source);
+        }
         let other = NotifyVmtpServer {
             client: self.manager,
             ..notify
@@ -173,6 +233,17 @@ impl Host {
         let others = self.records.get(&key);
         if others.is_some_and(|r| r.remote.is_notified_by(&other)) {
             env.oracle.fail("a Notify is about the record of another");
+        }
+        // Nor does a record take the Response to the Request of another Client.
+        let response = Header {
+            client: self.manager,
+            server: self.manager,
+            transaction: about,
+            ..Header::default()
+        };
+        let mut multicast = self.records.values().filter(|r| r.remote.group().is_some());
+        if multicast.any(|r| r.remote.accepts_group_response(&response, true)) {
+            env.oracle.fail("a group Response to another was taken");
         }
     }
 

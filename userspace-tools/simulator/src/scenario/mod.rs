@@ -194,7 +194,10 @@ impl Builder {
         };
         let oracle = Oracle::new(strict, Span::from_millis(900_000));
         let network = Network::new(hosts, faults, mtu);
-        let env = Env::new(random.u64(..), network, oracle);
+        let mut env = Env::new(random.u64(..), network, oracle);
+        if matches!(class, Class::Odd | Class::Busy) {
+            env.lateness = Span::from_micros(random.u64(..5_000));
+        }
         Builder {
             class,
             random,
@@ -223,7 +226,12 @@ impl Builder {
         let mut config = Config::DEFAULT;
         config.workers = 1 + self.random.usize(..4);
         match self.class {
+            // The queue is full when the Request has come, but not when its first packet came.
+            Class::Group => config.queue = if self.one_in(4) { 1 } else { 64 },
+            Class::Partial => config.settled = self.one_in(2),
+            Class::Migrate => config.guesses = self.one_in(2),
             Class::Probe => {
+                config.queue = if self.one_in(3) { 1 } else { 64 };
                 config.settled = self.one_in(2);
                 config.probe_clients = if self.one_in(3) {
                     ProbeClients::Auto
@@ -242,6 +250,7 @@ impl Builder {
                 };
             }
             Class::Odd => {
+                config.guesses = !self.one_in(3);
                 config.queue = 1 + self.random.usize(..40);
                 config.policy.streaming = !self.one_in(5);
                 config.policy.run_queue = 1 + self.random.u16(..8);

@@ -216,6 +216,8 @@ impl Builder {
                 } else {
                     None
                 };
+                op.wants.idempotent = self.one_in(6);
+                op.wants.no_retransmission = self.one_in(6);
             }
             _ => {
                 if self.one_in(20) {
@@ -231,7 +233,9 @@ impl Builder {
         let length = 1 + self.random.usize(..40).min(left.saturating_sub(1));
         let server = self.server();
         let no_retransmission = datagrams && self.one_in(2);
-        let batched = self.one_in(3);
+        // Datagrams may stand among calls. They get no Response that could answer those before.
+        let mixed = !datagrams && self.one_in(4);
+        let batched = !mixed && self.one_in(3);
         let sized = self.one_in(2);
         let large = self.one_in(6);
         for index in 0..length {
@@ -239,16 +243,16 @@ impl Builder {
             op.server = server;
             op.wants.streamed = true;
             op.wants.more = index + 1 < length;
-            op.wants.datagram = datagrams;
+            op.wants.datagram = datagrams || (mixed && self.one_in(4));
             op.wants.no_retransmission = no_retransmission;
-            op.wants.batched = batched && !datagrams;
+            op.wants.batched = batched && !op.wants.datagram;
             if sized && self.one_in(3) {
                 op.request = self.size(if large { 60_000 } else { 4_000 });
                 op.response = self.size(if large { 60_000 } else { 4_000 });
                 op.wants.large = op.response.unwrap_or(0) > 16_384;
                 op.wants.batched = false;
             }
-            if self.class == Class::Run && !datagrams && self.one_in(60) {
+            if self.class == Class::Run && !op.wants.datagram && self.one_in(60) {
                 // Forwarded by a nested call: it holds up the run.
                 let next = self.server();
                 if next != server {
@@ -283,6 +287,7 @@ impl Builder {
         if self.one_in(3) {
             op.response = self.size(16_384);
         }
+        op.wants.idempotent = self.one_in(8);
         self.push(client, op);
         1
     }

@@ -128,6 +128,13 @@ impl Endpoint {
         calls.map(|open| open.call.first_transaction()).collect()
     }
 
+    /// The first Transaction of a call that waits for its Response.
+    pub(super) fn waiting(&self) -> Option<Transaction> {
+        let waits = |open: &&Open| !open.ended && open.call.state() == State::AwaitingResponse;
+        let call = self.calls.iter().find(waits)?;
+        Some(call.call.first_transaction())
+    }
+
     /// All timers of a call fire early.
     pub(super) fn early(&mut self, first: Transaction, cx: &Context) -> Option<[Step; 2]> {
         let index = self.index(first)?;

@@ -255,10 +255,10 @@ impl Host {
     ) {
         if let Some(endpoint) = self.endpoints.get_mut(&client) {
             let oldest = endpoint.calls.iter().find(|open| !open.ended);
-            if let Some(oldest) = oldest {
-                let first = oldest.call.first_transaction();
-                endpoint.root.oldest_is(first);
-            }
+            let first = oldest.map_or(Transaction::from_bits(0), |open| {
+                open.call.first_transaction()
+            });
+            endpoint.root.oldest_is(first);
         }
         self.release_held(env, client);
         if let Some(parent) = env.oracle.cases[op].op.parent {

@@ -122,6 +122,14 @@ impl Server {
         )
     }
 
+    /// Requests that it has not begun with are not executed: their Clients and Transactions.
+    fn drop_waiting(&mut self) -> Vec<(Entity, Transaction)> {
+        let (datagrams, waiting) = self.queue.drain(..).partition(|m| m.datagram);
+        self.queue = datagrams;
+        let of = |m: Message| (m.client, m.transaction);
+        VecDeque::into_iter(waiting).map(of).collect()
+    }
+
     /// It moves away: what it has is finished here.
     pub(super) fn leave(&mut self) {
         self.moved = true;
@@ -274,14 +282,12 @@ impl Host {
         if header.control.has(Control::NSR) {
             return true;
         }
-        for (other, since) in others {
-            if since > 0 {
-                let cx = self.context(env, Peer::NONE);
-                let key = (client, other);
-                if let Some(record) = self.records.get_mut(&key) {
-                    let step = record.remote.superseded(header.transaction, &cx);
-                    self.server_step(env, key, step, None);
-                }
+        for (other, _) in others {
+            let cx = self.context(env, Peer::NONE);
+            let key = (client, other);
+            if let Some(record) = self.records.get_mut(&key) {
+                let step = record.remote.superseded(header.transaction, &cx);
+                self.server_step(env, key, step, None);
             }
         }
         true
@@ -427,8 +433,16 @@ impl Host {
     }
 
     /// The images of a server's records, which go with it to another host; what is in progress is
-    /// finished here.
-    pub fn written(&self, server: Entity) -> Vec<([u8; SNAPSHOT_OCTETS], Peer)> {
+    /// finished here. Requests that nobody has begun with are taken as not received.
+    pub fn written(&mut self, server: Entity) -> Vec<([u8; SNAPSHOT_OCTETS], Peer)> {
+        let waiting = self.servers.get_mut(&server).map(Server::drop_waiting);
+        for (client, transaction) in waiting.into_iter().flatten() {
+            let record = self.records.get_mut(&(client, server));
+            if let Some(record) = record.filter(|r| r.remote.transaction() == transaction) {
+                record.remote.unreceive();
+                record.queue.clear();
+            }
+        }
         let done = |remote: &Remote| match remote.state() {
             State::AwaitingRequest | State::Responded | State::ResponseDiscarded => true,
             State::Processing | State::Forwarded => false,

@@ -240,7 +240,11 @@ impl Host {
         let forward = Forward {
             server: next,
             mcb: message.mcb,
-            flags: 0,
+            flags: if env.oracle.cases[message.op].op.wants.no_retransmission {
+                Control::NRT
+            } else {
+                0
+            },
             hco: false,
         };
         match record.remote.forward(message.transaction, &forward, &cx) {
