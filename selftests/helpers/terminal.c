@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A terminal of somebody: terminal USER-NUMBER MODE FILE [utf8]. Makes a pseudo-terminal of that owner and mode, writes
- * its name to FILE.name, and what is shown on it to FILE, octet by octet, until it is killed.
+ * its name to FILE.name, and what is shown on it to FILE, octet by octet, until it is killed. What it reads is typed.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 int main(int argc, char **argv)
 {
-	int master = posix_openpt(O_RDWR | O_NOCTTY), slave, shown;
+	int master = posix_openpt(O_RDWR | O_NOCTTY), keyboard = STDIN_FILENO, slave, shown;
 	struct termios settings;
 	char name[64], octets[512];
 	ssize_t count;
@@ -38,8 +39,25 @@ int main(int argc, char **argv)
 	file = fopen(octets, "w");
 	fprintf(file, "%s\n", name + strlen("/dev/"));
 	fclose(file);
-	while ((count = read(master, octets, sizeof(octets))) > 0)
-		if (write(shown, octets, count) != count)
-			return 1;
-	return 0;
+	/* Without a keyboard, when its input has ended, the terminal goes on. */
+	for (;;) {
+		struct pollfd ways[2] = { { .fd = master, .events = POLLIN }, { .fd = keyboard, .events = POLLIN } };
+
+		if (poll(ways, 2, -1) < 0)
+			return perror("poll"), 1;
+		if (ways[0].revents) {
+			count = read(master, octets, sizeof(octets));
+			if (count <= 0)
+				return 0;
+			if (write(shown, octets, count) != count)
+				return 1;
+		}
+		if (ways[1].revents) {
+			count = read(keyboard, octets, sizeof(octets));
+			if (count <= 0)
+				keyboard = -1;
+			else if (write(master, octets, count) != count)
+				return 1;
+		}
+	}
 }

@@ -60,7 +60,9 @@ pub(crate) enum Command {
     #[command(name = "rpcinfo")]
     RpcInfo(crate::rpc::RpcInfo),
     Show(Show),
+    Top(Top),
     Monitor(Monitor),
+    Completion(Completion),
 }
 
 /// Show packets, changes of state, timeouts and drops while they happen, one line each
@@ -288,6 +290,42 @@ pub(crate) enum Table {
     Hosts,
     /// What was counted
     Stats,
+}
+
+/// Watch entities, transactions, hosts and rates, as top watches processes
+///
+/// Rates are of the last interval. Keys: q ends it, Tab and 1 to 4 choose a table, the arrows and
+/// PgUp and PgDn walk in it, < and > choose the column to sort by and r reverses it, the space bar
+/// pauses, + and - change the interval, h shows the keys.
+#[derive(Args, Debug)]
+pub(crate) struct Top {
+    /// Seconds between two looks, 0.1 to 3600
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+
+    /// Print text, with all rows of all tables, and leave the terminal alone; --json does so too
+    #[arg(short, long)]
+    pub(crate) batch: bool,
+
+    /// How many times --batch and --json print
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: u64,
+
+    /// The column that tables are sorted by, where they have it, such as QUEUED or CALLS/S
+    #[arg(short, long, value_name = "COLUMN")]
+    pub(crate) sort: Option<String>,
+
+    /// Sort the other way round
+    #[arg(short, long)]
+    pub(crate) reverse: bool,
+}
+
+/// Print the script by which a shell completes the arguments of vmtp
+#[derive(Args, Debug)]
+pub(crate) struct Completion {
+    /// Whose script
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// Ask the manager of a host about the host
@@ -564,6 +602,19 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+/// The times that `vmtp top` can wait.
+pub(crate) const INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3600);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = seconds(text)?;
+    if INTERVALS.contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("an interval is 0.1 to 3600 seconds".into())
+    }
+}
+
 fn user_data(text: &str) -> Result<UserData, String> {
     let digits: Vec<u32> = text
         .chars()
@@ -689,10 +740,52 @@ mod tests {
             "vmtp echo --threads 0",
             "vmtp echo --join LE-1-10.0.0.1",
             "vmtp show everything",
+            "vmtp top -i 0",
+            "vmtp top -n 0",
+            "vmtp completion sh",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
         assert_eq!(user_data(&"ab".repeat(20)), Ok(UserData::All([0xAB; 20])));
         assert!(user_data(&"ab".repeat(21)).is_err());
+    }
+
+    /// The options of a command and of what is below it.
+    fn options(command: &clap::Command) -> Vec<String> {
+        let own = command.get_arguments().filter(|arg| !arg.is_hide_set());
+        let long = own.filter_map(|arg| Some(format!("--{}", arg.get_long()?)));
+        long.chain(command.get_subcommands().flat_map(options))
+            .collect()
+    }
+
+    #[test]
+    fn every_option_is_in_the_manual_page() {
+        let page = include_str!("../../man/vmtp.1").replace("\\-", "-");
+        let (described, options_of) = page.split_once(".SH OPTIONS").expect("options");
+        let sections: Vec<&str> = options_of.split(".SS ").collect();
+        let missing = |command: &clap::Command| {
+            let name = command.get_name();
+            let own = sections
+                .iter()
+                .find(|s| s.starts_with(&format!("{name}\n")));
+            let known = format!("{}{} ", sections[0], own.unwrap_or(&"")).replace("\\fR", " ");
+            let known: Vec<&str> = known.split([' ', '\n']).collect();
+            let mut missing = options(command);
+            missing.retain(|option| {
+                !known
+                    .iter()
+                    .any(|word| word.trim_start_matches("\\fB") == option)
+            });
+            if !described.contains(&format!(".B vmtp {name}")) {
+                missing.push("the synopsis".into());
+            }
+            let name = name.to_string();
+            missing
+                .into_iter()
+                .map(move |what| format!("{name}: {what}"))
+        };
+        let arguments = Arguments::command();
+        let missing: Vec<_> = arguments.get_subcommands().flat_map(missing).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
     }
 }

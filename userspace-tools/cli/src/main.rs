@@ -20,10 +20,11 @@ mod rpc;
 mod show;
 mod signal;
 mod statistics;
+mod top;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Arguments, Command};
 
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
         Command::RpcGateway(gateway) => rpc::gateway(gateway, json),
         Command::RpcInfo(info) => rpc::info(info, json),
         Command::Show(show) => show::run(show, &arguments.proc_root, json),
+        Command::Top(top) => top::run(top, arguments.proc_root, json),
+        Command::Completion(completion) => completion_script(completion.shell),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -55,4 +58,11 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn completion_script(shell: clap_complete::Shell) -> anyhow::Result<bool> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "vmtp", &mut script);
+    output::line(String::from_utf8(script)?.trim_end())?;
+    Ok(true)
 }

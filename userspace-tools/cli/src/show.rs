@@ -36,15 +36,7 @@ impl Table {
 }
 
 pub(crate) fn run(show: args::Show, proc_root: &Path, json: bool) -> Result<bool> {
-    let path = proc_root.join("net/vmtp").join(show.what.file());
-    let text = match std::fs::read_to_string(&path) {
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound && !proc_root.join("net/vmtp").is_dir() =>
-        {
-            return Err(vmtp::Error::NotLoaded.into());
-        }
-        result => result.with_context(|| path.display().to_string())?,
-    };
+    let text = read(proc_root, show.what)?;
     let rows: Vec<Vec<&str>> = text
         .lines()
         .map(|line| line.split_whitespace().collect())
@@ -60,6 +52,19 @@ pub(crate) fn run(show: args::Show, proc_root: &Path, json: bool) -> Result<bool
         output::line(columns(&rows, show.what == Table::Stats).trim_end())?;
     }
     Ok(true)
+}
+
+/// The text of a table.
+pub(crate) fn read(proc_root: &Path, table: Table) -> Result<String> {
+    let path = proc_root.join("net/vmtp").join(table.file());
+    match std::fs::read_to_string(&path) {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && !proc_root.join("net/vmtp").is_dir() =>
+        {
+            Err(vmtp::Error::NotLoaded.into())
+        }
+        result => result.with_context(|| path.display().to_string()),
+    }
 }
 
 /// A number where it is one, text where not.

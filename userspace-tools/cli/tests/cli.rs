@@ -179,3 +179,38 @@ fn every_command_explains_itself() {
     let (_, text, _) = output(vmtp().arg("--help"));
     assert!(text.contains("Exit status: 0"), "{text}");
 }
+
+#[test]
+fn top_prints_where_there_is_no_terminal_only_when_told_to() {
+    let root = proc_with(&[
+        ("entities", ENTITIES),
+        ("transactions", "CLIENT SERVER\n"),
+        ("hosts", "HOST MTU\n10.0.0.2 1500\n"),
+        ("snmp", "VmtpInPackets\t7\n"),
+    ]);
+    let top = || {
+        let mut command = vmtp();
+        command.args(["top", "-i", "0.1", "--proc-root"]);
+        command.arg(root.path());
+        command
+    };
+    let (status, out, err) = output(&mut top());
+    assert_eq!((status, out.as_str()), (2, ""));
+    assert_eq!(err, "vmtp: this is no terminal: use --batch or --json\n");
+    let (status, out, _) = output(top().args(["--batch", "-n", "2"]));
+    assert_eq!(status, 0);
+    assert_eq!(out.matches("InPackets      7").count(), 2, "{out}");
+    assert_eq!(out.matches("10.0.0.2").count(), 2, "{out}");
+    let (status, _, err) = output(top().args(["--batch", "--sort", "SIZE"]));
+    assert_eq!(status, 2);
+    assert!(err.contains("no such column"), "{err}");
+}
+
+#[test]
+fn shells_are_told_how_to_complete() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (status, script, _) = output(vmtp().args(["completion", shell]));
+        assert_eq!(status, 0);
+        assert!(script.contains("rpc-gateway"), "{shell}: {script}");
+    }
+}
