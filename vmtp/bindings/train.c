@@ -4,17 +4,17 @@
  * are parted at the device, or not at all if they stay on this machine. Each packet is complete, header and checksum
  * included, so that parting them is taking the list apart.
  *
+ * gro.c joins single packets of a wire to trains.
+ *
  * A socket of another kind that listens on the way sees a train as one long packet, as it does with TCP. So trains that
  * no device parts go only to a VMTP of this kernel, which is known by a number in what it sent.
  */
 #include <net/gso.h>
 
 #include "bindings.h"
+#include "train.h"
 
 static u32 vmtp_origin __read_mostly;
-
-/* Octets of the longest train, as a length of IP. */
-#define VMTP_TRAIN_OCTETS	60000
 
 static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t features)
 {
@@ -42,6 +42,8 @@ static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t f
 static const struct net_offload vmtp_offload = {
 	.callbacks = {
 		.gso_segment = vmtp_gso_segment,
+		.gro_receive = vmtp_gro_receive,
+		.gro_complete = vmtp_gro_complete,
 	},
 };
 
@@ -49,11 +51,13 @@ int vmtp_helper_trains_begin(u8 protocol)
 {
 	if (!vmtp_origin)
 		vmtp_origin = get_random_u32() | 1;
+	vmtp_gro_begin();
 	return inet_add_offload(&vmtp_offload, protocol);
 }
 
 void vmtp_helper_trains_end(u8 protocol)
 {
+	vmtp_gro_end();
 	inet_del_offload(&vmtp_offload, protocol);
 }
 
@@ -92,7 +96,7 @@ bool vmtp_helper_train_add(struct sk_buff *first, struct sk_buff *last, struct s
 	skb_pull(skb, sizeof(struct iphdr));
 	if (last == first) {
 		shared->frag_list = skb;
-		shared->gso_type = SKB_GSO_FRAGLIST;
+		shared->gso_type = VMTP_TRAIN_GSO;
 		shared->gso_size = first->len - sizeof(struct iphdr);
 		shared->gso_segs = 1;
 		/* Nobody is to look for a checksum of the transport. */
@@ -106,6 +110,16 @@ bool vmtp_helper_train_add(struct sk_buff *first, struct sk_buff *last, struct s
 	first->data_len += octets;
 	first->truesize += skb->truesize;
 	return true;
+}
+
+/*
+ * A packet whose data a driver has left in pages of its own cannot be coupled: a copy costs less than what that saves.
+ * Without memory it stays as it is and goes on alone.
+ */
+static void flatten(struct sk_buff *skb)
+{
+	if (skb_is_nonlinear(skb))
+		__skb_linearize(skb);
 }
 
 /*
@@ -149,6 +163,7 @@ struct sk_buff *vmtp_helper_train_part(struct sk_buff *skb)
 			*place = next;
 			continue;
 		}
+		flatten(packet);
 		*place = packet;
 		packet->next = next;
 		place = &packet->next;
@@ -163,6 +178,7 @@ struct sk_buff *vmtp_helper_train_part(struct sk_buff *skb)
 		ip->saddr = first->saddr;
 		ip->daddr = first->daddr;
 	}
+	flatten(skb);
 	return chain;
 }
 

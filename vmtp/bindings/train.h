@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a train is, for train.c, which makes and parts them, and gro.c, which joins what a wire has parted.
+ */
+#ifndef VMTP_BINDINGS_TRAIN_H
+#define VMTP_BINDINGS_TRAIN_H
+
+#include <linux/list.h>
+#include <linux/skbuff.h>
+
+/* Octets of the longest train, as a length of IP. */
+#define VMTP_TRAIN_OCTETS	60000
+
+/* A list of whole packets, each of which keeps its IP identification, within a tunnel too. */
+#define VMTP_TRAIN_GSO	(SKB_GSO_FRAGLIST | SKB_GSO_TCP_FIXEDID | SKB_GSO_TCP_FIXEDID_INNER)
+
+struct sk_buff *vmtp_gro_receive(struct list_head *head, struct sk_buff *skb);
+int vmtp_gro_complete(struct sk_buff *skb, int transport_offset);
+void vmtp_gro_begin(void);
+void vmtp_gro_end(void);
+
+#endif /* VMTP_BINDINGS_TRAIN_H */
