@@ -210,20 +210,11 @@ impl Incoming {
             return Taken::Ahead;
         };
         let held = slot.union(header.delivery.intersect(blocks));
-        let new = held != *slot;
-        *slot = held;
-        if held != blocks
-            || (blocks.is_empty() && header.segment_octets() != 0 && !self.chosen.is_empty())
-        {
-            if new {
-                self.retries = 0;
-                self.last_packet = now;
-                return Taken::New {
-                    group_complete: false,
-                };
-            }
+        // Of a group without blocks its first packet is all there is.
+        if held == *slot && !blocks.is_empty() {
             return Taken::Repeated;
         }
+        *slot = held;
         self.retries = 0;
         self.last_packet = now;
         let before = self.complete;
@@ -244,9 +235,7 @@ impl Incoming {
         while self.complete < self.groups {
             let blocks = self.blocks(self.complete);
             let [front, a, b, c] = self.slots;
-            // A group without blocks is complete once its packet came; only the first message
-            // group can be such, and `take` brought us here for it.
-            if front != blocks || (blocks.is_empty() && self.complete != 0) {
+            if front != blocks {
                 return;
             }
             self.slots = [a, b, c, Mask::EMPTY];
@@ -285,18 +274,19 @@ fn digest(header: &Header) -> u32 {
         header.user;
     let whole_message = Control::NRT | Control::MDG | Control::RESPONSE;
     let flags = header.control.bits() & whole_message;
+    let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let words = [
         header.server.bits(),
         u64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
         u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
-        (u64::from(u32::from_be_bytes([c0, c1, c2, c3])) << 32) | u64::from(header.code.bits()),
-        (u64::from(header.message_delivery) << 32) | u64::from(header.segment_size),
-        (u64::from(flags) << 32) | u64::from(header.control.forward_count()),
+        pair(u32::from_be_bytes([c0, c1, c2, c3]), header.code.bits()),
+        pair(header.message_delivery, header.segment_size),
+        pair(flags, u32::from(header.control.forward_count())),
     ];
     let mut sum: u64 = PRIME;
     for word in words {
+        // The lower half is what the multiplication mixed best.
         sum = (sum ^ word).wrapping_mul(PRIME).rotate_left(29);
     }
-    let folded = (sum ^ (sum >> 32)) as u32;
-    folded | 1
+    (sum as u32).max(1)
 }

@@ -130,3 +130,17 @@ fn datagram_is_not_outstanding() {
     assert_eq!(root.current_transaction(), t(1));
     assert!(root.may_start(false));
 }
+
+/// What ICMP says of a packet is about the call that sent it: of one whose Request has its Transaction.
+#[test]
+fn call_has_sent_the_transactions_of_its_groups() {
+    let cx = context();
+    let mut root: Client = client();
+    let (call, _) = root.start(&plain(mcb(0, 40_000)), &cx).unwrap();
+    for group in 0..3 {
+        assert!(call.has_sent(t(group)));
+    }
+    for other in [t(3), t(0).minus(1), t(256)] {
+        assert!(!call.has_sent(other));
+    }
+}

@@ -108,6 +108,28 @@ fn notify_that_cannot_be_read_is_ignored() {
     }
 }
 
+/// III: another operation that cannot be read is answered as an unknown one.
+#[test]
+fn operation_that_cannot_be_read_is_answered_with_an_error_if_it_may_be() {
+    for procedure in [
+        Procedure::QueryEntity,
+        Procedure::CreateGroup,
+        Procedure::AddToGroup,
+    ] {
+        let unreadable = |flags| {
+            to_manager(Mcb {
+                code: procedure.code().with(Code::SDA | flags),
+                segment_size: 8,
+                ..Mcb::default()
+            })
+        };
+        let refused = Work::Refuse(ResponseCode::VmtpError);
+        assert_eq!(classify(&unreadable(0), &UNICAST), refused);
+        assert_eq!(classify(&unreadable(0), &MULTICAST), Work::Ignore);
+        assert_eq!(classify(&unreadable(Code::DGM), &UNICAST), Work::Ignore);
+    }
+}
+
 /// Shows: III-0101-b
 #[test]
 fn probe_of_an_entity_here_is_answered_ok_with_its_state() {

@@ -302,6 +302,25 @@ fn new_server_may_acknowledge_ask_for_blocks_or_report_an_error() {
     assert_eq!(far.remote.state(), State::ResponseDiscarded);
 }
 
+/// 5.3: what it acknowledged it does not ask for any more, and neither is it too busy for it.
+#[test]
+fn late_question_about_an_acknowledged_forward_changes_nothing() {
+    let (mut far, _) = forwarded(mcb(0, 1_024));
+    told(&mut far, ResponseCode::Ok, u32::MAX);
+    let deadline = far.remote.deadline();
+    for code in [
+        ResponseCode::Retry,
+        ResponseCode::RetryAll,
+        ResponseCode::Busy,
+    ] {
+        far.at(5);
+        let step = told(&mut far, code, 0);
+        assert_eq!((step.burst, step.notify), (None, None), "{code:?}");
+        assert_eq!(far.remote.deadline(), deadline);
+        assert_eq!(far.remote.state(), State::Forwarded);
+    }
+}
+
 /// Shows: 5.3-i
 #[test]
 fn forwarded_ends_when_the_new_server_is_done_or_silent() {

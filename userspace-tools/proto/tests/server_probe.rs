@@ -104,11 +104,7 @@ fn incomplete_request_with_mdm_tells_what_came_also_after_a_probe() {
     far.request(&carrying(header, 0b0001));
     let step = far.timeout(TS1);
     assert_eq!(step.event, Event::None);
-    let mut step = far.remote.probed(Some(t(0)), &far.cx);
-    if step.event == Event::None {
-        far.cx.now = far.remote.deadline();
-        step = far.remote.timeout(&far.cx);
-    }
+    let step = far.remote.probed(Some(t(0)), &far.cx);
     assert_eq!(arrival(&step).message_delivery, Some(mask(0b0001)));
 }
 

@@ -26,6 +26,7 @@ fn control_flags_stand_from_the_most_significant_bit_down() {
     for (flag, bit) in flags {
         let control = Control::from_bits(0).with(flag);
         assert_eq!(control.bits(), bit);
+        assert_eq!(control.with(flag), control);
         assert!(control.has(flag));
         assert!(!Control::from_bits(!bit).has(flag));
         assert_eq!(control.without(flag).bits(), 0);
@@ -142,6 +143,7 @@ fn code_flags_stand_from_the_most_significant_bit_down() {
     for (flag, bit) in flags {
         let code = Code::new(flag, 0x00AB_CDEF);
         assert_eq!(code.bits(), bit | 0x00AB_CDEF);
+        assert_eq!(code.with(flag), code);
         assert!(code.has(flag));
         assert!(!Code::from_bits(!bit).has(flag));
         assert_eq!(code.without(flag).bits(), 0x00AB_CDEF);
