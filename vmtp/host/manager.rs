@@ -14,6 +14,7 @@ use crate::kernel::array::Array;
 use crate::kernel::netdev::next_interface;
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
+use crate::proto::client::Heard;
 use crate::proto::manager::{
     classify, is_error, notify_client, probe_answer, request, response, Probed, Work, AUTH_DOMAIN,
 };
@@ -178,6 +179,11 @@ impl Host {
     }
 
     fn notified_client(&self, notify: &NotifyVmtpClient, remote: bool, skb: Skb, from: &Peer) {
+        if let Some(heard) = Heard::in_notify(notify).filter(|_| self.last_received().is_some()) {
+            if let Ok(path) = self.path(from, Host::now()) {
+                path.numbered(heard);
+            }
+        }
         if let Some(endpoint) = self.entities.get(notify.client.bits()) {
             if !Endpoint::notified(&endpoint, notify, from) {
                 self.discard(skb, Counter::DropUnwanted);

@@ -163,6 +163,8 @@ pub struct Host {
     wary_until: AtomicU64,
     /// Moves on with every event: what spreads retransmissions over time need not be secret.
     jitter: AtomicU64,
+    /// The number of the message that was received last, if they are numbered (2.12).
+    received: AtomicU32,
     /// Changes whenever an entity may be reached by another way than before.
     ways: AtomicU32,
     /// The namespace goes: nothing new begins.
@@ -209,6 +211,7 @@ impl NetState for Host {
             transaction: AtomicU32::new(random::u32()),
             started: Time::from_nanos(clock::monotonic()),
             wary_until: AtomicU64::new(0),
+            received: AtomicU32::new(0),
             jitter: AtomicU64::new(random::u64()),
             ways: AtomicU32::new(0),
             closing: AtomicBool::new(false),
@@ -291,6 +294,22 @@ impl Host {
             timing,
             policy: self.settings.policy(retries),
         }
+    }
+
+    /// The number of a message that was just received, if this host numbers them (2.12).
+    #[inline]
+    pub(super) fn number_received(&self) -> Option<u32> {
+        self.settings
+            .is_set(Setting::ReceiveSequence)
+            .then(|| self.received.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
+    }
+
+    /// The number of the message that was received last, if this host numbers them.
+    #[inline]
+    pub(super) fn last_received(&self) -> Option<u32> {
+        self.settings
+            .is_set(Setting::ReceiveSequence)
+            .then(|| self.received.load(Ordering::Relaxed))
     }
 
     /// The next of a sequence of numbers without a pattern (splitmix64).

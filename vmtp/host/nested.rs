@@ -69,7 +69,7 @@ impl Endpoint {
         };
         let respond = Respond {
             mcb,
-            flags: 0,
+            flags: nested.record.sequence_flags(nested.transaction),
             hco: false,
             priority: None,
             earlier: 0,

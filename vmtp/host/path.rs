@@ -13,6 +13,7 @@ use crate::kernel::pernet::StateRef;
 use crate::kernel::record::{Record, Recorded, Ref};
 use crate::kernel::route::{Route, RouteKey, User};
 use crate::kernel::skb::Skb;
+use crate::proto::client::Heard;
 use crate::proto::context::Timing;
 use crate::proto::manager::Limiter;
 use crate::proto::path::{GroupFate, Path};
@@ -239,6 +240,13 @@ impl PathRecord {
     pub fn asked_for_gap(&self, gap: u8) {
         let mut inner = self.inner.lock();
         inner.path.asked_for_gap(gap);
+        inner.timing = inner.path.timing();
+    }
+
+    /// The host told something of its receive sequence (2.12).
+    pub fn numbered(&self, heard: Heard) {
+        let mut inner = self.inner.lock();
+        inner.path.numbered(heard);
         inner.timing = inner.path.timing();
     }
 

@@ -295,7 +295,11 @@ impl Host {
         if to_manager && Procedure::of(header.code).is_some_and(Procedure::is_notify) {
             return;
         }
-        if let Some(notify) = refuse(header, refusal, source) {
+        if let Some(mut notify) = refuse(header, refusal, source) {
+            if let Some(number) = self.last_received() {
+                // 4.5: without a record, of the host's last message.
+                notify = notify.with_receive_sequence(number);
+            }
             if let Ok(path) = self.path(&source.peer, Host::now()) {
                 self.notify_client(&path, &notify, header.control.forward_count() != 0);
             }

@@ -218,8 +218,12 @@ impl Endpoint {
         manner: &Manner,
     ) -> Result {
         let record = self.request_of(client)?;
+        let mut respond = *respond;
+        if self.host.last_received().is_some() {
+            respond.flags |= record.sequence_flags(transaction);
+        }
         let answered = RemoteRecord::operate(&record, Some(self), manner, segment, |remote, cx| {
-            remote.respond(transaction, respond, cx)
+            remote.respond(transaction, &respond, cx)
         });
         if answered.is_ok() {
             self.forget_begun(client, transaction);

@@ -41,10 +41,12 @@ pub enum Setting {
     CreatedMax,
     /// Groups made by CreateGroup at most.
     GroupsMax,
+    /// Whether what is received is numbered, for those who log what they send.
+    ReceiveSequence,
 }
 
 /// How many settings there are.
-const COUNT: usize = 14;
+const COUNT: usize = 15;
 
 static ENTRIES: [Entry; COUNT] = [
     Entry {
@@ -130,6 +132,12 @@ static ENTRIES: [Entry; COUNT] = [
         default: 4_096,
         min: 0,
         max: 1 << 20,
+    },
+    Entry {
+        name: c"receive_sequence",
+        default: 0,
+        min: 0,
+        max: 1,
     },
 ];
 

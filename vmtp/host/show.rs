@@ -53,6 +53,18 @@ impl fmt::Display for Until {
     }
 }
 
+/// A number, or "-" if it is not known.
+struct Number(Option<u32>);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(number) => write!(f, "{number}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
 macro_rules! table_file {
     ($(#[$doc:meta])* $file:ident, $name:literal, $table:ident, $record:ty, $header:literal, |$item:ident, $out:ident| $show:block) => {
         $(#[$doc])*
@@ -138,18 +150,19 @@ table_file!(
 table_file!(
     /// Hosts that this one has to do with.
     Hosts, c"hosts", paths, PathRecord,
-    "HOST MTU RTT_NS DEVIATION_NS GAP_NS GAP IDLE_MS", |item, file| {
+    "HOST MTU RTT_NS DEVIATION_NS GAP_NS GAP IDLE_MS SEQUENCE", |item, file| {
         let path = item.path();
         seq_print!(
             file,
-            "{} {} {} {} {} {} {}\n",
+            "{} {} {} {} {} {} {} {}\n",
             Shown(item.peer),
             path.mtu,
             path.round_trip().mean().nanos(),
             path.round_trip().deviation().nanos(),
             path.interpacket().mean().nanos(),
             path.gap(),
-            Host::now().since(path.used).millis()
+            Host::now().since(path.used).millis(),
+            Number(path.receive_sequence())
         );
     }
 );

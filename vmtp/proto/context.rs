@@ -24,6 +24,8 @@ pub struct Timing {
     pub window: u16,
     /// Whether the peer's streaming is known to be missing.
     pub no_streaming: bool,
+    /// Whether the peer is known to number what it receives (2.12).
+    pub numbers: bool,
 }
 
 impl Timing {
@@ -36,6 +38,7 @@ impl Timing {
         pause: Span::ZERO,
         window: super::path::FIRST_WINDOW,
         no_streaming: false,
+        numbers: false,
     };
 
     /// How long the packets of a burst take to leave: the pauses between them.

@@ -3,6 +3,7 @@
 //! What is known of the way to a peer host: an entry of the RFC's ServerHost cache without its key
 //! (RFC 1045, VII.2), and the rate control that feeds on it (2.5.6).
 
+use super::client::Heard;
 use super::context::Timing;
 use super::time::{Span, Time};
 use super::timers::{self, Estimate};
@@ -14,6 +15,9 @@ pub const LARGEST_WINDOW: u16 = super::incoming::WINDOW;
 
 /// Loss-free groups in a row after which the gap is lowered and the window raised.
 const CLEAN_GROUPS: u8 = 8;
+
+/// Numbers by which news of a receive sequence may be overtaken.
+const OVERTAKEN: u32 = 1 << 16;
 
 /// What became of a packet group that was sent, as the peer's answer tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +44,9 @@ pub struct Path {
     clean_received: u8,
     window: u16,
     no_streaming: bool,
+    /// The host numbers what it receives, and the newest number that is known of (2.12).
+    numbers: bool,
+    receive_sequence: Option<u32>,
     /// Octets of an IP packet on the way.
     pub mtu: u32,
     /// When the path was last used, for scavenging.
@@ -60,6 +67,8 @@ impl Path {
             clean_received: 0,
             window: FIRST_WINDOW,
             no_streaming: false,
+            numbers: false,
+            receive_sequence: None,
             mtu,
             used: Time::from_nanos(0),
         }
@@ -94,6 +103,7 @@ impl Path {
             pause: self.pause(),
             window: self.window,
             no_streaming: self.no_streaming,
+            numbers: self.numbers,
         }
     }
 
@@ -136,6 +146,24 @@ impl Path {
     /// The host said that it does not stream.
     pub fn does_not_stream(&mut self) {
         self.no_streaming = true;
+    }
+
+    /// The host told something of its receive sequence. A number shortly before the one that is known
+    /// was overtaken; one from long before is of a host that counts anew.
+    pub fn numbered(&mut self, heard: Heard) {
+        self.numbers = true;
+        let Heard::Number(number) = heard else {
+            return;
+        };
+        let late = |known: u32| (1..=OVERTAKEN).contains(&known.wrapping_sub(number));
+        if !self.receive_sequence.is_some_and(late) {
+            self.receive_sequence = Some(number);
+        }
+    }
+
+    /// The newest number that the host is known to have given to a Request from here (2.12).
+    pub const fn receive_sequence(&self) -> Option<u32> {
+        self.receive_sequence
     }
 
     /// Loss in a group that we sent raises the gap and lowers the window at once; loss-free groups

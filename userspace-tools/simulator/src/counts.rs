@@ -37,6 +37,8 @@ counts! {
     datagrams_received,
     /// Transactions whose Client's host restarted.
     lost,
+    /// Transactions whose place in the receive sequence of the server's host became known.
+    numbered,
     /// Requests handed to servers.
     executions,
     /// Packets sent.

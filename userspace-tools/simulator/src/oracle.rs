@@ -140,6 +140,8 @@ pub struct Case {
     pub executions: Vec<Execution>,
     /// How many Responses were delivered, and from whom.
     pub responses: Vec<Entity>,
+    /// Who was handed it, and which numbers in the receive sequence of its host it had.
+    pub numbers: Vec<(Entity, u32)>,
 }
 
 /// What must hold beyond what always holds.
@@ -184,8 +186,25 @@ impl Oracle {
             ended: Time::NEVER,
             executions: Vec::new(),
             responses: Vec::new(),
+            numbers: Vec::new(),
         });
         self.cases.len() - 1
+    }
+
+    /// A server's host received a Request as its message `number`.
+    pub fn numbered(&mut self, op: OpId, server: Entity, number: u32) {
+        self.cases[op].numbers.push((server, number));
+    }
+
+    /// A Client has it that its Request was message `number` of the server's host.
+    pub fn logged(&mut self, op: OpId, server: Entity, number: u32, counts: &mut Counts) {
+        counts.numbered += 1;
+        let given = &self.cases[op].numbers;
+        // A host that restarts may receive again what it had before, and the news of that be lost.
+        if counts.fault_restart == 0 && !given.contains(&(server, number)) {
+            let what = format!("operation {op} logged as {number} of {server}: {given:?}");
+            self.fail(what);
+        }
     }
 
     /// Something is wrong.

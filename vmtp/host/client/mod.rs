@@ -3,10 +3,11 @@
 //! A local entity as a Client: what its user, packets and timers do to its transactions.
 //!
 //! `side` is what it keeps under its lock, `aftermath` what follows when that has been dropped, `outcome` how a user takes
-//! what came of a transaction.
+//! what came of a transaction, `sequence` its receive sequence numbers.
 
 mod aftermath;
 mod outcome;
+mod sequence;
 mod side;
 
 pub use self::outcome::{Outcome, Whose};
@@ -176,6 +177,7 @@ impl Endpoint {
                 wanted = false;
                 return Aftermath::default();
             };
+            side.sequence_notified(index, notify);
             side.on_call(index, host, now, wishes, |call, client, cx| {
                 if is_error(notify.code) && !call.is_multicast() && !call.peer().is_same_host(from)
                 {

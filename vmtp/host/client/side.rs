@@ -18,7 +18,8 @@ use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::sock::Sk;
 use crate::kernel::trace;
 use crate::proto::client::{
-    no_room, Call, Client, Delivery, Event, Reply, ReplyState, StartError, State, Step, RUN_LIMIT,
+    no_room, Call, Client, Delivery, Event, Reply, ReplyState, Sequence, StartError, State, Step,
+    RUN_LIMIT,
 };
 use crate::proto::context::Context;
 use crate::proto::peer::Peer;
@@ -35,6 +36,8 @@ pub struct ClientSide {
     pub(super) slots: Array<KBox<Slot>>,
     /// A slot to use again.
     pub(super) spare: Option<KBox<Slot>>,
+    /// Where the host numbers what it receives (2.12).
+    pub(super) sequence: Option<KBox<Sequence>>,
 }
 
 /// One transaction.
@@ -99,6 +102,7 @@ impl ClientSide {
             client,
             slots: Array::new(),
             spare: None,
+            sequence: None,
         }
     }
 
@@ -326,8 +330,9 @@ impl ClientSide {
         if self.spare.is_none() || self.slots.reserve_one(ATOMIC).is_err() {
             return (Err(Refused::Memory), Aftermath::default());
         }
+        let request = self.sequenced(start, host);
         let (call, step) = match self.client.start(
-            &start.request,
+            &request,
             &context_of(host, now, &start.path, options.wishes()),
         ) {
             Ok(started) => started,
@@ -336,6 +341,7 @@ impl ClientSide {
             }
             Err(StartError::TooLarge) => return (Err(Refused::TooLarge), Aftermath::default()),
         };
+        self.sequence_sent(host);
         let transaction = call.transaction();
         let datagram = matches!(call.state(), State::Processing { .. });
         let Some(mut slot) = self.spare.take() else {
@@ -444,7 +450,7 @@ impl ClientSide {
             slot.path.heard(&skb);
         }
         let cx = context_of(host, now, &slot.path, wishes);
-        let step = slot.call.response(
+        let mut step = slot.call.response(
             &mut self.client,
             &mut reply.reply,
             header,
@@ -452,6 +458,7 @@ impl ClientSide {
             waiting,
             &cx,
         );
+        self.sequence_received(index, Some(header), &mut step, host);
         let mut aftermath = self.apply(index, Some(index_of_reply), step, Some(skb), host);
         aftermath.notify = step.notify.map(|notify| (notify, peer));
         aftermath
@@ -493,9 +500,10 @@ impl ClientSide {
         let Some(reply) = slot.replies.get_mut(due) else {
             return Aftermath::default();
         };
-        let step = slot
+        let mut step = slot
             .call
             .reply_timeout(&mut self.client, &mut reply.reply, &cx);
+        self.sequence_received(index, None, &mut step, host);
         self.apply(index, Some(due), step, None, host)
     }
 

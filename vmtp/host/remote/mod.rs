@@ -25,7 +25,7 @@ use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::trace;
 use crate::proto::context::Context;
-use crate::proto::server::{Arrival, Keep, Remote, Retained, Source, State, Step};
+use crate::proto::server::{Arrival, Keep, Remote, Retained, Sequence, Source, State, Step};
 use crate::proto::time::Time;
 use crate::proto::wire::{
     Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
@@ -70,6 +70,8 @@ pub struct RemoteRecord {
 
 struct Inner {
     remote: Remote,
+    /// Under which numbers its Requests were received (2.12).
+    sequence: Sequence,
     path: Ref<PathRecord>,
     /// Of the Request being received.
     packets: SkbQueue,
@@ -149,8 +151,8 @@ impl RemoteRecord {
         if inner.gone || inner.frozen {
             return None;
         }
-        let step = event(&mut inner, &cx);
-        let aftermath = inner.apply(record, &step, skb, &cx);
+        let mut step = event(&mut inner, &cx);
+        let aftermath = inner.apply(record, &mut step, skb, &cx);
         record.arm(inner.remote.deadline().nanos());
         drop(inner);
         aftermath.finish(record, endpoint, &step, again)
@@ -216,7 +218,7 @@ impl RemoteRecord {
         inner.retries = endpoint.options.response_retries();
         let cx = host.context(now, inner.path.timing(), inner.retries);
         let service = endpoint.service(must_probe, room);
-        let step = inner.remote.request(header, source, &service, &cx);
+        let mut step = inner.remote.request(header, source, &service, &cx);
         if step.keep == Keep::Drop(crate::proto::server::Drop::NoRoom) {
             if let Some(sk) = endpoint.sk() {
                 sk.count_drop();
@@ -238,7 +240,7 @@ impl RemoteRecord {
         if taken && header.control.gap() != 0 {
             inner.path.asked_for_gap(header.control.gap());
         }
-        let mut aftermath = inner.apply(record, &step, Some(skb), &cx);
+        let mut aftermath = inner.apply(record, &mut step, Some(skb), &cx);
         record.arm(inner.remote.deadline().nanos());
         drop(guard);
         if step.notify_sender {
@@ -346,6 +348,11 @@ impl RemoteRecord {
         let inner = self.inner.lock();
         inner.remote.transaction() == arrival.transaction
             && (inner.remote.state() == State::Processing || arrival.datagram)
+    }
+
+    /// The flags of the Response to the Request with this Transaction that its place in the receive sequence asks for.
+    pub(super) fn sequence_flags(&self, transaction: Transaction) -> u32 {
+        self.inner.lock().sequence.flags(transaction)
     }
 
     /// What the record says, for /proc.

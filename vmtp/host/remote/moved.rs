@@ -13,7 +13,7 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::{Record, Ref};
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::peer::Peer;
-use crate::proto::server::{Remote, State, SNAPSHOT_OCTETS};
+use crate::proto::server::{Remote, Sequence, State, SNAPSHOT_OCTETS};
 use core::net::Ipv4Addr;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -92,6 +92,7 @@ impl RemoteRecord {
         let inner = Inner {
             shown: remote.state(),
             remote,
+            sequence: Sequence::NONE,
             path,
             packets: SkbQueue::new(),
             waiting: Ring::new(),

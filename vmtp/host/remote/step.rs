@@ -26,10 +26,11 @@ impl Inner {
     pub(super) fn apply(
         &mut self,
         record: &Ref<RemoteRecord>,
-        step: &Step,
+        step: &mut Step,
         skb: Option<Skb>,
         cx: &Context,
     ) -> Aftermath {
+        self.number(&record.host, step);
         // What is sent is of the segment that was kept before this event.
         let segment = self.segment.clone();
         if step.aborted {
@@ -78,17 +79,10 @@ impl Inner {
         };
         match step.event {
             Event::None | Event::Ended => {}
+            Event::Request(arrival) if arrival.queued => self.enqueue(record, arrival, cx),
             Event::Request(arrival) => {
                 let packets = core::mem::take(&mut self.packets);
-                if arrival.queued {
-                    self.waiting_octets = self.waiting_octets.wrapping_add(packets.octets());
-                    if self.waiting.push_back((arrival, packets), ATOMIC).is_err() {
-                        record.host.count(Counter::DropNoMemory);
-                        self.remote.superseded(arrival.transaction.next(), cx);
-                    }
-                } else {
-                    self.hand_over(record, arrival, packets, cx, &mut aftermath);
-                }
+                self.hand_over(record, arrival, packets, cx, &mut aftermath);
             }
             Event::Next => self.next(record, cx, &mut aftermath),
             Event::Probe => aftermath.probe = true,
@@ -124,14 +118,43 @@ impl Inner {
         aftermath
     }
 
+    /// A complete Request of the run waits behind the one in progress.
+    fn enqueue(&mut self, record: &Ref<RemoteRecord>, arrival: Arrival, cx: &Context) {
+        let packets = core::mem::take(&mut self.packets);
+        self.waiting_octets = self.waiting_octets.wrapping_add(packets.octets());
+        if self.waiting.push_back((arrival, packets), ATOMIC).is_err() {
+            record.host.count(Counter::DropNoMemory);
+            self.remote.superseded(arrival.transaction.next(), cx);
+        }
+    }
+
+    /// A Request that was received gets its number, and what is told of it tells the number (2.12).
+    fn number(&mut self, host: &Host, step: &mut Step) {
+        if let Event::Request(_) = step.event {
+            if let Some(number) = host.number_received() {
+                self.sequence.received(number, &self.remote, step);
+                return;
+            }
+        }
+        if let Some(notify) = &mut step.notify {
+            self.sequence.report(notify);
+        }
+    }
+
     fn next(&mut self, record: &Ref<RemoteRecord>, cx: &Context, aftermath: &mut Aftermath) {
         if let Some((arrival, packets)) = self.waiting.pop_front() {
             self.waiting_octets = self.waiting_octets.saturating_sub(packets.octets());
-            let step = self.remote.begin(&arrival, cx);
+            self.sequence.begins(&arrival);
+            let mut step = self.remote.begin(&arrival, cx);
             if let Some(retained) = step.retain {
                 let _ = self
                     .retained
                     .push_back((retained, self.segment.take()), ATOMIC);
+            }
+            self.number(&record.host, &mut step);
+            if let Event::Request(behind) = step.event {
+                // One that waited for the Probe of its Client.
+                self.enqueue(record, behind, cx);
             }
             self.hand_over(record, arrival, packets, cx, aftermath);
         }

@@ -12,7 +12,7 @@ use crate::kernel::lock::new_spinlock_bh;
 use crate::kernel::record::{Record, Ref};
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::peer::Peer;
-use crate::proto::server::{Remote, State};
+use crate::proto::server::{Remote, Sequence, State};
 use crate::proto::time::Time;
 use crate::proto::wire::{Entity, Header};
 use core::net::Ipv4Addr;
@@ -59,6 +59,7 @@ impl RemoteRecord {
         let path_of_record = path.clone();
         let inner = Inner {
             remote: Remote::new(header, server, peer),
+            sequence: Sequence::NONE,
             path,
             packets: SkbQueue::new(),
             waiting: Ring::new(),

@@ -8,19 +8,22 @@
 //!
 //! Here are the records; what the user starts is in `send`, where the Server is in `locate`, packets
 //! from the server in `response`, its Notify operations in `notify`, the timer in `timeout`, runs of
-//! several transactions in `run`, and what all of these lead to in `step`.
+//! several transactions in `run`, receive sequence numbers in `sequence`, and what all of these lead
+//! to in `step`.
 
 mod locate;
 mod notify;
 mod response;
 mod run;
 mod send;
+mod sequence;
 mod step;
 mod timeout;
 
 pub use self::locate::Unreachable;
 pub use self::response::{no_room, stray, Stray};
 pub use self::send::{Found, Request, StartError};
+pub use self::sequence::{Heard, Sequence};
 pub use self::step::{Delivery, Drop, Event, Keep, Step};
 
 use super::context::Context;

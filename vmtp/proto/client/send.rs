@@ -22,7 +22,8 @@ pub struct Request {
     pub multicast: bool,
     /// The message control block; SDA and SegmentSize tell the segment.
     pub mcb: Mcb,
-    /// Flags the user asked for: any of APG, NRT, MDG, DRT.
+    /// Flags the user asked for: any of APG, NRT, MDG, DRT; and NRS, as
+    /// [`Sequence::flags`](super::Sequence::flags) tells.
     pub flags: u32,
     /// The area for the Response's segment is larger than one packet group: sets STI.
     pub large_response: bool,
@@ -86,7 +87,8 @@ impl Client {
         let datagram = request.mcb.code.has(Code::DGM);
         let streamed = request.streamed && cx.policy.streaming;
         let more = streamed && request.more;
-        let mut bits = request.flags & (Control::APG | Control::NRT | Control::MDG | Control::DRT);
+        let mut bits = request.flags
+            & (Control::APG | Control::NRT | Control::MDG | Control::DRT | Control::NRS);
         if continues {
             bits |= Control::NSR;
         }

@@ -22,6 +22,7 @@ impl Remote {
             datagram: self.flags.incoming_datagram,
             multicast: self.flags.incoming_multicast,
             received: self.incoming_received,
+            reception: None,
         };
         self.last = arrival.transaction;
         self.flags.skip = arrival.control.has(Control::STI);

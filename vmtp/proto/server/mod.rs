@@ -9,7 +9,7 @@
 //! Here is the record; Request packets are in `request`, those that come again in `repeat`, complete
 //! Requests in `deliver`, the Response in `respond`, Responses of other members of a group in
 //! `overheard`, the client's Notify operations in `notify`, the timer in `timeout`, forwarding in
-//! `forward`.
+//! `forward`, receive sequence numbers in `sequence`.
 
 mod deliver;
 mod forward;
@@ -18,6 +18,7 @@ mod overheard;
 mod repeat;
 mod request;
 mod respond;
+mod sequence;
 mod snapshot;
 mod timeout;
 
@@ -25,6 +26,7 @@ pub use self::forward::{Forward, ForwardError};
 pub use self::overheard::{Overheard, OverheardStep};
 pub use self::request::{refuse, Refusal, Service, Source};
 pub use self::respond::{Finished, Respond, RespondError, Retained};
+pub use self::sequence::{Reception, Sequence};
 pub use self::snapshot::SNAPSHOT_OCTETS;
 
 pub use super::client::{Drop, Keep};
@@ -192,6 +194,8 @@ pub struct Arrival {
     pub multicast: bool,
     /// Octets received for it.
     pub received: u32,
+    /// Its receive sequence number, where the host counts (2.12, [`Sequence::received`]).
+    pub reception: Option<Reception>,
 }
 
 /// What happened, as the host sees it.

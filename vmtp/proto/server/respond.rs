@@ -23,7 +23,8 @@ pub struct Respond {
     /// The message control block; its Code may have CMD, DGM (idempotent), MDM and SDA.
     pub mcb: Mcb,
     /// Flags the user asked for: any of APG, NRT, and MDG for a group Response (2.7), which the
-    /// members of the group that got the Request may take as well.
+    /// members of the group that got the Request may take as well. And NRS, as
+    /// [`Sequence::flags`](super::Sequence::flags) tells.
     pub flags: u32,
     /// Checksum over the header only.
     pub hco: bool,
@@ -249,7 +250,8 @@ impl Remote {
     }
 
     fn response_control(&self, respond: &Respond, skip: bool) -> Control {
-        let mut bits = respond.flags & (Control::APG | Control::NRT) | Control::RESPONSE;
+        let mut bits =
+            respond.flags & (Control::APG | Control::NRT | Control::NRS) | Control::RESPONSE;
         if self.flags.streamed {
             bits |= self.request.bits() & (Control::NSR | Control::NER);
         }

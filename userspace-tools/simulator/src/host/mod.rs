@@ -23,7 +23,9 @@ use vmtp_proto::path::{GroupFate, Path};
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{refuse, Refusal, Source};
 use vmtp_proto::time::{Span, Time};
-use vmtp_proto::wire::{Code, Entity, EntityKind, Header, ResponseCode, Transaction};
+use vmtp_proto::wire::{
+    Code, Entity, EntityKind, Header, NotifyVmtpClient, ResponseCode, Transaction,
+};
 
 pub use client::Endpoint;
 use server::Server;
@@ -62,6 +64,8 @@ pub struct Config {
     pub settled: bool,
     /// An entity of which nothing is known is looked for at the address in its identifier.
     pub guesses: bool,
+    /// It numbers what it receives (2.12).
+    pub numbers: bool,
 }
 
 impl Config {
@@ -77,6 +81,7 @@ impl Config {
         hosts: 4_096,
         settled: true,
         guesses: true,
+        numbers: false,
     };
 }
 
@@ -100,6 +105,8 @@ pub struct Host {
     lines: Table<[u8; 4], Queue>,
     searches: Table<u32, Search>,
     limiters: Table<[u8; 4], Limiter>,
+    /// The number of the last message that was received.
+    received: u32,
     config: Config,
 }
 
@@ -131,6 +138,11 @@ impl Host {
             lines: Table::default(),
             searches: Table::default(),
             limiters: Table::default(),
+            received: if config.numbers {
+                env.random.u32(..)
+            } else {
+                0
+            },
             config,
         }
     }
@@ -270,6 +282,28 @@ impl Host {
         }
     }
 
+    /// The number of a message that was just received, if the host numbers them.
+    fn number_received(&mut self) -> Option<u32> {
+        self.received = self.received.wrapping_add(1);
+        self.config.numbers.then_some(self.received)
+    }
+
+    /// What the sender of a Request is told that gets no record.
+    fn refusal(
+        &self,
+        header: &Header,
+        refusal: Refusal,
+        source: &Source,
+    ) -> Option<NotifyVmtpClient> {
+        let notify = refuse(header, refusal, source)?;
+        Some(if self.config.numbers {
+            // 4.5: the number of the host's last message.
+            notify.with_receive_sequence(self.received)
+        } else {
+            notify
+        })
+    }
+
     /// Where an entity is taken to be: the cache, else the address in its identifier.
     fn guess(&self, entity: Entity) -> Peer {
         match self.cache.get(&entity) {
@@ -341,7 +375,7 @@ impl Host {
         }
         if header.epg {
             // 2.6: nothing here decrypts.
-            let notify = refuse(&header, Refusal::SecurityNotSupported, &source);
+            let notify = self.refusal(&header, Refusal::SecurityNotSupported, &source);
             self.notify_client(env, notify.filter(|_| !header.is_response()), false, from);
             return;
         }
@@ -360,7 +394,7 @@ impl Host {
         if header.is_response() || self.is_management(header) {
             return;
         }
-        let notify = refuse(header, Refusal::VmtpError, source);
+        let notify = self.refusal(header, Refusal::VmtpError, source);
         self.notify_client(env, notify, false, source.peer);
     }
 

@@ -64,6 +64,7 @@ classes! {
     Migrate = "migrate", "servers that move to another host";
     NoStreaming = "no-streaming", "runs towards hosts that do not stream";
     Odd = "odd", "forged Notifies, ICMP, early timers, impossible wishes, records read back";
+    Sequence = "sequence", "receive sequence numbers, which the Clients log";
     Mixture = "mixture", "everything at once";
 }
 
@@ -181,6 +182,7 @@ impl Builder {
                 | Class::Partition
                 | Class::Late
                 | Class::Migrate
+                | Class::Sequence
                 | Class::Mixture
                 | Class::Group
                 | Class::NoStreaming
@@ -257,7 +259,12 @@ impl Builder {
             }
             Class::NoStreaming => config.policy.streaming = self.one_in(2),
             Class::Late | Class::Restart => config.settled = self.one_in(2),
+            Class::Sequence => {
+                config.numbers = !self.one_in(5);
+                config.settled = self.one_in(2);
+            }
             Class::Mixture => {
+                config.numbers = self.one_in(2);
                 config.settled = self.one_in(2);
                 config.queue = 4 + self.random.usize(..60);
             }
@@ -276,7 +283,7 @@ impl Builder {
         }
         // Even hosts serve, odd ones call; some do both.
         for number in 0..hosts {
-            let serves = number % 2 == 0 || self.class == Class::Mixture;
+            let serves = number % 2 == 0 || matches!(self.class, Class::Mixture | Class::Sequence);
             if serves {
                 for index in 0..1 + self.random.u32(..2) {
                     let server = Host::entity(number, 100 + index);
@@ -285,7 +292,10 @@ impl Builder {
                 }
             }
         }
-        if matches!(self.class, Class::Group | Class::Mixture | Class::Odd) {
+        if matches!(
+            self.class,
+            Class::Group | Class::Mixture | Class::Odd | Class::Sequence
+        ) {
             self.make_groups();
         }
         for number in 0..hosts {
@@ -341,6 +351,7 @@ impl Builder {
         let hosts = self.world.hosts.len();
         let many = match self.class {
             Class::Restart | Class::Partition | Class::Migrate => 4,
+            Class::Sequence => 2,
             Class::Late => 2,
             Class::Mixture => 3,
             _ => 0,
@@ -355,6 +366,11 @@ impl Builder {
                     server: self.server(),
                     to: self.random.usize(..hosts),
                 },
+                Class::Sequence if self.one_in(2) => Strike::Migrate {
+                    server: self.server(),
+                    to: self.random.usize(..hosts),
+                },
+                Class::Sequence => Strike::Cut(self.random.u64(..)),
                 Class::Mixture if self.one_in(3) => Strike::Cut(self.random.u64(..)),
                 Class::Mixture if self.one_in(2) => {
                     Strike::Loss([0, 10, 60][self.random.usize(..3)])

@@ -19,7 +19,7 @@ impl Builder {
             Class::Group | Class::Forward => 400,
             Class::Busy => 500,
             Class::Restart | Class::Partition | Class::Late | Class::Migrate => 600,
-            Class::Mixture | Class::Odd => 400,
+            Class::Mixture | Class::Odd | Class::Sequence => 400,
         };
         let calls = (calls * self.effort / 100 / self.clients.len().max(1)).max(1);
         for client in self.clients.clone() {
@@ -34,6 +34,7 @@ impl Builder {
     fn next_ops(&mut self, client: Entity, left: usize) -> usize {
         let class = match self.class {
             Class::Mixture
+            | Class::Sequence
             | Class::Restart
             | Class::Partition
             | Class::Late
@@ -52,7 +53,7 @@ impl Builder {
             Class::NoStreaming => Class::Run,
             class => class,
         };
-        if matches!(self.class, Class::Mixture | Class::Odd)
+        if matches!(self.class, Class::Mixture | Class::Odd | Class::Sequence)
             && self.one_in(8)
             && !self.groups.is_empty()
         {

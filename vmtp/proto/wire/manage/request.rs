@@ -311,6 +311,18 @@ records! {
     }
 }
 
+impl NotifyVmtpClient {
+    /// The same with the receive sequence number of the Request that it is about, and NRS (2.12).
+    #[inline]
+    pub const fn with_receive_sequence(self, number: u32) -> Self {
+        NotifyVmtpClient {
+            control: self.control.with(Control::NRS),
+            receive_sequence: number,
+            ..self
+        }
+    }
+}
+
 impl From<NotifyVmtpClient> for NotifyRemoteVmtpClient {
     #[inline]
     fn from(notify: NotifyVmtpClient) -> Self {

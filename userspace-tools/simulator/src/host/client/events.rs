@@ -2,7 +2,7 @@
 
 //! What reaches a call: its timers, Response packets, Notify operations, and what Probes found.
 
-use vmtp_proto::client::{no_room, stray, Keep, ReplyState, State, Stray};
+use vmtp_proto::client::{no_room, stray, Heard, Keep, ReplyState, State, Stray};
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::Source;
 use vmtp_proto::time::Time;
@@ -150,6 +150,9 @@ impl Host {
         source: &Source,
     ) {
         let client = notify.client;
+        if let Some(heard) = Heard::in_notify(notify).filter(|_| self.config.numbers) {
+            self.path(env, source.peer).numbered(heard);
+        }
         let Some(endpoint) = self.endpoints.get(&client) else {
             return;
         };
@@ -173,6 +176,7 @@ impl Host {
             return;
         };
         let open = &mut endpoint.calls[index];
+        endpoint.sequence.notified(&open.call, notify);
         let step = open.call.notify(&mut endpoint.root, notify, &cx);
         let from = From {
             peer: source.peer,

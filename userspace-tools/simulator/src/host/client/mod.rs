@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use vmtp_proto::client::{Call, Client, Found, Reply, Request, State, Step, Unreachable};
+use vmtp_proto::client::{Call, Client, Found, Reply, Request, Sequence, State, Step, Unreachable};
 use vmtp_proto::context::Context;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::time::{Span, Time};
@@ -27,6 +27,7 @@ const KEPT: usize = 8;
 /// An entity as a Client.
 pub struct Endpoint {
     root: Client,
+    sequence: Sequence,
     /// In the order they were started. Finished ones stay until the next transaction outside of
     /// their run.
     calls: VecDeque<Open>,
@@ -84,6 +85,7 @@ impl Endpoint {
         };
         Endpoint {
             root: Client::new(entity, DOMAIN, Transaction::from_bits(first)),
+            sequence: Sequence::NONE,
             calls: VecDeque::new(),
             script: VecDeque::new(),
             window: 1,
@@ -266,7 +268,7 @@ impl Host {
         ] {
             flags |= if wanted { flag } else { 0 };
         }
-        let request = Request {
+        let mut request = Request {
             server: wanted.server,
             peer,
             found,
@@ -286,6 +288,10 @@ impl Host {
         let Some(endpoint) = self.endpoints.get_mut(&client) else {
             return false;
         };
+        if self.config.numbers {
+            let numbers = cx.timing.numbers;
+            request.flags |= endpoint.sequence.flags(&endpoint.root, &request, numbers);
+        }
         let (call, step) = match endpoint.root.start(&request, &cx) {
             Ok(started) => started,
             Err(error) => {
@@ -300,6 +306,7 @@ impl Host {
             }
         };
         endpoint.script.pop_front();
+        endpoint.sequence.sent(self.received);
         if !call.outgoing().control().has(Control::NSR) {
             // 4.6.1: what is left of transactions before goes.
             endpoint.calls.retain(|open| !open.ended);

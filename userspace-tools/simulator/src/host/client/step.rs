@@ -22,9 +22,13 @@ impl Host {
         env: &mut Env,
         client: Entity,
         first: Transaction,
-        step: Step,
+        mut step: Step,
         from: From<'_>,
     ) {
+        let number = match step.event {
+            What::Response(_) => self.number_received(),
+            _ => None,
+        };
         let Some(endpoint) = self.endpoints.get_mut(&client) else {
             return;
         };
@@ -32,6 +36,16 @@ impl Host {
             return;
         };
         let open = &mut endpoint.calls[index];
+        let header = from.packet.map(|(header, _)| header);
+        let mut heard = None;
+        if let Some(number) = number {
+            let sequence = &mut endpoint.sequence;
+            heard = sequence.received(&open.call, header, number, &mut step);
+            if let Some(number) = sequence.number_of(&open.call) {
+                let (op, server) = (open.op, open.call.server());
+                env.oracle.logged(op, server, number, &mut env.counts);
+            }
+        }
         let peer = open.call.peer();
         let segment = Rc::clone(&open.segment);
         let mut reply_peer = from.peer;
@@ -70,6 +84,9 @@ impl Host {
             step.sent,
             step.received,
         );
+        if let Some(heard) = heard.filter(|_| way.is_known()) {
+            self.path(env, way).numbered(heard);
+        }
         match step.event {
             What::None => {}
             What::Response(delivery) => self.deliver(env, client, first, from.reply, delivery),

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{
-    refuse, Arrival, Event as What, Finished, Overheard, OverheardStep, Refusal, Remote, Retained,
-    Service, Source, State, SNAPSHOT_OCTETS,
+    Arrival, Event as What, Finished, Overheard, OverheardStep, Refusal, Remote, Retained,
+    Sequence, Service, Source, State, SNAPSHOT_OCTETS,
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
@@ -46,6 +46,7 @@ pub(super) struct Record {
     asked: bool,
     armed: Time,
     overheard: Overheard,
+    sequence: Sequence,
 }
 
 impl Record {
@@ -62,6 +63,7 @@ impl Record {
             asked: false,
             armed: Time::NEVER,
             overheard: Overheard::NONE,
+            sequence: Sequence::NONE,
         }
     }
 
@@ -184,7 +186,7 @@ impl Host {
         match refusal {
             None => self.request_for(env, header, data, source, server),
             Some(refusal) => {
-                let notify = refuse(header, refusal, &source);
+                let notify = self.refusal(header, refusal, &source);
                 self.notify_client(env, notify, !direct, source.peer);
             }
         }
@@ -218,7 +220,7 @@ impl Host {
                 None
             };
             if let Some(refusal) = refusal {
-                let notify = refuse(header, refusal, &source);
+                let notify = self.refusal(header, refusal, &source);
                 self.notify_client(
                     env,
                     notify,

@@ -8,7 +8,7 @@ use vmtp_proto::client::Keep;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{Arrival, Event as What, Step, Stop, To};
 use vmtp_proto::time::Time;
-use vmtp_proto::wire::{Header, ResponseCode};
+use vmtp_proto::wire::{Control, Header, ResponseCode};
 
 use super::{Key, Message};
 use crate::env::{Env, Timer};
@@ -22,13 +22,22 @@ impl Host {
         &mut self,
         env: &mut Env,
         key: Key,
-        step: Step,
+        mut step: Step,
         packet: Option<(&Header, &[u8])>,
     ) {
         let (client, server) = key;
+        let number = match step.event {
+            What::Request(_) => self.number_received(),
+            _ => None,
+        };
         let Some(record) = self.records.get_mut(&key) else {
             return;
         };
+        if let Some(number) = number {
+            record.sequence.received(number, &record.remote, &mut step);
+        } else if let Some(notify) = &mut step.notify {
+            record.sequence.report(notify);
+        }
         if step.aborted {
             env.counts.aborted += 1;
             record.queue.clear();
@@ -103,7 +112,8 @@ impl Host {
             // What brings something new is acknowledged only if it asks for that (2.13).
             let new = !matches!(step.keep, Keep::Drop(_));
             let ok = notify.code.bits() == ResponseCode::Ok.bits();
-            if ok && new && !record.asked {
+            let numbered = notify.control.has(Control::NRS);
+            if ok && new && !record.asked && !numbered {
                 let t = notify.transaction.bits();
                 env.oracle
                     .fail(format!("T{t:08x} acknowledged although nobody asked"));
@@ -197,6 +207,9 @@ impl Host {
                 .fail(format!("{} has a Request of nobody", key.1));
             return;
         };
+        if let Some(reception) = arrival.reception {
+            env.oracle.numbered(op, key.1, reception.number);
+        }
         let message = Message {
             client: key.0,
             transaction: arrival.transaction,
@@ -225,6 +238,7 @@ impl Host {
             env.oracle.fail("the next Request of a run is not there");
             return;
         };
+        record.sequence.begins(&arrival);
         let step = record.remote.begin(&arrival, &cx);
         self.server_step(env, key, step, None);
         self.hand(env, key, message);

@@ -174,6 +174,7 @@ impl Host {
         };
         let batch = wants.batched && !record.queue.is_empty() && record.batched < 200;
         let earlier = record.batched;
+        flags |= record.sequence.flags(transaction);
         let respond = if batch {
             Respond {
                 mcb: Mcb::refusal(ResponseCode::ResponseDiscarded),
