@@ -123,11 +123,13 @@ pub fn many(wanted: &Many) -> Result<(), String> {
         size = (size * 10).min(wanted.hosts);
     }
     println!();
+    println!("lost: the Client's host restarted. Steps: entries of tables looked at. Octets: memory of a host, without segments.");
     println!("CPU is the simulator's, against the first row: tables that outgrow the machine's caches raise it.");
     if let Some(last) = rows.last() {
         println!("faults among {} hosts:", last.hosts);
         for (name, value) in last.counts.list() {
-            if let Some(name) = name.strip_prefix("fault_") {
+            let fault = name.strip_prefix("fault_").filter(|_| value != 0);
+            if let Some(name) = fault {
                 println!("  {name:<12} {value:>10}");
             }
         }

@@ -62,7 +62,7 @@ pub struct Config {
     pub hosts: usize,
     /// The host was started long ago.
     pub settled: bool,
-    /// An entity of which nothing is known is looked for at the address in its identifier.
+    /// A Server of which nothing is known is looked for at the address in its identifier, and not everywhere.
     pub guesses: bool,
     /// It numbers what it receives (2.12).
     pub numbers: bool,
@@ -308,8 +308,16 @@ impl Host {
     fn guess(&self, entity: Entity) -> Peer {
         match self.cache.get(&entity) {
             Some(peer) => *peer,
-            None if self.config.guesses => Peer::inet(entity.address()),
-            None => Peer::NONE,
+            None => Peer::inet(entity.address()),
+        }
+    }
+
+    /// Where the Server of a new transaction is, if that is not to be found out first.
+    fn place(&self, server: Entity) -> Peer {
+        if self.config.guesses || self.cache.get(&server).is_some() {
+            self.guess(server)
+        } else {
+            Peer::NONE
         }
     }
 

@@ -234,7 +234,7 @@ impl Host {
         let group = wanted.server.is_group();
         let (peer, found) = match wanted.server.host_group() {
             Some(address) => (Peer::inet(address), Found::Certain),
-            None => (self.guess(wanted.server), Found::Guessed),
+            None => (self.place(wanted.server), Found::Guessed),
         };
         let mut code = 0;
         let mut mcb = Mcb::default();
