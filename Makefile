@@ -114,8 +114,9 @@ fuzz-kernel: artifacts selftests $(if $(DEBUG),module-debug) ## a million packet
 soak: artifacts selftests $(if $(DEBUG),module-debug) ## three hosts use every feature over a network that changes, for HOURS=n; a line a minute (SEED=n DEBUG=1)
 	@$(harness)/soak.py $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED)) $(if $(DEBUG),--debug)
 
-bench: artifacts selftests ## instructions of a transaction against UDP and TCP, in build/out/bench.json
-	@$(harness)/bench.py
+bench: artifacts selftests ## VMTP beside UDP, TCP, TIPC, RxRPC, SCTP and ONC RPC: build/out/bench.json, .svg; BENCH='icount loss ...' for parts
+	@$(KB)/need-packages bench
+	@$(harness)/bench.py $(BENCH)
 
 profile: artifacts selftests ## where the instructions of a transaction go, by function; PROFILE='udp 1024' for another
 	@$(harness)/profile.py $(PROFILE)

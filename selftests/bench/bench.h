@@ -1,22 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the programs of `make bench` share: a server process in the network
- * namespace "server", a client in "client", and the median time of a round
- * trip by CLOCK_MONOTONIC, which under QEMU's icount counts instructions,
- * 1 ns each. The harness has made the namespaces and the link between them.
+ * What the programs of `make bench` share: server processes in the network
+ * namespace "server", clients in "client", and what is measured of them. The
+ * harness (vm/bench.py) has made the namespaces and the link between them.
  *
- * A program defines serve() and transact() and calls bench_main().
+ * A program defines how its protocol makes a round trip and calls
+ * bench_main(). Then it is
+ *
+ *	PROGRAM OCTETS				the cost of a round trip (cost.h)
+ *	PROGRAM rate CLIENTS MS OUT IN		closed loop (load.h)
+ *	PROGRAM latency PER_SECOND COUNT CLIENTS OUT IN	open loop (load.h)
+ *
+ * and prints one line of JSON. Status 4: the protocol has no such message.
  */
 #ifndef BENCH_H
 #define BENCH_H
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <arpa/inet.h>
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,17 +39,32 @@
 #define SERVER_ADDRESS	0x0A510001	/* 10.81.0.1 */
 #define CLIENT_ADDRESS	0x0A510002
 #define SERVER_PORT	8181
-#define OCTETS_MOST	65536
-#define WARM_UP		200
-#define ROUNDS		2000
-/* The last rounds are what `make profile` shows. */
-#define PROFILED	50
-
-/* No-ops between which selftests/vm/profile/plugin.c writes down what runs. */
-#define MARK_BEGIN()	asm volatile("nopl 0x01544d56(%%rax)" ::: "memory")
-#define MARK_END()	asm volatile("nopl 0x00544d56(%%rax)" ::: "memory")
+#define OCTETS_MOST	(4 << 20)
+#define STATUS_SKIP	4
 
 static char segment[OCTETS_MOST];
+
+/* What a round trip carries. Both ends know it. */
+struct load {
+	size_t out, in;		/* octets of segment: Request, Response */
+};
+
+/*
+ * open_server	makes the server's socket, which must be ready for the first
+ *		Request when it returns
+ * serve	answers for ever
+ * open_client	makes a client's socket
+ * transact	one round trip; false if the protocol gave up
+ * empty	whether messages without data exist
+ */
+struct bench {
+	const char *proto;
+	int (*open_server)(const struct load *load);
+	void (*serve)(int socket, const struct load *load);
+	int (*open_client)(const struct load *load);
+	bool (*transact)(int socket, const struct load *load);
+	bool empty;
+};
 
 static inline void enter_namespace(const char *name)
 {
@@ -62,6 +87,7 @@ static inline struct sockaddr_in server_address(void)
 	};
 }
 
+/* ns; under icount instructions. */
 static inline long long now(void)
 {
 	struct timespec time;
@@ -77,64 +103,85 @@ static inline int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/*
- * open_server	makes the server's socket, which must be ready for the first
- *		Request when it returns
- * serve	answers for ever
- * open_client	makes the client's socket
- * transact	one round trip of octets each way, or exits
- */
-struct bench {
-	const char *proto;
-	int (*open_server)(void);
-	void (*serve)(int socket, size_t octets);
-	int (*open_client)(void);
-	void (*transact)(int socket, size_t octets);
-};
-
-static inline int bench_main(const struct bench *bench, int argc, char **argv)
+/* A child that ends with its parent. */
+static inline pid_t child(void)
 {
-	static long long times[ROUNDS];
-	size_t octets = argc > 1 ? strtoul(argv[1], NULL, 0) : 64;
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid < 0)
+		err(1, "fork");
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+	}
+	return pid;
+}
+
+/* Runs open and serve in a process of its own, in this namespace; returns when it is open. */
+static inline pid_t start_server(const struct bench *bench, const struct load *load, const char *namespace)
+{
 	int ready[2], socket;
-	long long begin;
 	pid_t server;
 	char octet;
 
-	if (octets > OCTETS_MOST || pipe(ready))
-		errx(1, "usage: %s OCTETS (at most %d)", argv[0], OCTETS_MOST);
-	server = fork();
+	if (pipe(ready))
+		err(1, "pipe");
+	server = child();
 	if (server == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		enter_namespace("server");
-		socket = bench->open_server();
+		close(ready[0]);
+		enter_namespace(namespace);
+		socket = bench->open_server(load);
 		if (write(ready[1], "", 1) != 1)
 			err(1, "pipe");
-		bench->serve(socket, octets);
+		close(ready[1]);
+		bench->serve(socket, load);
 		exit(1);
 	}
 	close(ready[1]);
 	if (read(ready[0], &octet, 1) != 1)
 		errx(1, "the server did not start");
+	close(ready[0]);
+	return server;
+}
 
-	enter_namespace("client");
-	socket = bench->open_client();
-	for (int i = 0; i < WARM_UP; i++)
-		bench->transact(socket, octets);
-	for (int i = 0; i < ROUNDS; i++) {
-		if (i >= ROUNDS - PROFILED)
-			MARK_BEGIN();
-		begin = now();
-		bench->transact(socket, octets);
-		times[i] = now() - begin;
+static inline void end(pid_t process)
+{
+	kill(process, SIGKILL);
+	waitpid(process, NULL, 0);
+}
+
+/* A number of the command line. */
+static inline long number(const char *text, long most)
+{
+	char *after;
+	long value = strtol(text, &after, 0);
+
+	if (*after || after == text || value < 0 || value > most)
+		errx(2, "%s: not a number from 0 to %ld", text, most);
+	return value;
+}
+
+#include "cost.h"
+#include "load.h"
+
+static inline int bench_main(const struct bench *bench, int argc, char **argv)
+{
+	struct load load;
+
+	if (argc == 2) {
+		load.out = load.in = number(argv[1], OCTETS_MOST);
+		if (!load.out && !bench->empty)
+			return STATUS_SKIP;
+		return cost(bench, &load);
 	}
-	MARK_END();
-	kill(server, SIGKILL);
-	waitpid(server, NULL, 0);
-	qsort(times, ROUNDS, sizeof(*times), compare);
-	printf("{\"proto\":\"%s\",\"octets\":%zu,\"instructions\":%lld}\n",
-	       bench->proto, octets, times[ROUNDS / 2]);
-	return 0;
+	if (argc != 6 && argc != 7)
+		errx(2, "usage: see bench.h");
+	load.out = number(argv[argc - 2], OCTETS_MOST);
+	load.in = number(argv[argc - 1], OCTETS_MOST);
+	if (!strcmp(argv[1], "rate"))
+		return rate(bench, &load, number(argv[2], CLIENTS_MOST), number(argv[3], 1000000));
+	return latency(bench, &load, number(argv[2], 1000000), number(argv[3], COUNT_MOST), number(argv[4], CLIENTS_MOST));
 }
 
 #endif /* BENCH_H */

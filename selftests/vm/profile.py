@@ -19,7 +19,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import LINK, PROGRAMS, SECONDS
+from bench import PROGRAMS, Programs
+from bench_parts import LINK
 from guest import Guest, GuestFailure
 from machine import TOP, Accelerator, agent_overlay, run_main, stock_kernel, workspace, write_initramfs
 
@@ -75,8 +76,8 @@ def record(program: str, octets: int) -> None:
             guest.wait_until_up()
             guest.expect("modprobe vmtp && modprobe veth")
             guest.expect(LINK)
-            print(guest.expect(f"/bench/{program} {octets}", SECONDS), file=sys.stderr)
-            symbols = guest.expect("grep -i ' [tw] ' /proc/kallsyms", SECONDS)
+            print(guest.expect(f"/bench/{program} {octets}", Programs.SECONDS), file=sys.stderr)
+            symbols = guest.expect("grep -i ' [tw] ' /proc/kallsyms", Programs.SECONDS)
         LAST.mkdir(exist_ok=True)
         (LAST / "symbols").write_text(symbols)
         trace.replace(LAST / "trace")

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+/* ONC RPC over UDP, with libtirpc's own retry timeout, 15 seconds. See rpc.h. */
+#include "rpc.h"
+
+static int open_client(const struct load *load)
+{
+	return rpc_open_client(load, 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct bench rpc = { "rpc", rpc_open_server, rpc_serve, open_client, rpc_transact, true };
+
+	return bench_main(&rpc, argc, argv);
+}
