@@ -512,4 +512,87 @@ TEST_F_TIMEOUT(hosts, the_path_mtu_may_change_in_the_midst_of_a_message, SECONDS
 	EXPECT_GE(counter_of_both(hosts, "Retransmissions"), 1);
 }
 
+/* One message of 1 MiB. */
+#define LONG_SEGMENT	(1 << 20)
+#define LONG_SERVER	little_endian(100001, SERVER_ADDRESS)
+
+struct long_call {
+	int fd;
+	unsigned char *out;
+	long result;
+	__u32 code;
+	_Atomic bool done;
+};
+
+static void *long_call_thread(void *argument)
+{
+	struct long_call *call = argument;
+	struct vmtp_mcb mcb;
+
+	vmtp_request(&mcb, LONG_SERVER, APPLICATION);
+	call->result = vmtp_invoke(call->fd, &mcb, call->out, LONG_SEGMENT, NULL, 0, 0);
+	call->code = vmtp_code(&mcb);
+	call->done = true;
+	return NULL;
+}
+
+/*
+ * A part of the message is there and a part is not when the link behind the
+ * router gets narrow: the router tells the Client, and the rest goes on in
+ * packets of one block.
+ */
+TEST_F_TIMEOUT(hosts, one_message_goes_on_in_smaller_packets_when_the_path_gets_narrow, SECONDS)
+{
+	struct hosts *hosts = &self->run.hosts;
+	struct long_call call = { .out = malloc(LONG_SEGMENT) };
+	unsigned char *in = malloc(LONG_SEGMENT);
+	long before, at_change, told, end = now_ms() + 60000;
+	int server, room = 8 << 20;
+	struct vmtp_mcb mcb;
+	pthread_t caller;
+
+	ASSERT_EQ(0, harm(hosts, "rate 20mbit"));
+	ASSERT_EQ(0, namespace_enter(hosts->server));
+	server = open_entity(LONG_SERVER);
+	ASSERT_GE(server, 0);
+	ASSERT_EQ(0, setsockopt(server, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)));
+	before = counter("InOctets");
+	ASSERT_EQ(0, namespace_enter(hosts->client));
+	call.fd = open_entity(0);
+	ASSERT_GE(call.fd, 0);
+	ASSERT_EQ(0, set_option(call.fd, VMTP_OPT_RETRIES, PATIENT));
+	pattern(call.out, LONG_SEGMENT, 77);
+	told = ip_counter(hosts->client, "Icmp", "InDestUnreachs");
+	ASSERT_EQ(0, pthread_create(&caller, NULL, long_call_thread, &call));
+	ASSERT_EQ(0, namespace_enter(hosts->server));
+	do {
+		at_change = counter("InOctets") - before;
+	} while (at_change < LONG_SEGMENT / 8 && now_ms() < end);
+	ASSERT_EQ(0, namespace_enter(hosts->router));
+	ASSERT_EQ(0, set_mtu("s", 600));
+	ASSERT_EQ(0, namespace_enter(hosts->server));
+	at_change = counter("InOctets") - before;
+	ASSERT_LT(at_change, LONG_SEGMENT * 3 / 4);
+	ASSERT_FALSE(call.done);
+
+	ASSERT_EQ(LONG_SEGMENT, vmtp_recvreq(server, &mcb, in, LONG_SEGMENT, 60000));
+	EXPECT_EQ(0, memcmp(call.out, in, LONG_SEGMENT));
+	vmtp_response(&mcb, VMTP_OK);
+	ASSERT_EQ(0, vmtp_sendreply(server, &mcb, NULL, 0));
+	pthread_join(caller, NULL);
+	EXPECT_EQ(0, call.result);
+	EXPECT_EQ(VMTP_OK, call.code);
+	TH_LOG("%ld octets were there when the link became narrow", at_change);
+	EXPECT_GT(ip_counter(hosts->client, "Icmp", "InDestUnreachs"), told);
+	EXPECT_EQ(0, ip_counter(hosts->client, "Ip", "FragCreates"));
+	EXPECT_EQ(0, ip_counter(hosts->router, "Ip", "FragCreates"));
+	EXPECT_GE(counter_in(hosts->client, "Retransmissions"), 1);
+	/* Once only. */
+	EXPECT_FALSE(ready(server) & POLLIN);
+	close(server);
+	close(call.fd);
+	free(call.out);
+	free(in);
+}
+
 TEST_HARNESS_MAIN
