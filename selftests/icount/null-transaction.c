@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a transaction without data costs on the wire: two packets. The first of
- * a client that the server's host has never heard of may take a Probe more.
+ * What a transaction without data costs: two packets on the wire, and two
+ * system calls, one of the client and one of the server. The first of a client
+ * that the server's host has never heard of may take a Probe more.
  *
  * Two network namespaces over veth; both ends are exact counts, so this runs
  * where no timer goes off because the machine is slow.
@@ -9,12 +10,16 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/vmtp.h>
@@ -163,6 +168,114 @@ TEST_F(transaction, takes_at_most_a_probe_more_the_first_time)
 	ASSERT_EQ(VMTP_OK, null_transaction(self->client));
 	EXPECT_LE(counter("VmtpOutPackets"), 2);
 	EXPECT_LE(counter("VmtpInPackets"), 2);
+}
+
+/* ---- System calls, as strace counts them ------------------------------------------------ */
+
+/* A process whose every system call is seen. */
+struct traced {
+	pid_t pid;
+	bool begun;		/* it has made the call with which counting begins */
+	unsigned long first;
+	long calls, others;	/* those of the ioctl that is counted, and all else between the first and the last of them */
+	long since;		/* others since the last */
+};
+
+/* A child that runs with all its system calls traced. */
+static pid_t traced_child(void (*run)(int), int argument)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) || raise(SIGSTOP))
+			_exit(1);
+		run(argument);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status) ||
+	    ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) ||
+	    ptrace(PTRACE_SYSCALL, pid, NULL, NULL))
+		return -1;
+	return pid;
+}
+
+/* A process has stopped: a system call is counted when it begins. */
+static void count_call(struct traced *traced, int status, unsigned long counted)
+{
+	struct __ptrace_syscall_info info;
+	int signal = 0;
+
+	if (WSTOPSIG(status) != (SIGTRAP | 0x80)) {
+		signal = WSTOPSIG(status);
+	} else if (ptrace(PTRACE_GET_SYSCALL_INFO, traced->pid, sizeof(info), &info) > 0 &&
+		   info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+		bool control = info.entry.nr == SYS_ioctl;
+
+		if (control && info.entry.args[1] == traced->first)
+			traced->begun = true;
+		if (control && info.entry.args[1] == counted) {
+			traced->calls++;
+			traced->others += traced->since;
+			traced->since = 0;
+		} else if (traced->begun && traced->calls) {
+			traced->since++;
+		}
+	}
+	ptrace(PTRACE_SYSCALL, traced->pid, NULL, signal);
+}
+
+static void call_often(int transactions)
+{
+	int fd;
+
+	if (enter("client"))
+		_exit(1);
+	fd = open_entity(CLIENT_ENTITY + 1);
+	for (int i = 0; i < transactions; i++)
+		if (null_transaction(fd) != VMTP_OK)
+			_exit(2);
+}
+
+TEST_F(transaction, takes_two_system_calls)
+{
+	struct traced client = { .first = VMTP_INVOKE }, server = { .first = VMTP_RECVREQ };
+	int ready[2], status;
+
+	/* The server of the fixture makes place for one that is traced. */
+	kill(self->server, SIGKILL);
+	waitpid(self->server, NULL, 0);
+	ASSERT_EQ(0, pipe(ready));
+	server.pid = self->server = traced_child(serve, ready[1]);
+	ASSERT_GT(server.pid, 0);
+	while (!server.begun) {
+		ASSERT_EQ(server.pid, waitpid(server.pid, &status, __WALL));
+		ASSERT_TRUE(WIFSTOPPED(status));
+		count_call(&server, status, VMTP_REPLYRECV);
+	}
+	client.pid = traced_child(call_often, TRANSACTIONS);
+	ASSERT_GT(client.pid, 0);
+	for (;;) {
+		pid_t pid = waitpid(-1, &status, __WALL);
+
+		ASSERT_TRUE(pid == client.pid || pid == server.pid);
+		if (!WIFSTOPPED(status))
+			break;
+		if (pid == client.pid)
+			count_call(&client, status, VMTP_INVOKE);
+		else
+			count_call(&server, status, VMTP_REPLYRECV);
+	}
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+	TH_LOG("%d transactions: %ld system calls of the client, %ld of the server", TRANSACTIONS, client.calls,
+	       server.calls);
+	EXPECT_EQ(TRANSACTIONS, client.calls);
+	EXPECT_EQ(TRANSACTIONS, server.calls);
+	EXPECT_EQ(0, client.others);
+	EXPECT_EQ(0, server.others);
+	close(ready[0]);
+	close(ready[1]);
 }
 
 TEST_HARNESS_MAIN
