@@ -6,7 +6,6 @@
 #include "host.h"
 
 #include <sys/epoll.h>
-#include <sys/mman.h>
 
 #include "kselftest_harness.h"
 
@@ -512,48 +511,6 @@ TEST_F(pair, a_child_has_the_same_entity_and_may_answer)
 	/* The child's exit closed its descriptor, not the socket. */
 	ASSERT_EQ(0, start_null(self->client, SERVER));
 	EXPECT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, LONG_MS));
-}
-
-/* ---- 32-bit programs ------------------------------------------------------------------------ */
-
-/* ioctl as a 32-bit program calls it; arguments have 32 bits. Returns -errno. */
-static long ioctl32(int fd, unsigned int command, void *argument)
-{
-	long result;
-
-	asm volatile("int $0x80" : "=a" (result)
-		     : "0" (54L), "b" ((long)fd), "c" ((long)command), "d" (argument)
-		     : "memory", "cc", "r8", "r9", "r10", "r11");
-	return (int)result;
-}
-
-TEST_F(pair, the_calls_are_the_same_for_32_bit_programs)
-{
-	struct vmtp_exchange *low;
-	struct vmtp_mcb mcb;
-
-	low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	ASSERT_NE(MAP_FAILED, low);
-	low->out.mcb.server = SERVER;
-	low->out.mcb.code = APPLICATION;
-	low->out.segment = (uintptr_t)(low + 1);
-	low->out.length = 5;
-	low->out.flags = VMTP_MSG_START;
-	memcpy(low + 1, "small", 5);
-	ASSERT_EQ(0, ioctl32(self->client, VMTP_INVOKE, low));
-	memset(low, 0, 4096);
-	low->in.segment = (uintptr_t)(low + 1);
-	low->in.length = 5;
-	ASSERT_EQ(0, ioctl32(self->server, VMTP_RECVREQ, &low->in));
-	EXPECT_EQ(5, low->in.received);
-	EXPECT_EQ(0, memcmp(low + 1, "small", 5));
-	low->out.mcb = low->in.mcb;
-	vmtp_response(&low->out.mcb, APPLICATION + 1);
-	ASSERT_EQ(0, ioctl32(self->server, VMTP_SENDREPLY, &low->out));
-	ASSERT_EQ(0, vmtp_getreply(self->client, &mcb, NULL, 0, LONG_MS));
-	EXPECT_EQ(APPLICATION + 1, mcb.code);
-	EXPECT_EQ(-EFAULT, ioctl32(self->server, VMTP_RECVREQ, (void *)8));
-	EXPECT_EQ(-ENOTTY, ioctl32(self->server, _IO(VMTP_IOC_MAGIC, 99), NULL));
 }
 
 TEST_HARNESS_MAIN
