@@ -10,7 +10,9 @@ use common::{at, carrying, mcb, ms, only, packets, request, response, t};
 use common::{CLIENT, GROUP, OTHER_HOST, OTHER_SERVER, SERVER, SERVER_HOST};
 use vmtp_proto::client::{no_room, Event as ClientEvent, Keep, Reply, ReplyState, State as Call};
 use vmtp_proto::peer::Peer;
-use vmtp_proto::server::{Drop, Overheard, OverheardStep, Respond, Source, State, Step, To};
+use vmtp_proto::server::{
+    Drop, Overheard, OverheardStep, Respond, RespondError, Source, State, Step, To,
+};
 use vmtp_proto::wire::{Code, Control, Entity, Header, ResponseCode};
 
 /// A Request to GROUP that the member SERVER handles.
@@ -135,6 +137,26 @@ fn group_response_is_offered_to_members_that_want_it_and_have_not_answered() {
     assert_eq!(take(&far, &header, true), refused);
     let far = Far::processing(&request(0, t(0), mcb(0, 0)));
     assert_eq!(take(&far, &header, true), refused);
+}
+
+#[test]
+fn group_response_is_of_one_packet_group() {
+    let long = |flags| Respond {
+        flags,
+        ..common::far::with(mcb(0, 16_385))
+    };
+    let mut far = member(Control::STI);
+    let refused = far.remote.respond(t(0), &long(Control::MDG), &far.cx);
+    assert_eq!(refused, Err(RespondError::TooLarge));
+    // The Client alone may get it, and the group all of a packet group.
+    assert!(far.remote.respond(t(0), &long(0), &far.cx).is_ok());
+    let mut far = member(Control::STI);
+    assert_eq!(respond(&mut far, Control::MDG, 16_384).to, To::GroupAndPeer);
+    // Nobody hears the first group of a longer one in vain.
+    let far = member(0);
+    let mut heard = Overheard::NONE;
+    let step = heard.packet(&far.remote, &of_another(16_385, 1), true, &far.cx);
+    assert_eq!(step, OverheardStep::Drop(Drop::Unwanted));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! Group Responses (RFC 1045, 2.7, 4.7.1 note 3): a member of a group takes the Response that another
 //! member multicast to the same Request, as long as it has not answered itself.
 //!
-//! Best effort: nothing is acknowledged and nothing asked for again.
+//! Best effort: nothing is acknowledged and nothing asked for again. It is of one packet group: who sends one makes it
+//! no longer.
 
 use super::{Drop, Keep, Remote, State};
 use crate::proto::context::Context;
@@ -59,6 +60,7 @@ impl Remote {
             && self.client == header.client
             && self.server != header.server
             && self.transaction == header.transaction
+            && header.message_groups() <= 1
     }
 }
 

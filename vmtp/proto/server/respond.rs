@@ -39,7 +39,7 @@ pub struct Respond {
 pub enum RespondError {
     /// There is no such Request: it was answered, aborted, or is a datagram.
     NoRequest,
-    /// More than 4 megaoctets, more than one group without STI, or MDM with more than one.
+    /// More than 4 megaoctets, more than one group without STI, with MDM, or to a group.
     TooLarge,
 }
 
@@ -162,8 +162,9 @@ impl Remote {
         }
         let octets = respond.mcb.segment_octets();
         let skip = self.request.has(Control::STI) && cx.policy.streaming;
+        let to_group = respond.flags & Control::MDG != 0 && self.group().is_some();
         if octets > MESSAGE_OCTETS_MAX
-            || (octets > GROUP_OCTETS && (!skip || respond.mcb.code.has(Code::MDM)))
+            || (octets > GROUP_OCTETS && (!skip || to_group || respond.mcb.code.has(Code::MDM)))
         {
             return Err(RespondError::TooLarge);
         }
@@ -191,7 +192,7 @@ impl Remote {
         }
         self.state = State::Responded;
         self.flags.idempotent = respond.mcb.code.has(Code::DGM);
-        self.flags.group_response = respond.flags & Control::MDG != 0 && self.group().is_some();
+        self.flags.group_response = to_group;
         if self.amplifies() {
             self.flags.response_held = true;
             self.prove_client(&mut step);

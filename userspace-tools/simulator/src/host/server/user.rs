@@ -7,7 +7,7 @@ use std::rc::Rc;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{Forward, ForwardError, Respond, RespondError};
 use vmtp_proto::time::Span;
-use vmtp_proto::wire::{Code, Control, Entity, Mask, Mcb, ResponseCode, Transaction};
+use vmtp_proto::wire::{Code, Control, Entity, Mask, Mcb, ResponseCode, Transaction, GROUP_OCTETS};
 
 use super::Message;
 use crate::content;
@@ -156,9 +156,10 @@ impl Host {
         for (wanted, flag) in [
             (wants.acknowledge_response, Control::APG),
             (wants.lossy_response, Control::NRT),
-            // A server may answer to the group although nobody asked for that.
+            // A server may answer to the group although nobody asked for that, with one packet group.
             (
-                wants.group_response || (wants.many && op % 3 == 0),
+                (wants.group_response || (wants.many && op % 3 == 0))
+                    && segment.len() <= GROUP_OCTETS as usize,
                 Control::MDG,
             ),
         ] {
