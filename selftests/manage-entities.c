@@ -254,30 +254,6 @@ TEST_F(host, a_signal_reaches_the_entitys_process)
 
 /* ---- Services -------------------------------------------------------------------------------------- */
 
-#define THREADS		1
-#define AUTHENTICATED	2
-#define SECURE		4
-#define INCREMENTAL	8
-
-static struct words service(__u64 entity, __u32 flags, __u32 count)
-{
-	return with(with(one(entity), 2, flags), 3, count);
-}
-
-/* What a new Client hears when it asks the server: a code, or -1 if nothing. */
-static long told(int tun, __u32 client)
-{
-	struct packet packet;
-
-	request_packet(&packet, little_endian(client, PEER), SERVER, 7);
-	drain(tun);
-	send_packet(tun, &packet);
-	while (receive_packet(tun, &packet, 50))
-		if (is_notify_client(&packet))
-			return notify_client_of(&packet).code;
-	return -1;
-}
-
 /* Shows: III-010E-a III-010E-d III-010E-e I-e */
 TEST_F(host, the_queue_of_an_entity_is_as_long_as_was_set)
 {
@@ -286,19 +262,19 @@ TEST_F(host, the_queue_of_an_entity_is_as_long_as_was_set)
 
 	ASSERT_EQ(VMTP_OK, local_with(root, VMTP_PROC_MODIFY_SERVICE, service(SERVER, 0, 2), NULL, 0, &mcb, NULL, 0, NULL));
 	EXPECT_EQ(2, mcb.user[0]);
-	EXPECT_EQ(-1, told(self->tun, 400001));
-	EXPECT_EQ(-1, told(self->tun, 400002));
-	EXPECT_EQ(VMTP_BUSY, told(self->tun, 400003));
+	EXPECT_EQ(-1, told(self->tun, SERVER, 400001));
+	EXPECT_EQ(-1, told(self->tun, SERVER, 400002));
+	EXPECT_EQ(VMTP_BUSY, told(self->tun, SERVER, 400003));
 	/* Up by one, and below one it does not go by steps. */
 	ASSERT_EQ(VMTP_OK, local_with(root, VMTP_PROC_MODIFY_SERVICE, service(SERVER, INCREMENTAL, 1), NULL, 0, &mcb, NULL,
 				      0, NULL));
 	EXPECT_EQ(3, mcb.user[0]);
-	EXPECT_EQ(-1, told(self->tun, 400003));
+	EXPECT_EQ(-1, told(self->tun, SERVER, 400003));
 	ASSERT_EQ(VMTP_OK, local_with(root, VMTP_PROC_MODIFY_SERVICE, service(SERVER, INCREMENTAL, -9), NULL, 0, &mcb, NULL,
 				      0, NULL));
 	EXPECT_EQ(1, mcb.user[0]);
 	/* What waits stays. */
-	EXPECT_EQ(VMTP_BUSY, told(self->tun, 400004));
+	EXPECT_EQ(VMTP_BUSY, told(self->tun, SERVER, 400004));
 	EXPECT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
 	EXPECT_EQ(little_endian(400001, PEER), mcb.client);
 
@@ -313,9 +289,9 @@ TEST_F(host, the_queue_of_an_entity_is_as_long_as_was_set)
 		EXPECT_EQ(VMTP_NONEXISTENT_ENTITY, notify_client_of(&packet).code);
 	}
 	EXPECT_ERRNO(ENOTCONN, vmtp_sendreply(self->server, &mcb, NULL, 0));
-	EXPECT_EQ(VMTP_NO_PERMISSION, told(self->tun, 400005));
+	EXPECT_EQ(VMTP_NO_PERMISSION, told(self->tun, SERVER, 400005));
 	ASSERT_EQ(VMTP_OK, local(root, VMTP_PROC_MODIFY_SERVICE, service(SERVER, 0, 8)));
-	EXPECT_EQ(-1, told(self->tun, 400006));
+	EXPECT_EQ(-1, told(self->tun, SERVER, 400006));
 	close(root);
 }
 
@@ -328,7 +304,7 @@ TEST_F(host, what_is_demanded_of_clients_can_be_changed)
 	EXPECT_EQ(VMTP_NO_PERMISSION, local(self->other, VMTP_PROC_MODIFY_SERVICE, service(SERVER, SECURE, 8)));
 	EXPECT_EQ(VMTP_NO_PERMISSION, remote(self->tun, VMTP_PROC_MODIFY_SERVICE, service(SERVER, SECURE, 8), NULL));
 	ASSERT_EQ(VMTP_OK, local(root, VMTP_PROC_MODIFY_SERVICE, service(SERVER, SECURE, 8)));
-	EXPECT_EQ(VMTP_SECURITY_REQUIRED, told(self->tun, 400001));
+	EXPECT_EQ(VMTP_SECURITY_REQUIRED, told(self->tun, SERVER, 400001));
 	ASSERT_EQ(VMTP_OK, local(root, VMTP_PROC_MODIFY_SERVICE, service(SERVER, AUTHENTICATED, 8)));
 	request_packet(&packet, little_endian(400002, PEER), SERVER, 7);
 	drain(self->tun);
@@ -336,7 +312,7 @@ TEST_F(host, what_is_demanded_of_clients_can_be_changed)
 	ASSERT_TRUE(receive_packet(self->tun, &packet, LONG_MS));
 	EXPECT_TRUE(is_probe(&packet));
 	ASSERT_EQ(VMTP_OK, local(root, VMTP_PROC_MODIFY_SERVICE, service(SERVER, 0, 8)));
-	EXPECT_EQ(-1, told(self->tun, 400003));
+	EXPECT_EQ(-1, told(self->tun, SERVER, 400003));
 	EXPECT_EQ(VMTP_VMTP_ERROR, local(root, VMTP_PROC_MODIFY_SERVICE, service(SERVER, 0x10, 8)));
 	close(root);
 }
@@ -480,7 +456,7 @@ TEST_F(host, a_probe_is_answered_at_once_when_every_queue_is_full)
 {
 	struct packet probe, answer;
 
-	for (__u32 client = 400000; told(self->tun, client) != VMTP_BUSY; client++)
+	for (__u32 client = 400000; told(self->tun, SERVER, client) != VMTP_BUSY; client++)
 		ASSERT_LT(client, 410000);
 	probe_packet(&probe, PEER_MANAGER, SERVER, SERVER, 1, 99);
 	drain(self->tun);

@@ -104,6 +104,31 @@ static inline long probed(int tun, __u64 entity)
 	return remote(tun, VMTP_PROC_PROBE_ENTITY, with(two(entity, entity), 4, 1), NULL);
 }
 
+/* Flags of ModifyService. */
+#define THREADS		1
+#define AUTHENTICATED	2
+#define SECURE		4
+#define INCREMENTAL	8
+
+static inline struct words service(__u64 entity, __u32 flags, __u32 count)
+{
+	return with(with(one(entity), 2, flags), 3, count);
+}
+
+/* What a new Client hears when it asks a server: a code, or -1 if nothing. */
+static inline long told(int tun, __u64 server, __u32 client)
+{
+	struct packet packet;
+
+	request_packet(&packet, little_endian(client, PEER), server, 7);
+	drain(tun);
+	send_packet(tun, &packet);
+	while (receive_packet(tun, &packet, 50))
+		if (is_notify_client(&packet))
+			return notify_client_of(&packet).code;
+	return -1;
+}
+
 /* Opens a socket as another user. */
 static inline int open_entity_as(uid_t user, __u64 entity)
 {

@@ -14,12 +14,9 @@
 #define CLIENTS		1000
 #define CLIENTS_SLOWLY	200	/* in the debug kernel, where each of their packets costs ten times as much */
 
-/*
- * What an idle entity may take beyond its socket, and a record of a remote Client: the allocator's sizes, 512 and
- * 1,024, and an eighth for what is counted beside them.
- */
-#define ENTITY_MAX	640
-#define RECORD_MAX	1152
+/* Octets that an idle entity may take beyond its socket, and a record of a remote Client. */
+#define ENTITY_MAX	512
+#define RECORD_MAX	512
 
 /*
  * Octets of the kernel's objects of all kinds. Of what was freed lately some is

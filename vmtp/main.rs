@@ -25,12 +25,14 @@ struct Vmtp {
     _interfaces: kernel::netdev::Registration<host::Host>,
     _protocol: kernel::protocol::Registration<host::Host>,
     _hosts: kernel::pernet::Registration<host::Host>,
+    _caches: host::Caches,
     _memory: kernel::pages::Registration,
 }
 
 impl ::kernel::Module for Vmtp {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let memory = kernel::pages::Registration::new()?;
+        let caches = host::Caches::new()?;
         let hosts = host::register()?;
         let protocol = host::receive::register()?;
         let interfaces = host::links::watch()?;
@@ -40,6 +42,7 @@ impl ::kernel::Module for Vmtp {
             _interfaces: interfaces,
             _protocol: protocol,
             _hosts: hosts,
+            _caches: caches,
             _memory: memory,
         })
     }

@@ -9,6 +9,7 @@
 #include <linux/delay.h>
 #include <linux/ethtool.h>
 #include <linux/filter.h>
+#include <linux/hash.h>
 #include <linux/hrtimer.h>
 #include <linux/igmp.h>
 #include <linux/in.h>
@@ -27,6 +28,7 @@
 #include <linux/seq_file.h>
 #include <linux/siphash.h>
 #include <linux/skbuff.h>
+#include <linux/slab.h>
 #include <linux/socket.h>
 #include <linux/swap.h>
 #include <linux/sysctl.h>

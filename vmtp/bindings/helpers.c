@@ -549,14 +549,24 @@ void vmtp_helper_rcu_read_unlock(void)
 	rcu_read_unlock();
 }
 
-void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key0, u64 key1)
+/* kmalloc() would give 1,024 octets for 513. NULL if there is no memory. */
+struct kmem_cache *vmtp_helper_record_cache(const char *name, unsigned int size)
 {
-	head->key[0] = key0;
-	head->key[1] = key1;
+	return kmem_cache_create(name, size, __alignof__(struct vmtp_record_head), 0, NULL);
+}
+
+/* Freed by vmtp_helper_record_free_rcu(), whatever it is of. */
+void *vmtp_helper_record_alloc(struct kmem_cache *cache, size_t size, gfp_t flags)
+{
+	return cache ? kmem_cache_alloc(cache, flags) : kmalloc(size, flags);
+}
+
+void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key)
+{
+	head->key = key;
 	refcount_set(&head->references, 1);
 	head->linked = 0;
-	head->older = NULL;
-	head->younger = NULL;
+	head->age = (struct vmtp_age){};
 	head->aged = 0;
 	head->used = 0;
 }
@@ -601,97 +611,61 @@ static void vmtp_hash_make_secret(void)
 		get_random_bytes(&vmtp_hash_secret, sizeof(vmtp_hash_secret));
 }
 
-static u32 vmtp_hash1(const void *data, u32 length, u32 seed)
+static u32 vmtp_hash(const void *data, u32 length, u32 seed)
 {
 	const u32 *key = data;
 
 	return hsiphash_3u32(key[0], key[1], seed, &vmtp_hash_secret);
 }
 
-static u32 vmtp_hash2(const void *data, u32 length, u32 seed)
-{
-	const u32 *key = data;
-
-	return hsiphash_4u32(key[0], key[1], key[2], key[3] ^ seed, &vmtp_hash_secret);
-}
-
-static const struct rhashtable_params vmtp_params1 = {
+static const struct rhashtable_params vmtp_params = {
 	.key_len = sizeof(u64),
 	.key_offset = offsetof(struct vmtp_record_head, key),
 	.head_offset = offsetof(struct vmtp_record_head, node),
-	.hashfn = vmtp_hash1,
+	.hashfn = vmtp_hash,
 	.automatic_shrinking = true,
 };
 
-static const struct rhashtable_params vmtp_params2 = {
-	.key_len = 2 * sizeof(u64),
-	.key_offset = offsetof(struct vmtp_record_head, key),
-	.head_offset = offsetof(struct vmtp_record_head, node),
-	.hashfn = vmtp_hash2,
-	.automatic_shrinking = true,
-};
-
-int vmtp_helper_table1_init(struct rhashtable *table)
+int vmtp_helper_table_init(struct rhashtable *table)
 {
 	vmtp_hash_make_secret();
-	return rhashtable_init(table, &vmtp_params1);
+	return rhashtable_init(table, &vmtp_params);
 }
 
-int vmtp_helper_table1_insert(struct rhashtable *table, struct vmtp_record_head *head)
+int vmtp_helper_table_insert(struct rhashtable *table, struct vmtp_record_head *head)
 {
-	return rhashtable_lookup_insert_fast(table, &head->node.rhead, vmtp_params1);
+	return rhashtable_lookup_insert_fast(table, &head->node.rhead, vmtp_params);
 }
 
-int vmtp_helper_table1_remove(struct rhashtable *table, struct vmtp_record_head *head)
+int vmtp_helper_table_remove(struct rhashtable *table, struct vmtp_record_head *head)
 {
-	return rhashtable_remove_fast(table, &head->node.rhead, vmtp_params1);
+	return rhashtable_remove_fast(table, &head->node.rhead, vmtp_params);
 }
 
-struct vmtp_record_head *vmtp_helper_table1_lookup(struct rhashtable *table, const u64 *key)
+struct vmtp_record_head *vmtp_helper_table_lookup(struct rhashtable *table, const u64 *key)
 {
-	return rhashtable_lookup(table, key, vmtp_params1);
+	return rhashtable_lookup(table, key, vmtp_params);
 }
 
-int vmtp_helper_table2_init(struct rhashtable *table)
-{
-	vmtp_hash_make_secret();
-	return rhashtable_init(table, &vmtp_params2);
-}
-
-int vmtp_helper_table2_insert(struct rhashtable *table, struct vmtp_record_head *head)
-{
-	return rhashtable_lookup_insert_fast(table, &head->node.rhead, vmtp_params2);
-}
-
-int vmtp_helper_table2_remove(struct rhashtable *table, struct vmtp_record_head *head)
-{
-	return rhashtable_remove_fast(table, &head->node.rhead, vmtp_params2);
-}
-
-struct vmtp_record_head *vmtp_helper_table2_lookup(struct rhashtable *table, const u64 *key)
-{
-	return rhashtable_lookup(table, key, vmtp_params2);
-}
-
-int vmtp_helper_list1_init(struct rhltable *table)
+int vmtp_helper_list_init(struct rhltable *table)
 {
 	vmtp_hash_make_secret();
-	return rhltable_init(table, &vmtp_params1);
+	return rhltable_init(table, &vmtp_params);
 }
 
-int vmtp_helper_list1_insert(struct rhltable *table, struct vmtp_record_head *head)
+int vmtp_helper_list_insert(struct rhltable *table, struct vmtp_record_head *head)
 {
-	return rhltable_insert(table, &head->node, vmtp_params1);
+	return rhltable_insert(table, &head->node, vmtp_params);
 }
 
-int vmtp_helper_list1_remove(struct rhltable *table, struct vmtp_record_head *head)
+int vmtp_helper_list_remove(struct rhltable *table, struct vmtp_record_head *head)
 {
-	return rhltable_remove(table, &head->node, vmtp_params1);
+	return rhltable_remove(table, &head->node, vmtp_params);
 }
 
-struct vmtp_record_head *vmtp_helper_list1_lookup(struct rhltable *table, const u64 *key)
+struct vmtp_record_head *vmtp_helper_list_lookup(struct rhltable *table, const u64 *key)
 {
-	struct rhlist_head *node = rhltable_lookup(table, key, vmtp_params1);
+	struct rhlist_head *node = rhltable_lookup(table, key, vmtp_params);
 
 	return node ? container_of(node, struct vmtp_record_head, node) : NULL;
 }
@@ -714,6 +688,28 @@ bool vmtp_helper_is_err(const void *pointer)
 }
 
 /* ---- timer ---- */
+
+/* Each is of some of the timers: held for moments, and seldom. One in each timer would make every record larger. */
+#define VMTP_TIMER_LOCK_BITS	6
+
+static spinlock_t vmtp_timer_locks[1 << VMTP_TIMER_LOCK_BITS] = {
+	[0 ... (1 << VMTP_TIMER_LOCK_BITS) - 1] = __SPIN_LOCK_UNLOCKED(vmtp_timer_locks)
+};
+
+static spinlock_t *vmtp_timer_lock_of(const void *timer)
+{
+	return &vmtp_timer_locks[hash_ptr(timer, VMTP_TIMER_LOCK_BITS)];
+}
+
+void vmtp_helper_timer_lock(const void *timer)
+{
+	spin_lock_bh(vmtp_timer_lock_of(timer));
+}
+
+void vmtp_helper_timer_unlock(const void *timer)
+{
+	spin_unlock_bh(vmtp_timer_lock_of(timer));
+}
 
 bool vmtp_helper_hrtimer_is_queued(const struct hrtimer *timer)
 {

@@ -19,17 +19,24 @@
  * What a hash table needs of a record; vmtp/kernel/record.rs puts it first in each. The tables that take one word
  * as the key use key[0].
  */
-struct vmtp_record_head {
-	u64 key[2];
-	struct rhlist_head node;
-	struct rcu_head rcu;
-	refcount_t references;
-	u32 linked;
-	/* In a list by age (vmtp/kernel/ages.rs). */
+struct vmtp_age {
 	struct vmtp_record_head *older;
 	struct vmtp_record_head *younger;
-	u32 aged;
-	u32 used;
+};
+
+struct vmtp_record_head {
+	u64 key;
+	struct rhlist_head node;
+	union {
+		/* While a list by age has it (vmtp/kernel/ages.rs). */
+		struct vmtp_age age;
+		/* When it has no references: no list has it. */
+		struct rcu_head rcu;
+	};
+	refcount_t references;
+	u8 linked;
+	u8 aged;
+	u8 used;
 };
 
 /* memory.c */
@@ -160,32 +167,32 @@ int vmtp_helper_spin_trylock_bh(spinlock_t *lock);
 void vmtp_helper_spin_assert_is_held(spinlock_t *lock);
 void vmtp_helper_rcu_read_lock(void);
 void vmtp_helper_rcu_read_unlock(void);
-void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key0, u64 key1);
+struct kmem_cache *vmtp_helper_record_cache(const char *name, unsigned int size);
+void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key);
 void vmtp_helper_record_get(struct vmtp_record_head *head);
 bool vmtp_helper_record_get_unless_zero(struct vmtp_record_head *head);
 bool vmtp_helper_record_put(struct vmtp_record_head *head);
+void *vmtp_helper_record_alloc(struct kmem_cache *cache, size_t size, gfp_t flags);
 void vmtp_helper_record_free_rcu(struct vmtp_record_head *head);
 unsigned int vmtp_helper_record_references(const struct vmtp_record_head *head);
 
-/* hash tables: of one word (1), of two (2), and with several records a key (list) */
-int vmtp_helper_table1_init(struct rhashtable *table);
-int vmtp_helper_table1_insert(struct rhashtable *table, struct vmtp_record_head *head);
-int vmtp_helper_table1_remove(struct rhashtable *table, struct vmtp_record_head *head);
-struct vmtp_record_head *vmtp_helper_table1_lookup(struct rhashtable *table, const u64 *key);
-int vmtp_helper_table2_init(struct rhashtable *table);
-int vmtp_helper_table2_insert(struct rhashtable *table, struct vmtp_record_head *head);
-int vmtp_helper_table2_remove(struct rhashtable *table, struct vmtp_record_head *head);
-struct vmtp_record_head *vmtp_helper_table2_lookup(struct rhashtable *table, const u64 *key);
-int vmtp_helper_list1_init(struct rhltable *table);
-int vmtp_helper_list1_insert(struct rhltable *table, struct vmtp_record_head *head);
-int vmtp_helper_list1_remove(struct rhltable *table, struct vmtp_record_head *head);
-struct vmtp_record_head *vmtp_helper_list1_lookup(struct rhltable *table, const u64 *key);
+/* hash tables: with one record a key (table), and with several (list) */
+int vmtp_helper_table_init(struct rhashtable *table);
+int vmtp_helper_table_insert(struct rhashtable *table, struct vmtp_record_head *head);
+int vmtp_helper_table_remove(struct rhashtable *table, struct vmtp_record_head *head);
+struct vmtp_record_head *vmtp_helper_table_lookup(struct rhashtable *table, const u64 *key);
+int vmtp_helper_list_init(struct rhltable *table);
+int vmtp_helper_list_insert(struct rhltable *table, struct vmtp_record_head *head);
+int vmtp_helper_list_remove(struct rhltable *table, struct vmtp_record_head *head);
+struct vmtp_record_head *vmtp_helper_list_lookup(struct rhltable *table, const u64 *key);
 struct vmtp_record_head *vmtp_helper_list_next(struct vmtp_record_head *head);
 unsigned int vmtp_helper_table_count(const struct rhashtable *table);
 bool vmtp_helper_is_err(const void *pointer);
 
 /* timer */
 bool vmtp_helper_hrtimer_is_queued(const struct hrtimer *timer);
+void vmtp_helper_timer_lock(const void *timer);
+void vmtp_helper_timer_unlock(const void *timer);
 
 /* waiting */
 void vmtp_helper_init_waitqueue_head(wait_queue_head_t *queue, const char *name, struct lock_class_key *key);

@@ -70,6 +70,8 @@ counters! {
     TransactionsFailed,
     /// Requests handed to servers of this host.
     RequestsDelivered,
+    /// Group Responses handed to servers of this host.
+    GroupResponsesDelivered,
     /// Responses sent by servers of this host.
     ResponsesSent,
     /// Transmissions of Requests and Responses after the first.

@@ -16,7 +16,7 @@ use crate::kernel::net::Net;
 use crate::kernel::pernet::StateRef;
 use crate::kernel::process::Process;
 use crate::kernel::random;
-use crate::kernel::record::{Record, Recorded, Ref};
+use crate::kernel::record::{Memory as SlabMemory, Record, Recorded, Ref};
 use crate::kernel::skb::Skb;
 use crate::kernel::sock::SkRef;
 use crate::proto::client::Client;
@@ -120,9 +120,12 @@ pub struct Endpoint {
     sk: Option<SkRef>,
 }
 
-/// Octets of memory that the packets of incomplete and waiting Requests occupy.
+/// What Requests occupy of an entity.
 pub struct Memory {
+    /// Octets of memory of the packets of those that are incomplete, or wait.
     used: AtomicUsize,
+    /// Requests that a user has, and has not answered yet.
+    in_hand: AtomicU32,
     /// Who may go beyond SO_RCVBUF, so that a message larger than that can be received: one at a time.
     privileged: AtomicUsize,
 }
@@ -134,12 +137,13 @@ static ALL: AtomicUsize = AtomicUsize::new(0);
 static UNPROVEN: AtomicUsize = AtomicUsize::new(0);
 
 /// What of a message is kept while its Client is being probed: a packet group.
-const STRANGER_MAX: usize = 48 << 10;
+const STRANGER_MAX: u32 = 48 << 10;
 
 impl Memory {
     fn new() -> Self {
         Self {
             used: AtomicUsize::new(0),
+            in_hand: AtomicU32::new(0),
             privileged: AtomicUsize::new(0),
         }
     }
@@ -148,8 +152,9 @@ impl Memory {
 /// A record's part of an entity's [`Memory`].
 pub struct Charge {
     memory: Arc<Memory>,
-    octets: usize,
+    octets: u32,
     proven: bool,
+    in_hand: bool,
 }
 
 impl Charge {
@@ -159,24 +164,27 @@ impl Charge {
             memory: memory.clone(),
             octets: 0,
             proven: true,
+            in_hand: false,
         }
     }
 
     /// The record occupies so much now, and its Client is `proven` to be there or need not be.
     #[inline]
     pub fn set(&mut self, octets: usize, proven: bool) {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
         if octets == self.octets && (proven == self.proven || octets == 0) {
             return;
         }
-        self.pool().fetch_sub(self.octets, Ordering::Relaxed);
+        let (before, after) = (self.octets as usize, octets as usize);
+        self.pool().fetch_sub(before, Ordering::Relaxed);
         if self.proven {
-            self.memory.used.fetch_sub(self.octets, Ordering::Relaxed);
+            self.memory.used.fetch_sub(before, Ordering::Relaxed);
         }
         self.octets = octets;
         self.proven = proven;
-        self.pool().fetch_add(octets, Ordering::Relaxed);
+        self.pool().fetch_add(after, Ordering::Relaxed);
         if proven {
-            self.memory.used.fetch_add(octets, Ordering::Relaxed);
+            self.memory.used.fetch_add(after, Ordering::Relaxed);
         }
         if octets == 0 {
             let me = core::ptr::from_ref(self).addr();
@@ -187,6 +195,21 @@ impl Charge {
                 Ordering::Relaxed,
             );
         }
+    }
+
+    /// The server's user has the Request now, or not any more. Whether that is news.
+    #[inline]
+    pub fn set_in_hand(&mut self, in_hand: bool) -> bool {
+        if in_hand == self.in_hand {
+            return false;
+        }
+        self.in_hand = in_hand;
+        if in_hand {
+            self.memory.in_hand.fetch_add(1, Ordering::AcqRel);
+        } else {
+            self.memory.in_hand.fetch_sub(1, Ordering::AcqRel);
+        }
+        true
     }
 
     fn pool(&self) -> &'static AtomicUsize {
@@ -223,10 +246,12 @@ impl Charge {
     /// The charge goes to another entity of the same name, which took the place of the first.
     pub fn move_to(&mut self, memory: &Arc<Memory>) {
         if !Arc::ptr_eq(&self.memory, memory) {
-            let (octets, proven) = (self.octets, self.proven);
+            let (octets, proven, in_hand) = (self.octets as usize, self.proven, self.in_hand);
             self.set(0, proven);
+            self.set_in_hand(false);
             self.memory = memory.clone();
             self.set(octets, proven);
+            self.set_in_hand(in_hand);
         }
     }
 }
@@ -234,6 +259,7 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.set(0, self.proven);
+        self.set_in_hand(false);
     }
 }
 
@@ -244,8 +270,13 @@ impl PinnedDrop for Endpoint {
     }
 }
 
+/// Of entities.
+static MEMORY: SlabMemory = SlabMemory::new();
+
 impl Recorded for Endpoint {
-    type Key = u64;
+    fn memory() -> Option<&'static SlabMemory> {
+        Some(&MEMORY)
+    }
 
     fn expired(record: Ref<Self>) {
         Endpoint::client_timeout(&record);
@@ -507,13 +538,19 @@ impl Endpoint {
         let queued = self.queued.load(Ordering::Relaxed);
         let most = self.options.request_queue();
         Service {
-            waiting: self.callers.load(Ordering::Relaxed) != 0,
+            waiting: self.callers.load(Ordering::Relaxed) != 0 && self.may_begin(),
             room: room && queued < most,
             // What a flood of forged Requests could fill is kept for Clients that are there.
             probe: self
                 .options
                 .must_probe(must_probe || queued.saturating_mul(2) > most),
         }
+    }
+
+    /// Requests that users have and have not answered; datagrams, which have no answer, are not among them.
+    #[inline]
+    pub(super) fn in_hand(&self) -> u32 {
+        self.memory.in_hand.load(Ordering::Acquire)
     }
 
     /// Requests that wait to be received.
@@ -547,8 +584,6 @@ impl PinnedDrop for Vacated {
 }
 
 impl Recorded for Vacated {
-    type Key = u64;
-
     fn expired(record: Ref<Self>) {
         record.forget();
     }

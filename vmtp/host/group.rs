@@ -28,8 +28,6 @@ pub struct Membership {
 }
 
 impl Recorded for Membership {
-    type Key = u64;
-
     fn expired(_record: Ref<Self>) {}
 }
 
@@ -43,8 +41,6 @@ pub struct Group {
 }
 
 impl Recorded for Group {
-    type Key = u64;
-
     fn expired(_record: Ref<Self>) {}
 }
 

@@ -20,8 +20,6 @@ pub struct Link {
 }
 
 impl Recorded for Link {
-    type Key = u64;
-
     fn expired(_record: Ref<Self>) {}
 }
 

@@ -12,7 +12,7 @@ use super::transmit::Manner;
 use super::{Host, ATOMIC, DOMAIN};
 use crate::kernel::array::Array;
 use crate::kernel::netdev::next_interface;
-use crate::kernel::record::Ref;
+use crate::kernel::record::{Record, Ref};
 use crate::kernel::skb::Skb;
 use crate::proto::client::Heard;
 use crate::proto::manager::{
@@ -216,13 +216,13 @@ impl Host {
 
     /// Whether a Notify from that host can be the Client's: whoever probes a Client knows its Transaction, and could have
     /// its Response thrown away.
-    fn speaks_for(&self, record: &RemoteRecord, from: &Peer) -> bool {
+    fn speaks_for(&self, record: &Record<RemoteRecord>, from: &Peer) -> bool {
         let (state, _) = record.look();
         // Of a Request that was forwarded the Client is elsewhere.
         state.forward_count() != 0
             || state.peer().is_same_host(from)
             || self
-                .find(record.client, Host::now())
+                .find(record.client(), Host::now())
                 .peer
                 .is_same_host(from)
     }

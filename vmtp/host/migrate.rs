@@ -9,7 +9,6 @@
 use super::endpoint::Endpoint;
 use super::remote::moved::Image;
 use super::remote::RemoteRecord;
-use super::server::Which;
 use super::Host;
 use crate::kernel::array::Array;
 use crate::kernel::clock::sleep_us;
@@ -97,7 +96,7 @@ impl Endpoint {
         };
         let result = result.and_then(|()| {
             // Nobody has begun with these: their Clients send them again.
-            while let Some(delivered) = record.take_frozen(&Which::Any) {
+            while let Some(delivered) = record.drain_request() {
                 delivered.record.unreceive();
             }
             let records = record.records()?;

@@ -55,7 +55,7 @@ use crate::kernel::output::ControlSocket;
 use crate::kernel::pernet::{NetState, PerNet, StateRef};
 use crate::kernel::proc::Directory;
 use crate::kernel::random;
-use crate::kernel::record::Ref;
+use crate::kernel::record::{Cache, Ref};
 use crate::kernel::route::{address_kind, AddressKind};
 use crate::kernel::skb::Skb;
 use crate::kernel::table::{MultiTable, Table};
@@ -567,6 +567,22 @@ fn embedded(entity: Entity) -> Peer {
         return Peer::NONE;
     }
     Peer::inet(address)
+}
+
+/// The memory of what there may be a million of.
+pub struct Caches {
+    _entities: Cache<endpoint::Endpoint>,
+    _remotes: Cache<remote::RemoteRecord>,
+}
+
+impl Caches {
+    /// Before the hosts are registered, until they are no more. ENOMEM. Sleeps.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            _entities: Cache::new(c"vmtp_entity")?,
+            _remotes: Cache::new(c"vmtp_remote")?,
+        })
+    }
 }
 
 /// Registers the hosts of all namespaces; until the result is dropped.

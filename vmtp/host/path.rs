@@ -58,8 +58,6 @@ struct Inner {
 }
 
 impl Recorded for PathRecord {
-    type Key = u64;
-
     fn expired(record: Ref<Self>) {
         record.host.pace(&record);
         if record.is_waiting() {
@@ -299,8 +297,6 @@ struct Place {
 }
 
 impl Recorded for PlaceRecord {
-    type Key = u64;
-
     fn expired(record: Ref<Self>) {
         let place = *record.inner.lock();
         let due = place.used.plus(KEPT);

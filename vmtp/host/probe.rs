@@ -86,8 +86,6 @@ pub struct Pending {
 }
 
 impl Recorded for Pending {
-    type Key = u64;
-
     fn expired(record: Ref<Self>) {
         record.go_on();
     }

@@ -306,7 +306,40 @@ impl Host {
         }
     }
 
+    /// 2.7: the servers of this host that want group Responses and have a record of the Client get a copy. Whether there
+    /// was one.
+    fn overheard(&self, header: &Header, skb: &Skb) -> bool {
+        let mut anyone = false;
+        self.remotes.for_each(header.client.bits(), |record| {
+            let server = self.entities.get(record.server.bits());
+            let wants = |server: &Ref<Endpoint>| {
+                server.options.takes_group_responses()
+                    && server.entity != header.server
+                    && server.hears(skb)
+            };
+            let Some(server) = server.filter(wants) else {
+                return ControlFlow::Continue(());
+            };
+            anyone = true;
+            let Ok(copy) = skb.try_clone(super::ATOMIC) else {
+                self.count(Counter::DropNoMemory);
+                return ControlFlow::Continue(());
+            };
+            let Some(mut copy) = self.with_checksum(&server, copy) else {
+                return ControlFlow::Continue(());
+            };
+            if server.passes_filter(&mut copy) {
+                RemoteRecord::overhear(&record, &server, header, copy);
+            } else {
+                self.discard(copy, Counter::DropFiltered);
+            }
+            ControlFlow::Continue(())
+        });
+        anyone
+    }
+
     fn response_arrived(&self, header: &Header, skb: Skb, source: &Source) {
+        let overheard = source.multicast && self.overheard(header, &skb);
         let endpoint = self.entities.get(header.client.bits());
         if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.hears(&skb)) {
             let Some(mut skb) = self.with_checksum(&endpoint, skb) else {
@@ -323,6 +356,11 @@ impl Host {
         }
         if header.client == self.manager() || header.client == Entity::DEFAULT_LECLIENT {
             self.probe_answered(header, skb, source.peer);
+            return;
+        }
+        if overheard {
+            // It was for them alone.
+            drop(skb);
             return;
         }
         self.discard(skb, Counter::DropNoEntity);

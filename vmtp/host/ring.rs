@@ -89,6 +89,13 @@ impl<T> Ring<T> {
         self.slots.get(self.head)?.as_ref()
     }
 
+    /// The first for which `which` says yes.
+    pub fn first(&self, which: impl Fn(&T) -> bool) -> Option<&T> {
+        (0..self.length)
+            .filter_map(|index| self.slots.get(self.place(index))?.as_ref())
+            .find(|value| which(value))
+    }
+
     /// How many there are for which `which` says yes.
     pub fn count_if(&self, which: impl Fn(&T) -> bool) -> usize {
         let all = self.slots.iter().filter_map(Option::as_ref);

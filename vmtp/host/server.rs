@@ -5,7 +5,7 @@
 use super::client::Start;
 use super::counters::Counter;
 use super::endpoint::Endpoint;
-use super::remote::{Delivered, RemoteRecord};
+use super::remote::{Delivered, Kind, RemoteRecord};
 use super::ring::Ring;
 use super::transmit::Manner;
 use super::PACKET;
@@ -20,8 +20,9 @@ use kernel::prelude::*;
 /// Requests that wait for a user.
 pub struct Queue {
     waiting: Ring<Delivered>,
-    /// Those of which a user has taken the first pieces.
-    begun: Ring<Delivered>,
+    /// What a user may take however many Requests there are in hand: the rest of those of which the first pieces were
+    /// taken, and group Responses.
+    ready: Ring<Delivered>,
 }
 
 /// Which Request is wanted.
@@ -31,7 +32,7 @@ pub enum Which {
     /// The next.
     Next,
     /// The rest of this one.
-    Rest(Entity, Transaction),
+    Rest(Entity, Transaction, Kind),
 }
 
 impl Queue {
@@ -39,24 +40,28 @@ impl Queue {
     pub const fn new() -> Self {
         Self {
             waiting: Ring::new(),
-            begun: Ring::new(),
+            ready: Ring::new(),
         }
     }
 
-    fn take(&mut self, which: &Which) -> Option<Delivered> {
+    /// `begin` says whether one of which nothing was taken may be.
+    fn take(&mut self, which: &Which, begin: bool) -> Option<Delivered> {
+        let waiting = if begin { Some(&mut self.waiting) } else { None };
+        let next = || waiting?.pop_front();
         match *which {
-            Which::Any => self.begun.pop_front().or_else(|| self.waiting.pop_front()),
-            Which::Next => self.waiting.pop_front(),
-            Which::Rest(client, transaction) => self.begun.take(|begun| {
-                begun.record.client == client && begun.arrival.transaction == transaction
+            Which::Any => self.ready.pop_front().or_else(next),
+            Which::Next => self.ready.take(|ready| ready.offset == 0).or_else(next),
+            Which::Rest(client, transaction, kind) => self.ready.take(|begun| {
+                begun.offset != 0 && begun.kind == kind && begun.is_of(client, transaction)
             }),
         }
     }
 
-    fn look(&self, which: &Which) -> Option<&Delivered> {
+    fn look(&self, which: &Which, begin: bool) -> Option<&Delivered> {
+        let next = || self.waiting.front().filter(|_| begin);
         match *which {
-            Which::Any => self.begun.front().or_else(|| self.waiting.front()),
-            Which::Next => self.waiting.front(),
+            Which::Any => self.ready.front().or_else(next),
+            Which::Next => self.ready.first(|ready| ready.offset == 0).or_else(next),
             // Pieces are taken one after another.
             Which::Rest(..) => None,
         }
@@ -64,10 +69,14 @@ impl Queue {
 }
 
 impl Endpoint {
-    /// A Request is complete. It comes back if the server does not take it. Any context.
+    /// A Request, or a group Response, is complete. It comes back if the server does not take it. Any context.
     #[must_use]
     pub(super) fn deliver(&self, mut delivered: Delivered) -> Option<Delivered> {
         let host = &*self.host;
+        let counter = match delivered.kind {
+            Kind::Request => Counter::RequestsDelivered,
+            Kind::GroupResponse => Counter::GroupResponsesDelivered,
+        };
         let mut requests = self.requests.lock();
         // After `closed` is set the queue is emptied once more, under this lock.
         let mut refused = if self.is_closed() {
@@ -79,13 +88,16 @@ impl Endpoint {
                     let _ = skb.charge_receive(sk);
                 });
             }
-            requests.waiting.push_back(delivered, PACKET).err()
+            match delivered.kind {
+                Kind::Request => requests.waiting.push_back(delivered, PACKET).err(),
+                Kind::GroupResponse => requests.ready.push_back(delivered, PACKET).err(),
+            }
         };
         self.count_queued(&requests);
         drop(requests);
         match &mut refused {
             None => {
-                host.count(Counter::RequestsDelivered);
+                host.count(counter);
                 if self.is_manager() {
                     host.work.schedule();
                 }
@@ -101,7 +113,19 @@ impl Endpoint {
         if self.is_frozen() {
             return None;
         }
-        self.take_frozen(which)
+        while self.queued.load(Ordering::Acquire) != 0 {
+            let mut queue = self.requests.lock();
+            // Whoever takes one is counted before the next looks.
+            let delivered = queue.take(which, self.may_begin())?;
+            let current = delivered.take_in_hand();
+            self.count_queued(&queue);
+            drop(queue);
+            if current {
+                return Some(delivered);
+            }
+            // Its Client has aborted it meanwhile.
+        }
+        None
     }
 
     /// How many Requests wait of which nobody has taken anything.
@@ -112,18 +136,19 @@ impl Endpoint {
         })
     }
 
-    /// The same, though the entity is on its way to another host. Any context.
-    pub(super) fn take_frozen(&self, which: &Which) -> Option<Delivered> {
+    /// The next Request, to be given up, whatever keeps its user from having it. Any context.
+    pub(super) fn drain_request(&self) -> Option<Delivered> {
         while self.queued.load(Ordering::Acquire) != 0 {
             let mut queue = self.requests.lock();
-            let taken = queue.take(which);
+            let taken = queue.take(&Which::Any, true);
             self.count_queued(&queue);
             drop(queue);
             let delivered = taken?;
-            if delivered.record.is_current(&delivered.arrival) {
+            if delivered.kind == Kind::Request
+                && delivered.record.is_current(&delivered.arrival)
+            {
                 return Some(delivered);
             }
-            // Its Client has aborted it meanwhile.
         }
         None
     }
@@ -135,17 +160,19 @@ impl Endpoint {
         }
         loop {
             let mut queue = self.requests.lock();
-            let delivered = queue.look(which)?;
-            if delivered.record.is_current(&delivered.arrival) {
+            let begin = self.may_begin();
+            let delivered = queue.look(which, begin)?;
+            if delivered.is_current() {
                 let copy = Delivered {
                     record: delivered.record.clone(),
+                    kind: delivered.kind,
                     arrival: delivered.arrival,
                     packets: delivered.packets.try_clone(PACKET).ok()?,
                     offset: delivered.offset,
                 };
                 return Some(copy);
             }
-            let void = queue.take(which);
+            let void = queue.take(which, begin);
             self.count_queued(&queue);
             drop(queue);
             drop(void);
@@ -153,17 +180,18 @@ impl Endpoint {
     }
 
     fn count_queued(&self, queue: &Queue) {
-        let queued = queue.waiting.len().wrapping_add(queue.begun.len());
+        let queued = queue.waiting.len().wrapping_add(queue.ready.len());
         self.queued.store(queued as u32, Ordering::Release);
     }
 
     /// Puts a Request back of which its user could not take anything, or not all.
     pub fn put_request_back(&self, delivered: Delivered) {
         let mut queue = self.requests.lock();
-        let refused = if delivered.offset == 0 {
+        let refused = if delivered.offset == 0 && delivered.kind == Kind::Request {
+            delivered.record.put_back();
             queue.waiting.push_front(delivered, PACKET)
         } else {
-            queue.begun.push_front(delivered, PACKET)
+            queue.ready.push_front(delivered, PACKET)
         }
         .err();
         self.count_queued(&queue);
@@ -177,21 +205,23 @@ impl Endpoint {
 
     /// A Request was answered: what of it was not read goes.
     fn forget_begun(&self, client: Entity, transaction: Transaction) {
-        if !self.has_request() {
+        if self.queued.load(Ordering::Acquire) == 0 {
             return;
         }
         let mut queue = self.requests.lock();
-        let rest = queue.begun.take(|begun| {
-            begun.record.client == client && begun.arrival.transaction == transaction
-        });
+        let rest = queue
+            .ready
+            .take(|begun| begun.kind == Kind::Request && begun.is_of(client, transaction));
         self.count_queued(&queue);
         drop(queue);
         drop(rest);
     }
 
-    /// Whether a Request waits.
+    /// Whether a Request waits, of which a user can take something now.
     pub fn has_request(&self) -> bool {
-        self.queued.load(Ordering::Acquire) != 0 && !self.is_frozen()
+        self.queued.load(Ordering::Acquire) != 0
+            && !self.is_frozen()
+            && (self.may_begin() || self.requests.lock().ready.len() != 0)
     }
 
     /// A caller begins (or ends) to wait for Requests: conditional messages are for it.
@@ -276,7 +306,7 @@ impl Endpoint {
     pub(super) fn end_requests(record: &Ref<Self>) {
         // Whoever delivers has seen under this lock that it is closed, or is done.
         drop(record.requests.lock());
-        while let Some(delivered) = record.take_request(&Which::Any) {
+        while let Some(delivered) = record.drain_request() {
             RemoteRecord::drop_request(delivered);
         }
         if !record.served.load(Ordering::Acquire) {

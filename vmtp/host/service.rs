@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How an entity takes its Requests, as ModifyService sets it (III).
+//! How an entity takes its Requests, as ModifyService sets it (III): in the message model as they come, in the thread
+//! model so many at a time. The threads are the server's own, which wait in recvreq; further ones wait until a Request
+//! is answered, and Requests with them.
 
 use super::endpoint::Endpoint;
 use crate::bindings as uapi;
@@ -45,6 +47,21 @@ impl ServiceState {
 }
 
 impl Endpoint {
+    /// Whether a user may have another Request now.
+    #[inline]
+    pub(super) fn may_begin(&self) -> bool {
+        let threads = self.service.threads();
+        threads.is_none_or(|threads| self.in_hand() < threads)
+    }
+
+    /// Users have a Request less: there may be one for those that wait.
+    #[inline]
+    pub(super) fn request_ended(&self) {
+        if self.service.is_threaded() && self.has_request() {
+            self.wake_receiver();
+        }
+    }
+
     /// Why no Request is taken from anybody, if so.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         if self.service.disabled.load(Ordering::Relaxed) {
@@ -117,12 +134,13 @@ impl Endpoint {
             Self::end_requests(record);
         } else if threaded {
             service.threads.store(count, Ordering::Relaxed);
-            record.wake_receiver();
         } else {
             let _ = record
                 .options
                 .set(uapi::VMTP_OPT_REQUEST_QUEUE, count as i32);
         }
+        // More may be taken now.
+        record.wake_receiver();
         Ok(count)
     }
 }

@@ -118,7 +118,7 @@ table_file!(
         seq_print!(
             file,
             "{} {} {} {} {:?}{} {} {} {} {}\n",
-            Name(item.client),
+            Name(item.client()),
             Name(item.server),
             state.transaction().bits(),
             state.forward_count(),

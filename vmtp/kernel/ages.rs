@@ -8,7 +8,7 @@ use super::record::{Record, Recorded, Ref};
 use crate::bindings::{self, vmtp_record_head};
 use core::marker::PhantomData;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::sync::LockClassKey;
 
@@ -31,6 +31,16 @@ struct Ends {
 // SAFETY: the records belong to no thread.
 unsafe impl Send for Ends {}
 
+/// The links of a record in its list.
+///
+/// # Safety
+///
+/// `head` is of a record that is, or is about to be, in a list whose lock is held.
+unsafe fn links(head: *mut vmtp_record_head) -> *mut bindings::vmtp_age {
+    // SAFETY: valid by the caller's promise. As long as a list holds a count the union has this member.
+    unsafe { &raw mut (*head).__bindgen_anon_1.age }
+}
+
 impl Ends {
     /// # Safety
     ///
@@ -38,13 +48,13 @@ impl Ends {
     unsafe fn push(&mut self, head: *mut vmtp_record_head) {
         // SAFETY: by the caller's promise and the invariant.
         unsafe {
-            (*head).older = self.youngest;
-            (*head).younger = null_mut();
+            (*links(head)).older = self.youngest;
+            (*links(head)).younger = null_mut();
             (*head).aged = 1;
             if self.youngest.is_null() {
                 self.oldest = head;
             } else {
-                (*self.youngest).younger = head;
+                (*links(self.youngest)).younger = head;
             }
         }
         self.youngest = head;
@@ -58,16 +68,16 @@ impl Ends {
     unsafe fn unlink(&mut self, head: *mut vmtp_record_head) {
         // SAFETY: by the caller's promise and the invariant.
         unsafe {
-            let (older, younger) = ((*head).older, (*head).younger);
+            let (older, younger) = ((*links(head)).older, (*links(head)).younger);
             if older.is_null() {
                 self.oldest = younger;
             } else {
-                (*older).younger = younger;
+                (*links(older)).younger = younger;
             }
             if younger.is_null() {
                 self.youngest = older;
             } else {
-                (*younger).older = older;
+                (*links(younger)).older = older;
             }
             (*head).aged = 0;
         }
@@ -75,9 +85,9 @@ impl Ends {
 }
 
 impl<T: Recorded> Record<T> {
-    fn used(&self) -> &AtomicU32 {
-        // SAFETY: a u32 in valid memory that after `new` is accessed only like this.
-        unsafe { AtomicU32::from_ptr(&raw mut (*self.head()).used) }
+    fn used(&self) -> &AtomicU8 {
+        // SAFETY: a u8 in valid memory that after `new` is accessed only like this.
+        unsafe { AtomicU8::from_ptr(&raw mut (*self.head()).used) }
     }
 
     /// It is in use: it is not thrown out before all others had their turn. Any context.

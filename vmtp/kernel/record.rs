@@ -6,46 +6,60 @@
 use super::timer::Timer;
 use crate::bindings;
 use core::ops::Deref;
-use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::marker::PhantomData;
+use core::ptr::{null_mut, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
-/// What a record is found by: one word or two.
-pub trait Key: Copy + PartialEq + Send + Sync + 'static {
-    /// 1 or 2.
-    const WORDS: usize;
-    /// The words; of one, the second is 0.
-    fn words(self) -> [u64; 2];
-    /// The key of these words.
-    fn from_words(words: [u64; 2]) -> Self;
-}
+/// Where records of one kind have their memory: in a slab cache of exactly their size, as long as there is one
+/// ([`Cache`]), else where everything has it. Of some kinds there are a million.
+pub struct Memory(AtomicPtr<bindings::kmem_cache>);
 
-impl Key for u64 {
-    const WORDS: usize = 1;
-    fn words(self) -> [u64; 2] {
-        [self, 0]
-    }
-    fn from_words(words: [u64; 2]) -> Self {
-        words[0]
+impl Memory {
+    /// No cache.
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(null_mut()))
     }
 }
 
-impl Key for (u64, u64) {
-    const WORDS: usize = 2;
-    fn words(self) -> [u64; 2] {
-        [self.0, self.1]
+/// The slab cache of records of `T`, until it is dropped: after the last of them.
+pub struct Cache<T: Recorded>(PhantomData<T>);
+
+impl<T: Recorded> Cache<T> {
+    /// Once, before the first of them is made. ENOMEM. Sleeps.
+    pub fn new(name: &'static CStr) -> Result<Self> {
+        // SAFETY: the name is a string; all else is checked there.
+        let cache = unsafe {
+            bindings::vmtp_helper_record_cache(name.as_char_ptr(), Record::<T>::SIZE as u32)
+        };
+        if cache.is_null() {
+            return Err(ENOMEM);
+        }
+        if let Some(memory) = T::memory() {
+            memory.0.store(cache, Ordering::Release);
+        }
+        Ok(Self(PhantomData))
     }
-    fn from_words(words: [u64; 2]) -> Self {
-        (words[0], words[1])
+}
+
+impl<T: Recorded> Drop for Cache<T> {
+    fn drop(&mut self) {
+        if let Some(memory) = T::memory() {
+            let cache = memory.0.swap(null_mut(), Ordering::AcqRel);
+            // SAFETY: made in `new`; there is no record any more. It waits for those that RCU is about to free.
+            unsafe { bindings::kmem_cache_destroy(cache) };
+        }
     }
 }
 
 /// The value in a record.
 pub trait Recorded: Sized + Send + Sync + 'static {
-    /// What it is found by.
-    type Key: Key;
+    /// Where records of it have their memory, if they have a cache.
+    fn memory() -> Option<&'static Memory> {
+        None
+    }
 
     /// The deadline has passed; there is none now until the next `Record::arm`. In softirq, no lock held. It may come a
     /// little after the deadline was moved or given up elsewhere: look at the state under its lock.
@@ -73,33 +87,38 @@ unsafe impl<T: Send> Send for Record<T> {}
 unsafe impl<T: Sync> Sync for Record<T> {}
 
 /// The states of `vmtp_record_head.linked`.
-pub(super) const UNLINKED: u32 = 0;
-pub(super) const LINKED: u32 = 1;
-pub(super) const REMOVED: u32 = 2;
+pub(super) const UNLINKED: u8 = 0;
+pub(super) const LINKED: u8 = 1;
+pub(super) const REMOVED: u8 = 2;
 
 impl<T: Recorded> Record<T> {
     /// Makes a record in place. With GFP_ATOMIC | __GFP_NOWARN any context, if `value` is.
     #[allow(clippy::new_ret_no_self)]
-    pub fn new<E>(key: T::Key, value: impl PinInit<T, E>, flags: Flags) -> Result<Ref<T>>
+    pub fn new<E>(key: u64, value: impl PinInit<T, E>, flags: Flags) -> Result<Ref<T>>
     where
         Error: From<E>,
     {
-        let record = KBox::<Self>::try_pin_init::<Error>(
-            try_pin_init!(Self {
-                head: Opaque::zeroed(),
-                timer <- Timer::new::<T>(),
-                // SAFETY: the same initialiser, its error changed.
-                value <- unsafe {
-                    pin_init::pin_init_from_closure(|slot| value.__pinned_init(slot).map_err(Error::from))
-                },
-            }? Error),
-            flags,
-        )?;
-        let [key0, key1] = key.words();
-        // SAFETY: it stays where it is, in a Ref from now on.
-        let record = KBox::into_raw(unsafe { Pin::into_inner_unchecked(record) });
+        let init = try_pin_init!(Self {
+            head: Opaque::zeroed(),
+            timer <- Timer::new::<T>(),
+            // SAFETY: the same initialiser, its error changed.
+            value <- unsafe {
+                pin_init::pin_init_from_closure(|slot| value.__pinned_init(slot).map_err(Error::from))
+            },
+        }? Error);
+        let cache = T::memory().map_or(null_mut(), |memory| memory.0.load(Ordering::Acquire));
+        // SAFETY: the cache, if there is one, is of this size.
+        let record =
+            unsafe { bindings::vmtp_helper_record_alloc(cache, Self::SIZE, super::gfp(flags)) };
+        let record = NonNull::new(record).ok_or(ENOMEM)?.cast::<Self>().as_ptr();
+        // SAFETY: memory of its size and alignment, nobody else's, in which it stays.
+        if let Err(error) = unsafe { init.__pinned_init(record) } {
+            // SAFETY: it was just allocated, and nothing in it is initialised.
+            unsafe { bindings::kfree(record.cast()) };
+            return Err(error);
+        }
         // SAFETY: valid and nobody else's. The count becomes 1.
-        unsafe { bindings::vmtp_helper_record_init(record.cast(), key0, key1) };
+        unsafe { bindings::vmtp_helper_record_init(record.cast(), key) };
         // SAFETY: the one count.
         Ok(unsafe { Ref::from_raw(record) })
     }
@@ -116,9 +135,9 @@ impl<T: Recorded> Record<T> {
 
     /// Its key. Any context.
     #[inline]
-    pub fn key(&self) -> T::Key {
+    pub fn key(&self) -> u64 {
         // SAFETY: never written after `new`.
-        T::Key::from_words(unsafe { (*self.head.get()).key })
+        unsafe { (*self.head.get()).key }
     }
 
     /// The value, pinned.
@@ -141,9 +160,9 @@ impl<T: Recorded> Record<T> {
     }
 
     /// `UNLINKED`, `LINKED`, `REMOVED`.
-    pub(super) fn linked(&self) -> &AtomicU32 {
-        // SAFETY: a u32 in valid memory that after `new` is accessed only like this.
-        unsafe { AtomicU32::from_ptr(&raw mut (*self.head.get()).linked) }
+    pub(super) fn linked(&self) -> &AtomicU8 {
+        // SAFETY: a u8 in valid memory that after `new` is accessed only like this.
+        unsafe { AtomicU8::from_ptr(&raw mut (*self.head.get()).linked) }
     }
 
     /// Whether a table has it. Any context.

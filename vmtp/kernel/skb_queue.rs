@@ -12,13 +12,13 @@ use core::ptr::{null_mut, NonNull};
 ///
 /// # Invariants
 ///
-/// `head` is the first of a chain of owned packets, linked both ways and null-terminated, `tail` its last, both null if
-/// there is none; `length` and `octets` are its sums. `Skb` is a transparent pointer, and a packet's link is ours while it is here.
+/// `head` is the first of a chain of owned packets, or null if there is none. Forwards it is null-terminated; backwards
+/// the first is linked to the last. `length` and `octets` are its sums. `Skb` is a transparent pointer, and a packet's
+/// links are ours while it is here.
 pub struct SkbQueue {
     head: *mut bindings::sk_buff,
-    tail: *mut bindings::sk_buff,
     length: u32,
-    octets: usize,
+    octets: u32,
 }
 
 // SAFETY: packets belong to no thread.
@@ -51,7 +51,6 @@ impl SkbQueue {
     pub const fn new() -> Self {
         Self {
             head: null_mut(),
-            tail: null_mut(),
             length: 0,
             octets: 0,
         }
@@ -87,39 +86,44 @@ impl SkbQueue {
 
     /// What they occupy in memory (truesize).
     pub fn octets(&self) -> usize {
-        self.octets
+        self.octets as usize
+    }
+
+    fn count(&mut self, skb: &Skb) {
+        self.octets = self.octets.wrapping_add(skb.truesize() as u32);
+        self.length = self.length.wrapping_add(1);
     }
 
     /// Appends.
     pub fn push_back(&mut self, skb: Skb) {
-        self.octets = self.octets.wrapping_add(skb.truesize());
-        self.length = self.length.wrapping_add(1);
+        self.count(&skb);
         let skb = skb.into_raw();
-        // SAFETY: `skb` is ours now, `tail` by the invariant.
+        // SAFETY: `skb` is ours now, first and last by the invariant.
         unsafe {
             *link(skb) = null_mut();
-            *back(skb) = self.tail;
-            if self.tail.is_null() {
+            if self.head.is_null() {
+                *back(skb) = skb;
                 self.head = skb;
             } else {
-                *link(self.tail) = skb;
+                let last = *back(self.head);
+                *back(skb) = last;
+                *link(last) = skb;
+                *back(self.head) = skb;
             }
         }
-        self.tail = skb;
     }
 
     /// Puts in front.
     pub fn push_front(&mut self, skb: Skb) {
-        self.octets = self.octets.wrapping_add(skb.truesize());
-        self.length = self.length.wrapping_add(1);
+        self.count(&skb);
         let skb = skb.into_raw();
         // SAFETY: `skb` is ours now, `head` by the invariant.
         unsafe {
             *link(skb) = self.head;
-            *back(skb) = null_mut();
             if self.head.is_null() {
-                self.tail = skb;
+                *back(skb) = skb;
             } else {
+                *back(skb) = *back(self.head);
                 *back(self.head) = skb;
             }
         }
@@ -129,20 +133,25 @@ impl SkbQueue {
     /// Puts it behind the last packet that does not come `after` it. As many packets are looked at as come after it: of a
     /// message those of its group.
     pub fn insert_by(&mut self, skb: Skb, mut after: impl FnMut(&Skb) -> bool) {
-        let mut before = self.tail;
+        if self.head.is_null() {
+            return self.push_back(skb);
+        }
         // SAFETY: packets of the chain, valid by the invariant, and only borrowed.
-        unsafe {
-            while !before.is_null() && after(&core::mem::ManuallyDrop::new(Skb::from_raw(before))) {
+        let (last, before) = unsafe {
+            let last = *back(self.head);
+            let mut before = last;
+            while after(&core::mem::ManuallyDrop::new(Skb::from_raw(before))) {
+                if before == self.head {
+                    return self.push_front(skb);
+                }
                 before = *back(before);
             }
-        }
-        if before.is_null() {
-            self.push_front(skb);
-        } else if before == self.tail {
+            (last, before)
+        };
+        if before == last {
             self.push_back(skb);
         } else {
-            self.octets = self.octets.wrapping_add(skb.truesize());
-            self.length = self.length.wrapping_add(1);
+            self.count(&skb);
             let skb = skb.into_raw();
             // SAFETY: `skb` is ours now; `before` is in the chain and not its end.
             unsafe {
@@ -183,17 +192,17 @@ impl SkbQueue {
         let skb = NonNull::new(self.head)?.as_ptr();
         // SAFETY: it is ours by the invariant; its links are cleared because C looks at them.
         let skb = unsafe {
-            self.head = *link(skb);
-            *link(skb) = null_mut();
-            if self.head.is_null() {
-                self.tail = null_mut();
-            } else {
-                *back(self.head) = null_mut();
+            let next = *link(skb);
+            if !next.is_null() {
+                *back(next) = *back(skb);
             }
+            *link(skb) = null_mut();
+            *back(skb) = null_mut();
+            self.head = next;
             Skb::from_raw(skb)
         };
         self.length = self.length.wrapping_sub(1);
-        self.octets = self.octets.wrapping_sub(skb.truesize());
+        self.octets = self.octets.wrapping_sub(skb.truesize() as u32);
         Some(skb)
     }
 

@@ -5,7 +5,7 @@
 //!
 //! A table holds a count of each record in it. A record is put into at most one table, and once in its life.
 
-use super::record::{Key, Record, Recorded, Ref, LINKED, REMOVED, UNLINKED};
+use super::record::{Record, Recorded, Ref, LINKED, REMOVED, UNLINKED};
 use crate::bindings;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -27,7 +27,7 @@ pub struct Table<T: Recorded> {
 
 /// Any number of records a key.
 #[pin_data(PinnedDrop)]
-pub struct MultiTable<T: Recorded<Key = u64>> {
+pub struct MultiTable<T: Recorded> {
     #[pin]
     table: Opaque<bindings::rhltable>,
     limit: AtomicU32,
@@ -39,21 +39,16 @@ unsafe impl<T: Recorded> Send for Table<T> {}
 // SAFETY: as above.
 unsafe impl<T: Recorded> Sync for Table<T> {}
 // SAFETY: rhltable locks itself.
-unsafe impl<T: Recorded<Key = u64>> Send for MultiTable<T> {}
+unsafe impl<T: Recorded> Send for MultiTable<T> {}
 // SAFETY: as above.
-unsafe impl<T: Recorded<Key = u64>> Sync for MultiTable<T> {}
+unsafe impl<T: Recorded> Sync for MultiTable<T> {}
 
 impl<T: Recorded> Table<T> {
     /// An empty table for about `limit` records at most. Sleeps.
     pub fn new(limit: u32) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // SAFETY: the place is valid and stays; a table that is dropped is destroyed.
-            table <- Opaque::try_ffi_init(|table| to_result(unsafe {
-                match T::Key::WORDS {
-                    1 => bindings::vmtp_helper_table1_init(table),
-                    _ => bindings::vmtp_helper_table2_init(table),
-                }
-            })),
+            table <- Opaque::try_ffi_init(|table| to_result(unsafe { bindings::vmtp_helper_table_init(table) })),
             limit: AtomicU32::new(limit),
             _records: PhantomData,
         }? Error)
@@ -77,16 +72,11 @@ impl<T: Recorded> Table<T> {
 
     /// The record of this key. Any context.
     #[inline]
-    pub fn get(&self, key: T::Key) -> Option<Ref<T>> {
-        let words = key.words();
+    pub fn get(&self, key: u64) -> Option<Ref<T>> {
         let _rcu = rcu::read_lock();
-        // SAFETY: initialised; the key is as long as the table's; what is found has a `Record<T>`'s head and stays for
-        // the RCU read section.
+        // SAFETY: initialised; what is found has a `Record<T>`'s head and stays for the RCU read section.
         unsafe {
-            let head = match T::Key::WORDS {
-                1 => bindings::vmtp_helper_table1_lookup(self.table.get(), words.as_ptr()),
-                _ => bindings::vmtp_helper_table2_lookup(self.table.get(), words.as_ptr()),
-            };
+            let head = bindings::vmtp_helper_table_lookup(self.table.get(), &raw const key);
             if head.is_null() {
                 return None;
             }
@@ -103,10 +93,7 @@ impl<T: Recorded> Table<T> {
         link(record, || {
             // SAFETY: initialised; the record is in no table and the caller leaves the table a count.
             to_result(unsafe {
-                match T::Key::WORDS {
-                    1 => bindings::vmtp_helper_table1_insert(self.table.get(), record.head()),
-                    _ => bindings::vmtp_helper_table2_insert(self.table.get(), record.head()),
-                }
+                bindings::vmtp_helper_table_insert(self.table.get(), record.head())
             })
         })
     }
@@ -114,13 +101,9 @@ impl<T: Recorded> Table<T> {
     /// Takes a record out; false if it is not in. Its deadline is [`Record::stop`]'s affair. Any context.
     pub fn remove(&self, record: &Record<T>) -> bool {
         // SAFETY: initialised; C looks for this very record.
-        let found = unsafe {
-            match T::Key::WORDS {
-                1 => bindings::vmtp_helper_table1_remove(self.table.get(), record.head()),
-                _ => bindings::vmtp_helper_table2_remove(self.table.get(), record.head()),
-            }
-        } == 0;
-        unlink(record, found)
+        let error =
+            unsafe { bindings::vmtp_helper_table_remove(self.table.get(), record.head()) };
+        unlink(record, error == 0)
     }
 
     /// All records, in no order. See [`Walk`].
@@ -139,12 +122,12 @@ impl<T: Recorded> Table<T> {
     }
 }
 
-impl<T: Recorded<Key = u64>> MultiTable<T> {
+impl<T: Recorded> MultiTable<T> {
     /// An empty table for about `limit` records at most. Sleeps.
     pub fn new(limit: u32) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // SAFETY: the place is valid and stays; a table that is dropped is destroyed.
-            table <- Opaque::try_ffi_init(|table| to_result(unsafe { bindings::vmtp_helper_list1_init(table) })),
+            table <- Opaque::try_ffi_init(|table| to_result(unsafe { bindings::vmtp_helper_list_init(table) })),
             limit: AtomicU32::new(limit),
             _records: PhantomData,
         }? Error)
@@ -174,12 +157,11 @@ impl<T: Recorded<Key = u64>> MultiTable<T> {
     /// Shows the records of this key, the newest first, until `each` breaks. It runs in an RCU read section: it must not
     /// sleep. Any context.
     pub fn for_each(&self, key: u64, mut each: impl FnMut(Ref<T>) -> ControlFlow<()>) {
-        let words = key.words();
         let _rcu = rcu::read_lock();
         // SAFETY: initialised; what is found has a `Record<T>`'s head and stays for the RCU read section, as does what
         // follows it.
         unsafe {
-            let mut head = bindings::vmtp_helper_list1_lookup(self.table.get(), words.as_ptr());
+            let mut head = bindings::vmtp_helper_list_lookup(self.table.get(), &raw const key);
             while !head.is_null() {
                 if let Some(record) = Ref::try_get(head) {
                     if each(record).is_break() {
@@ -199,7 +181,7 @@ impl<T: Recorded<Key = u64>> MultiTable<T> {
         link(record, || {
             // SAFETY: initialised; the record is in no table and the caller leaves the table a count.
             to_result(unsafe {
-                bindings::vmtp_helper_list1_insert(self.table.get(), record.head())
+                bindings::vmtp_helper_list_insert(self.table.get(), record.head())
             })
         })
     }
@@ -207,7 +189,7 @@ impl<T: Recorded<Key = u64>> MultiTable<T> {
     /// As [`Table::remove`].
     pub fn remove(&self, record: &Record<T>) -> bool {
         // SAFETY: initialised; C looks for this very record.
-        let error = unsafe { bindings::vmtp_helper_list1_remove(self.table.get(), record.head()) };
+        let error = unsafe { bindings::vmtp_helper_list_remove(self.table.get(), record.head()) };
         unlink(record, error == 0)
     }
 
@@ -288,7 +270,7 @@ impl<T: Recorded> PinnedDrop for Table<T> {
 }
 
 #[pinned_drop]
-impl<T: Recorded<Key = u64>> PinnedDrop for MultiTable<T> {
+impl<T: Recorded> PinnedDrop for MultiTable<T> {
     fn drop(self: Pin<&mut Self>) {
         self.clear();
         // SAFETY: initialised and empty; nobody has it any more. Sleeps.

@@ -6,7 +6,6 @@
 //! It is a part of `record::Record`, through which it is used; the queued timer holds a reference to its record.
 
 use super::clock;
-use super::lock::{new_spinlock_bh, SpinLockBh};
 use super::record::{Record, Recorded, Ref};
 use crate::bindings;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -23,16 +22,14 @@ const STOPPED: u64 = 0;
 ///
 /// # Invariants
 ///
-/// `queued` changes only under `lock`. If it is neither `NEVER` nor `STOPPED`, one reference to the record belongs to the
-/// timer: either the hrtimer is queued, or its callback runs and has not yet taken `lock`.
+/// `queued` changes only under the timer's lock. If it is neither `NEVER` nor `STOPPED`, one reference to the record belongs to the
+/// timer: either the hrtimer is queued, or its callback runs and has not yet taken the lock.
 #[pin_data]
 pub(super) struct Timer {
     /// When to call `expired`.
     deadline: AtomicU64,
     /// When the hrtimer will go off.
     queued: AtomicU64,
-    #[pin]
-    lock: SpinLockBh<()>,
     #[pin]
     hrtimer: Opaque<bindings::hrtimer>,
 }
@@ -42,7 +39,6 @@ impl Timer {
         pin_init!(Self {
             deadline: AtomicU64::new(NEVER),
             queued: AtomicU64::new(NEVER),
-            lock <- new_spinlock_bh!((), "vmtp::timer"),
             // SAFETY: the place is valid and stays.
             hrtimer <- Opaque::ffi_init(|timer| unsafe {
                 bindings::hrtimer_setup(
@@ -55,7 +51,14 @@ impl Timer {
         })
     }
 
-    /// Queues the hrtimer, or moves it. With `lock` held.
+    /// Takes its lock, which it shares with others: no other timer's may be taken meanwhile.
+    fn lock(&self) -> Guard<'_> {
+        // SAFETY: no requirements; the guard gives it back.
+        unsafe { bindings::vmtp_helper_timer_lock(core::ptr::from_ref(self).cast()) };
+        Guard(self)
+    }
+
+    /// Queues the hrtimer, or moves it. With its lock held.
     fn start(&self, at: u64) {
         // SAFETY: set up in `new`. `at` is below i64::MAX nanoseconds, or the timer goes off early and looks again.
         unsafe {
@@ -66,6 +69,16 @@ impl Timer {
                 bindings::hrtimer_mode_HRTIMER_MODE_ABS_SOFT,
             )
         };
+    }
+}
+
+/// The lock of a timer is held.
+struct Guard<'a>(&'a Timer);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: taken when this was made.
+        unsafe { bindings::vmtp_helper_timer_unlock(core::ptr::from_ref(self.0).cast()) };
     }
 }
 
@@ -99,7 +112,7 @@ impl<T: Recorded> Record<T> {
     #[cold]
     fn requeue(&self) {
         let timer = self.timer();
-        let guard = timer.lock.lock();
+        let guard = timer.lock();
         // Again under the lock, where both are stable against others that arm.
         let deadline = timer.deadline.load(SeqCst);
         let queued = timer.queued.load(SeqCst);
@@ -123,7 +136,7 @@ impl<T: Recorded> Record<T> {
     /// No deadline ever again: no `expired` begins after this, though one may be running. It never waits. Any context.
     pub fn stop(&self) {
         let timer = self.timer();
-        let guard = timer.lock.lock();
+        let guard = timer.lock();
         let queued = timer.queued.swap(STOPPED, SeqCst);
         if queued == NEVER || queued == STOPPED {
             return;
@@ -155,7 +168,7 @@ unsafe extern "C" fn fire<T: Recorded>(
         ))
     };
     let timer = record.timer();
-    let guard = timer.lock.lock();
+    let guard = timer.lock();
     // SAFETY: set up in `new`.
     if unsafe { bindings::vmtp_helper_hrtimer_is_queued(timer.hrtimer.get()) } {
         // `requeue` came in between: the reference belongs to what it queued.

@@ -28,6 +28,8 @@ pub struct Incoming {
     last_packet: Time,
     /// A packet asked for acknowledgment.
     asked: bool,
+    /// MDM of the first packet.
+    masked: bool,
 }
 
 /// What a packet meant for the message.
@@ -59,6 +61,7 @@ impl Incoming {
         retries: 0,
         last_packet: Time::from_nanos(0),
         asked: false,
+        masked: false,
     };
 
     /// A message of which `header` is the first packet that came, from its first group.
@@ -76,6 +79,7 @@ impl Incoming {
             groups: u16::try_from(header.message_groups())
                 .unwrap_or(u16::MAX)
                 .max(1),
+            masked: header.code.has(Code::MDM),
             ..Incoming::NONE
         }
     }
@@ -91,6 +95,11 @@ impl Incoming {
     /// Whether there is a message at all.
     pub const fn is_some(&self) -> bool {
         self.groups != 0
+    }
+
+    /// Whether its first packet had MDM.
+    pub const fn is_masked(&self) -> bool {
+        self.masked
     }
 
     /// The Transaction of the first group.

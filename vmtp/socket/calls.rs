@@ -8,7 +8,7 @@ use crate::bindings::{self as uapi, vmtp_exchange, vmtp_image, vmtp_mcb, vmtp_ms
 use crate::host::client::{Outcome, Whose};
 use crate::host::endpoint::Endpoint;
 use crate::host::probe::Answer;
-use crate::host::remote::Delivered;
+use crate::host::remote::{Delivered, Kind};
 use crate::host::server::Which;
 use crate::host::Host;
 use crate::kernel::errno::Errno;
@@ -280,6 +280,10 @@ fn receive_into(
         Which::Rest(
             Entity::from_bits(message.mcb.client),
             Transaction::from_bits(message.mcb.transaction),
+            match u32::from(message.mcb.function) {
+                uapi::VMTP_GROUP_RESPONSE => Kind::GroupResponse,
+                _ => Kind::Request,
+            },
         )
     } else {
         Which::Next

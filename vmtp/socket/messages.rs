@@ -257,7 +257,7 @@ fn give_request(
         .packets
         .front()
         .map_or(Peer::NONE, |skb| Peer::inet(skb.ip().source.octets()));
-    let name = abi::name_struct(delivered.record.client, &peer);
+    let name = abi::name_struct(delivered.from(), &peer);
     message.set_name(name.as_bytes());
     message.put_control(uapi::SOL_VMTP as i32, uapi::VMTP_MCB as i32, mcb.as_bytes())?;
     if let Some(skb) = delivered.packets.front() {

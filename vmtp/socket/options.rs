@@ -301,6 +301,12 @@ impl Options {
         }
     }
 
+    /// Whether Responses of other members of a group are taken.
+    #[inline]
+    pub fn takes_group_responses(&self) -> bool {
+        self.at::<13>() != 0
+    }
+
     /// Whether nobody else may add it to a group.
     pub fn is_immune(&self) -> bool {
         self.at::<18>() != 0

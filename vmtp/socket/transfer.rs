@@ -8,7 +8,7 @@ use crate::bindings::{self as uapi, vmtp_mcb};
 use crate::host::client::{Outcome, Preallocated, Refused, Start, Whose};
 use crate::host::endpoint::Endpoint;
 use crate::host::kept::{group_offset_of, header_of, pieces, Piece};
-use crate::host::remote::Delivered;
+use crate::host::remote::{Delivered, Kind};
 use crate::host::server::Which;
 use crate::host::Host;
 use crate::kernel::errno::Errno;
@@ -372,7 +372,12 @@ pub fn reply(
     }
     let respond = Respond {
         mcb: block,
-        flags: abi::flags_in(mcb),
+        flags: abi::flags_in(mcb)
+            | if abi::has_flag(mcb, uapi::VMTP_F_GROUP_RESPONSE) {
+                Control::MDG
+            } else {
+                0
+            },
         hco: sock.options.checksum() == uapi::VMTP_CHECKSUM_HEADER
             || abi::has_flag(mcb, uapi::VMTP_F_HCO),
         priority: abi::priority_in(mcb)?,
@@ -445,7 +450,7 @@ fn whole_blocks(mask: Mask, octets: u32, end: u32) -> Mask {
     mask.intersect(Mask::for_octets(end & !(BLOCK_OCTETS - 1)))
 }
 
-/// The message control block of a Request for its server, who gets octets up to `end`.
+/// The message control block of a Request, or a group Response, for a server, who gets octets up to `end`.
 pub fn request_mcb(delivered: &Delivered, end: u32) -> Result<vmtp_mcb> {
     let mut header = first_header(&delivered.packets).ok_or(EIO)?;
     if let Some(mask) = delivered
@@ -455,7 +460,14 @@ pub fn request_mcb(delivered: &Delivered, end: u32) -> Result<vmtp_mcb> {
     {
         header.message_delivery = whole_blocks(mask, delivered.arrival.segment_octets, end).bits();
     }
-    Ok(abi::mcb_out(&header, delivered.arrival.transaction))
+    let mcb = abi::mcb_out(&header, delivered.arrival.transaction);
+    Ok(match delivered.kind {
+        Kind::Request => mcb,
+        Kind::GroupResponse => vmtp_mcb {
+            function: uapi::VMTP_GROUP_RESPONSE as u8,
+            ..mcb
+        },
+    })
 }
 
 /// The message control block of what came of a transaction, for a user who gets octets up to `end`.

@@ -95,6 +95,9 @@ struct sockaddr_vmtp {
 #define VMTP_FAILURE		3	/* output: the transaction ended without a
 					 * Response; code, made here, says why */
 #define VMTP_CANCEL		4	/* sendmsg only: end the open transactions */
+#define VMTP_GROUP_RESPONSE	5	/* output: what another member of a group,
+					 * server, answered to a Request that this
+					 * socket has and has not answered (2.7) */
 
 /* vmtp_mcb.flags: what the sender asks of the protocol for this message */
 #define VMTP_F_APG		0x01	/* acknowledge the packet group */
@@ -134,7 +137,7 @@ struct vmtp_mcb {
 	__u32	segment_size;	/* octets of the whole message */
 	__u8	forward_count;	/* output */
 	__u8	priority;	/* 4 bits as on the wire */
-	__u8	function;	/* VMTP_REQUEST ... VMTP_FAILURE */
+	__u8	function;	/* VMTP_REQUEST ... VMTP_GROUP_RESPONSE */
 	__u8	flags;		/* VMTP_F_* */
 };
 

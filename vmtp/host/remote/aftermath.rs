@@ -16,7 +16,6 @@ use crate::proto::peer::Peer;
 use crate::proto::server::{Step, Stop, To};
 use crate::proto::wire::{Entity, NotifyVmtpClient, ResponseCode, Transaction};
 use core::net::Ipv4Addr;
-use kernel::prelude::*;
 
 /// What is to be done when the record's lock has been dropped.
 pub(super) struct Aftermath {
@@ -27,6 +26,8 @@ pub(super) struct Aftermath {
     pub(super) notify: Option<(NotifyVmtpClient, bool)>,
     pub(super) delivered: Option<Delivered>,
     pub(super) probe: bool,
+    /// The server's user has a Request less.
+    pub(super) ended: bool,
     /// The Request came from a server that passed it on, and not from its Client.
     pub(super) passed_on: bool,
     pub(super) expired: bool,
@@ -59,7 +60,7 @@ impl Aftermath {
         }
         let (mut burst, mut segment) = (self.burst, self.segment);
         if step.stop != Stop::No {
-            let (client, server) = (record.client, record.server);
+            let (client, server) = (record.client(), record.server);
             let left = self.path.stop_response(client, server, self.transaction);
             if step.stop == Stop::Restart {
                 match left {
@@ -76,7 +77,7 @@ impl Aftermath {
                     Some(address) => Peer::inet(address),
                     None => Peer::NONE,
                 },
-                To::Client => host.find(record.client, now).peer,
+                To::Client => host.find(record.client(), now).peer,
                 To::ForwardServer => host.find(forward_server, now).peer,
             };
             if !again {
@@ -85,29 +86,34 @@ impl Aftermath {
             if to == To::ForwardServer && !destination.is_known() {
                 host.locate(forward_server, Purpose::Forward(record.clone()));
             }
-            let mut manner = self.manner;
+            let known = match endpoint {
+                Some(_) => None,
+                None => host.server(record.server),
+            };
+            let server = endpoint.or(known.as_deref().map(|known| &**known));
+            let owner = server.and_then(Endpoint::sk);
+            // What cannot be sent now is sent again by the timer.
+            if to == To::Peer || to == To::GroupAndPeer {
+                let path = &self.path;
+                let _ = host.transmit(path, burst, segment.as_ref(), &self.manner, again, owner);
+            }
             if to != To::Peer {
                 // Another host knows this one by another address, perhaps.
+                let mut manner = self.manner;
                 manner.source = Ipv4Addr::UNSPECIFIED;
-            }
-            let path = if to == To::Peer {
-                Ok(self.path.clone())
-            } else {
-                host.path(&destination, now)
-            };
-            // Nobody knows where that is: 0.0.0.0 would be this host itself.
-            if let Ok(path) = path.and_then(|path| match path.peer.is_known() {
-                true => Ok(path),
-                false => Err(ENOENT),
-            }) {
-                // What cannot be sent now is sent again by the timer.
-                let known = match endpoint {
-                    Some(_) => None,
-                    None => host.server(record.server),
-                };
-                let owner = endpoint.or(known.as_deref().map(|known| &**known));
-                let owner = owner.and_then(Endpoint::sk);
-                let _ = host.transmit(&path, burst, segment.as_ref(), &manner, again, owner);
+                if let Some(group) = server.and_then(|server| server.membership(forward_server)) {
+                    if manner.multicast_interface == 0 {
+                        manner.multicast_interface = group.interface;
+                    }
+                }
+                // Nobody knows where that is: 0.0.0.0 would be this host itself.
+                if let Some(path) = host
+                    .path(&destination, now)
+                    .ok()
+                    .filter(|path| path.peer.is_known())
+                {
+                    let _ = host.transmit(&path, burst, segment.as_ref(), &manner, again, owner);
+                }
             }
         }
         if let Some(delivered) = self.delivered {
@@ -119,9 +125,19 @@ impl Aftermath {
                 },
             };
         }
+        if self.ended {
+            match endpoint {
+                Some(endpoint) => endpoint.request_ended(),
+                None => {
+                    if let Some(endpoint) = host.server(record.server) {
+                        endpoint.request_ended();
+                    }
+                }
+            }
+        }
         if self.probe {
             let peer = if self.passed_on {
-                host.find(record.client, Host::now()).peer
+                host.find(record.client(), Host::now()).peer
             } else {
                 self.path.peer
             };
@@ -130,7 +146,7 @@ impl Aftermath {
             } else {
                 Peer::inet(ALL_HOSTS.octets())
             };
-            host.probe_client(record.client, peer, Purpose::Remote(record.clone()));
+            host.probe_client(record.client(), peer, Purpose::Remote(record.clone()));
         }
         if self.expired {
             host.count(Counter::RecordsExpired);

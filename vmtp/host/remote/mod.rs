@@ -2,42 +2,55 @@
 
 //! The record of a remote Client with one server of this host: `proto::server::Remote`, the packets of the Request that
 //! is being received, the Requests of a run that wait, and the Responses that may be asked for again.
-//! The parts: `table` finds and makes records, `step` makes consequences of `proto`'s steps known, `retained` is about the
-//! Responses of a run that are kept, `aftermath` is what is done without the lock.
+//! The parts: `table` finds and makes records, `step` makes consequences of `proto`'s steps known, `run` is about
+//! Clients that stream, `overheard` about group Responses, `rare` is what of both is kept, `aftermath` is what is done without the lock.
 
 mod aftermath;
 pub(super) mod moved;
-mod retained;
+mod overheard;
+mod rare;
+mod run;
 mod step;
 mod table;
 
+use self::rare::Rare;
 use crate::host::counters::Counter;
 use crate::host::endpoint::{Charge, Endpoint};
+use crate::host::kept::header_of;
 use crate::host::path::PathRecord;
-use crate::host::ring::Ring;
 use crate::host::transmit::Manner;
 use crate::host::Host;
 use crate::kernel::lock::SpinLockBh;
 use crate::kernel::pages::Pages;
 use crate::kernel::pernet::StateRef;
-use crate::kernel::record::{Recorded, Ref};
+use crate::kernel::record::{Memory, Record, Recorded, Ref};
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::trace;
 use crate::proto::context::Context;
-use crate::proto::server::{Arrival, Keep, Remote, Retained, Sequence, Source, State, Step};
+use crate::proto::server::{Arrival, Keep, Remote, Source, State, Step};
 use crate::proto::time::Time;
 use crate::proto::wire::{
     Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
 };
-use core::net::Ipv4Addr;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-/// A Request with its packets, on its way to the server's user.
+/// What a server's user gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A Request.
+    Request,
+    /// What another member of the group answered to a Request that the server has (2.7).
+    GroupResponse,
+}
+
+/// A Request with its packets, on its way to the server's user; or a group Response.
 pub struct Delivered {
     /// The record of its Client.
     pub record: Ref<RemoteRecord>,
+    /// Which of them it is.
+    pub kind: Kind,
     /// What it is.
     pub arrival: Arrival,
     /// In the order of the segment.
@@ -47,6 +60,39 @@ pub struct Delivered {
 }
 
 impl Delivered {
+    /// Whether it is, or is about, this Request.
+    pub(super) fn is_of(&self, client: Entity, transaction: Transaction) -> bool {
+        self.record.client() == client && self.arrival.transaction == transaction
+    }
+
+    /// Who sent it.
+    pub fn from(&self) -> Entity {
+        match self.kind {
+            Kind::Request => self.record.client(),
+            Kind::GroupResponse => self
+                .packets
+                .front()
+                .and_then(header_of)
+                .map_or(Entity::ZERO, |header| header.server),
+        }
+    }
+
+    /// Whether it is of use still: a Request as long as its Client waits.
+    pub(super) fn is_current(&self) -> bool {
+        match self.kind {
+            Kind::Request => self.record.is_current(&self.arrival),
+            Kind::GroupResponse => true,
+        }
+    }
+
+    /// The server's user takes it. Whether it is of use still.
+    pub(super) fn take_in_hand(&self) -> bool {
+        match self.kind {
+            Kind::Request => self.record.take_in_hand(&self.arrival),
+            Kind::GroupResponse => true,
+        }
+    }
+
     /// Its packets are thrown away, for the reason that is counted.
     pub(super) fn discard(&mut self, counter: Counter) {
         self.record.host.count(counter);
@@ -60,8 +106,6 @@ impl Delivered {
 #[pin_data(PinnedDrop)]
 pub struct RemoteRecord {
     host: StateRef<Host>,
-    /// The remote Client.
-    pub client: Entity,
     /// The local server.
     pub server: Entity,
     #[pin]
@@ -70,32 +114,28 @@ pub struct RemoteRecord {
 
 struct Inner {
     remote: Remote,
-    /// Under which numbers its Requests were received (2.12).
-    sequence: Sequence,
     path: Ref<PathRecord>,
     /// Of the Request being received.
     packets: SkbQueue,
-    /// Complete Requests of the run behind the one in progress, oldest first.
-    waiting: Ring<(Arrival, SkbQueue)>,
-    /// What the packets of these occupy.
-    waiting_octets: usize,
+    /// Of most Clients there is none.
+    rare: Option<KBox<Rare>>,
     /// The segment of the Response, or of the forwarded Request.
     segment: Option<Pages>,
-    /// Responses of the run that the Client has not acknowledged.
-    retained: Ring<(Retained, Option<Pages>)>,
     retries: u8,
-    /// The address of this host to which the Client sent last: it is answered from there.
-    local: Ipv4Addr,
     /// The state that was traced last.
     shown: State,
     /// It was taken out of the table: whoever still has it must look for another.
     gone: bool,
     /// Its server is about to move: nothing happens any more, whatever comes.
     frozen: bool,
+    /// Its source is the address of this host to which the Client sent last: it is answered from there.
     manner: Manner,
     /// What it occupies of its server's memory.
     charge: Charge,
 }
+
+/// Of all of these.
+static MEMORY: Memory = Memory::new();
 
 #[pinned_drop]
 impl PinnedDrop for RemoteRecord {
@@ -106,7 +146,9 @@ impl PinnedDrop for RemoteRecord {
 }
 
 impl Recorded for RemoteRecord {
-    type Key = u64;
+    fn memory() -> Option<&'static Memory> {
+        Some(&MEMORY)
+    }
 
     fn expired(record: Ref<Self>) {
         record.host.count(Counter::Timeouts);
@@ -114,7 +156,7 @@ impl Recorded for RemoteRecord {
             let transaction = inner.remote.transaction().bits();
             trace::timeout(
                 false,
-                record.client.bits(),
+                record.key(),
                 record.server.bits(),
                 transaction,
             );
@@ -124,6 +166,12 @@ impl Recorded for RemoteRecord {
 }
 
 impl RemoteRecord {
+    /// The remote Client.
+    #[inline]
+    pub fn client(self: &Record<Self>) -> Entity {
+        Entity::from_bits(self.key())
+    }
+
     /// One event of `proto` under the lock, and what follows from it. `skb` is the packet that led here, `again` whether
     /// what is sent counts as a retransmission.
     fn event(
@@ -181,7 +229,7 @@ impl RemoteRecord {
             host.discard(skb, Counter::DropMoving);
             return None;
         }
-        if inner.retained.len() != 0 {
+        if inner.rare.is_some() {
             let cx = inner.context(record);
             if let Some(sending) = inner.repeated_retained(header, &cx) {
                 drop(guard);
@@ -193,7 +241,7 @@ impl RemoteRecord {
             }
         }
         if !source.multicast {
-            inner.local = skb.ip().destination;
+            inner.manner.source = skb.ip().destination;
         }
         inner.charge.move_to(&endpoint.memory);
         let strange = inner.remote.is_probing() && !header.delivery.is_empty();
@@ -322,7 +370,7 @@ impl RemoteRecord {
         let refused = Self::step(record, endpoint, None, false, |inner, cx| {
             match operation(&mut inner.remote, cx) {
                 Ok(step) => {
-                    inner.manner = *manner;
+                    inner.set_manner(manner);
                     if !step.release || step.burst.is_some() {
                         inner.segment = segment;
                     }
@@ -352,23 +400,42 @@ impl RemoteRecord {
 
     /// The flags of the Response to the Request with this Transaction that its place in the receive sequence asks for.
     pub(super) fn sequence_flags(&self, transaction: Transaction) -> u32 {
-        self.inner.lock().sequence.flags(transaction)
+        let inner = self.inner.lock();
+        let rare = inner.rare.as_ref();
+        rare.map_or(0, |rare| rare.sequence.flags(transaction))
+    }
+
+    /// The server's user takes the Request of `arrival`. Whether it still waits for its Response, as
+    /// [`RemoteRecord::is_current`] says.
+    pub fn take_in_hand(&self, arrival: &Arrival) -> bool {
+        let mut inner = self.inner.lock();
+        let current = inner.remote.transaction() == arrival.transaction
+            && inner.remote.state() == State::Processing;
+        if current {
+            inner.charge.set_in_hand(true);
+        }
+        current || (arrival.datagram && inner.remote.transaction() == arrival.transaction)
+    }
+
+    /// The user could not take it.
+    pub fn put_back(&self) {
+        self.inner.lock().charge.set_in_hand(false);
     }
 
     /// What the record says, for /proc.
     pub fn look(&self) -> (Remote, u32) {
         let inner = self.inner.lock();
-        (inner.remote, inner.waiting.len() as u32)
+        (inner.remote, inner.waiting() as u32)
     }
 
     /// A Request cannot or will not be handled: its Client is told at once. So it is with those of its run behind it
     /// that are not taken either: one after another, since the stack has no room for one within the other.
     pub fn drop_request(delivered: Delivered) {
-        let mut refused = Some(delivered);
+        let mut refused = Some(delivered).filter(|delivered| delivered.kind == Kind::Request);
         while let Some(delivered) = refused {
             let transaction = delivered.arrival.transaction;
             refused = Self::step(&delivered.record, None, None, false, |inner, cx| {
-                inner.manner = Manner::HOST;
+                inner.set_manner(&Manner::HOST);
                 inner
                     .remote
                     .abandon(transaction, cx)

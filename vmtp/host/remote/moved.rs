@@ -5,7 +5,6 @@
 use super::{Inner, RemoteRecord};
 use crate::host::endpoint::{Charge, Endpoint};
 use crate::host::path::PathRecord;
-use crate::host::ring::Ring;
 use crate::host::transmit::Manner;
 use crate::host::Host;
 use crate::kernel::lock::new_spinlock_bh;
@@ -13,8 +12,7 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::{Record, Ref};
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::peer::Peer;
-use crate::proto::server::{Remote, Sequence, State, SNAPSHOT_OCTETS};
-use core::net::Ipv4Addr;
+use crate::proto::server::{Remote, State, SNAPSHOT_OCTETS};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
@@ -45,9 +43,10 @@ impl RemoteRecord {
     pub fn unreceive(&self) {
         let mut inner = self.inner.lock();
         inner.remote.unreceive();
-        while inner.waiting.pop_front().is_some() {}
+        while inner.take_waiting().is_some() {}
         inner.packets = SkbQueue::new();
         inner.charge.set(0, true);
+        inner.charge.set_in_hand(false);
     }
 
     /// What of it travels. Any context.
@@ -92,15 +91,11 @@ impl RemoteRecord {
         let inner = Inner {
             shown: remote.state(),
             remote,
-            sequence: Sequence::NONE,
             path,
             packets: SkbQueue::new(),
-            waiting: Ring::new(),
-            waiting_octets: 0,
+            rare: None,
             segment: image.segment,
-            retained: Ring::new(),
             retries,
-            local: Ipv4Addr::UNSPECIFIED,
             gone: false,
             frozen: false,
             manner: Manner::HOST,
@@ -110,7 +105,6 @@ impl RemoteRecord {
             client.bits(),
             pin_init!(RemoteRecord {
                 host: counted,
-                client,
                 server,
                 inner <- new_spinlock_bh!(inner, "vmtp::remote"),
             }),

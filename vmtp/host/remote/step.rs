@@ -3,11 +3,11 @@
 //! What a step of `proto` changes in a record, under its lock. What follows outside the lock is an `Aftermath`.
 
 use super::aftermath::Aftermath;
-use super::{Delivered, Inner, RemoteRecord};
+use super::{Delivered, Inner, Kind, RemoteRecord};
 use crate::host::counters::Counter;
 use crate::host::kept::keep;
 use crate::host::transmit::Manner;
-use crate::host::{Host, ATOMIC};
+use crate::host::Host;
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
@@ -16,11 +16,25 @@ use crate::proto::context::Context;
 use crate::proto::server::{Arrival, Event, State, Step, Stop};
 
 impl Inner {
+    /// What is sent from now on is sent like this, from the address that the Client knows.
+    pub(super) fn set_manner(&mut self, manner: &Manner) {
+        self.manner = Manner {
+            source: self.manner.source,
+            ..*manner
+        };
+    }
+
     /// The surroundings of an event at this moment.
     pub(super) fn context(&self, record: &RemoteRecord) -> Context {
         record
             .host
             .context(Host::now(), self.path.timing(), self.retries)
+    }
+
+    /// What its packets occupy now.
+    pub(super) fn charge_packets(&mut self) {
+        let octets = self.packets.octets().saturating_add(self.rare_octets());
+        self.charge.set(octets, !self.remote.is_probing());
     }
 
     pub(super) fn apply(
@@ -34,19 +48,13 @@ impl Inner {
         // What is sent is of the segment that was kept before this event.
         let segment = self.segment.clone();
         if step.aborted {
-            while self.waiting.pop_front().is_some() {}
-            self.waiting_octets = 0;
+            while self.take_waiting().is_some() {}
         }
         if step.release_retained {
-            while self.retained.pop_front().is_some() {}
+            self.release_retained();
         }
         if let Some(retained) = step.retain {
-            let kept = (retained, self.segment.take());
-            if self.retained.len() >= usize::from(cx.policy.run_responses) {
-                self.retained.pop_front();
-            }
-            // Without memory the Response is one that was discarded.
-            let _ = self.retained.push_back(kept, ATOMIC);
+            self.retain(retained, cx.policy.run_responses.into());
         }
         if step.release {
             self.segment = None;
@@ -66,13 +74,11 @@ impl Inner {
                 .map(|burst| (burst, step.to, self.remote.forward_server())),
             segment,
             path: self.path.clone(),
-            manner: Manner {
-                source: self.local,
-                ..self.manner
-            },
+            manner: self.manner,
             notify: step.notify.map(|notify| (notify, step.notify_remote)),
             delivered: None,
             probe: false,
+            ended: false,
             passed_on: self.remote.is_passed_on(),
             expired: false,
             transaction: self.remote.transaction(),
@@ -91,6 +97,9 @@ impl Inner {
                 aftermath.expired = true;
             }
         }
+        if self.remote.state() != State::Processing || step.aborted {
+            self.end_handling(&mut aftermath);
+        }
         if !self.remote.holds_packets() {
             self.packets = SkbQueue::new();
         }
@@ -107,22 +116,21 @@ impl Inner {
             let transaction = self.remote.transaction().bits();
             trace::state(
                 false,
-                record.client.bits(),
+                record.key(),
                 record.server.bits(),
                 transaction,
                 name,
             );
         }
-        let octets = self.packets.octets().wrapping_add(self.waiting_octets);
-        self.charge.set(octets, !self.remote.is_probing());
+        self.tidy();
+        self.charge_packets();
         aftermath
     }
 
     /// A complete Request of the run waits behind the one in progress.
     fn enqueue(&mut self, record: &Ref<RemoteRecord>, arrival: Arrival, cx: &Context) {
         let packets = core::mem::take(&mut self.packets);
-        self.waiting_octets = self.waiting_octets.wrapping_add(packets.octets());
-        if self.waiting.push_back((arrival, packets), ATOMIC).is_err() {
+        if self.add_waiting(arrival, packets).is_err() {
             record.host.count(Counter::DropNoMemory);
             self.remote.superseded(arrival.transaction.next(), cx);
         }
@@ -132,24 +140,27 @@ impl Inner {
     fn number(&mut self, host: &Host, step: &mut Step) {
         if let Event::Request(_) = step.event {
             if let Some(number) = host.number_received() {
-                self.sequence.received(number, &self.remote, step);
+                // Without memory nothing is told of it, as by a host that keeps none.
+                let _ = self.rare();
+                if let Some(rare) = &mut self.rare {
+                    rare.sequence.received(number, &self.remote, step);
+                }
                 return;
             }
         }
-        if let Some(notify) = &mut step.notify {
-            self.sequence.report(notify);
+        if let (Some(notify), Some(rare)) = (&mut step.notify, &self.rare) {
+            rare.sequence.report(notify);
         }
     }
 
     fn next(&mut self, record: &Ref<RemoteRecord>, cx: &Context, aftermath: &mut Aftermath) {
-        if let Some((arrival, packets)) = self.waiting.pop_front() {
-            self.waiting_octets = self.waiting_octets.saturating_sub(packets.octets());
-            self.sequence.begins(&arrival);
+        if let Some((arrival, packets)) = self.take_waiting() {
+            if let Some(rare) = &mut self.rare {
+                rare.sequence.begins(&arrival);
+            }
             let mut step = self.remote.begin(&arrival, cx);
             if let Some(retained) = step.retain {
-                let _ = self
-                    .retained
-                    .push_back((retained, self.segment.take()), ATOMIC);
+                self.retain(retained, cx.policy.run_responses.into());
             }
             self.number(&record.host, &mut step);
             if let Event::Request(behind) = step.event {
@@ -160,6 +171,11 @@ impl Inner {
         }
     }
 
+    /// The Request that the server's user has, if it has one, is answered or void.
+    fn end_handling(&mut self, aftermath: &mut Aftermath) {
+        aftermath.ended |= self.charge.set_in_hand(false);
+    }
+
     fn hand_over(
         &mut self,
         record: &Ref<RemoteRecord>,
@@ -168,8 +184,10 @@ impl Inner {
         cx: &Context,
         aftermath: &mut Aftermath,
     ) {
+        self.end_handling(aftermath);
         aftermath.delivered = Some(Delivered {
             record: record.clone(),
+            kind: Kind::Request,
             arrival,
             packets,
             offset: 0,

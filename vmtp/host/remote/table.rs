@@ -5,17 +5,15 @@
 use super::{Inner, RemoteRecord};
 use crate::host::counters::Counter;
 use crate::host::endpoint::{Charge, Endpoint};
-use crate::host::ring::Ring;
 use crate::host::transmit::Manner;
 use crate::host::{Host, ATOMIC};
 use crate::kernel::lock::new_spinlock_bh;
 use crate::kernel::record::{Record, Ref};
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::peer::Peer;
-use crate::proto::server::{Remote, Sequence, State};
+use crate::proto::server::{Remote, State};
 use crate::proto::time::Time;
 use crate::proto::wire::{Entity, Header};
-use core::net::Ipv4Addr;
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -59,15 +57,11 @@ impl RemoteRecord {
         let path_of_record = path.clone();
         let inner = Inner {
             remote: Remote::new(header, server, peer),
-            sequence: Sequence::NONE,
             path,
             packets: SkbQueue::new(),
-            waiting: Ring::new(),
-            waiting_octets: 0,
+            rare: None,
             segment: None,
-            retained: Ring::new(),
             retries: 5,
-            local: Ipv4Addr::UNSPECIFIED,
             shown: State::AwaitingRequest,
             gone: false,
             frozen: false,
@@ -78,7 +72,6 @@ impl RemoteRecord {
             header.client.bits(),
             pin_init!(RemoteRecord {
                 host: counted,
-                client: header.client,
                 server,
                 inner <- new_spinlock_bh!(inner, "vmtp::remote"),
             }),

@@ -141,8 +141,6 @@ pub struct Reply {
     idempotent: bool,
     /// Its first packet had NRT.
     no_retransmission: bool,
-    /// Its first packet had MDM.
-    masked: bool,
     /// PGcount of its first group, 0 until that is known.
     before: u8,
 }
@@ -386,7 +384,6 @@ impl Reply {
         state: ReplyState::Empty,
         idempotent: false,
         no_retransmission: false,
-        masked: false,
         before: 0,
     };
 
@@ -397,7 +394,6 @@ impl Reply {
         self.state = ReplyState::Receiving;
         self.idempotent = header.code.has(Code::DGM);
         self.no_retransmission = header.control.has(Control::NRT);
-        self.masked = header.code.has(Code::MDM);
     }
 
     /// How far it has come.

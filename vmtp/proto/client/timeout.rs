@@ -125,15 +125,16 @@ impl Call {
     ) -> Step {
         reply.state = ReplyState::Delivered;
         let held = reply.incoming.held();
-        let octets = if reply.masked {
+        let masked = reply.incoming.is_masked();
+        let octets = if masked {
             reply.incoming.segment_octets()
         } else {
             reply.incoming.contiguous_octets()
         };
         step.event = Event::Response(Delivery {
-            code: (!reply.masked).then_some(ResponseCode::BadReplySegment),
+            code: (!masked).then_some(ResponseCode::BadReplySegment),
             segment_octets: octets,
-            message_delivery: reply.masked.then_some(held),
+            message_delivery: masked.then_some(held),
             covers_from: self.covers_from(reply),
         });
         self.answered(client);

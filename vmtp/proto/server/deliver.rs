@@ -16,7 +16,7 @@ impl Remote {
             transaction: self.incoming.last(),
             groups: self.incoming.groups(),
             segment_octets: self.incoming.segment_octets(),
-            message_delivery: self.flags.incoming_masked.then(|| self.incoming.held()),
+            message_delivery: self.incoming.is_masked().then(|| self.incoming.held()),
             queued: self.is_occupied(),
             control: self.incoming_control,
             datagram: self.flags.incoming_datagram,

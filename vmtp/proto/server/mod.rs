@@ -122,8 +122,6 @@ struct Flags {
     incoming_multicast: bool,
     /// The Request being received is a datagram.
     incoming_datagram: bool,
-    /// The Request being received has MDM.
-    incoming_masked: bool,
     /// The last group had STI.
     skip: bool,
     /// The current Request is a datagram: it has no Response.

@@ -311,7 +311,6 @@ impl Remote {
             self.other = header.server;
         }
         self.flags.incoming_datagram = header.code.has(Code::DGM);
-        self.flags.incoming_masked = header.code.has(Code::MDM);
         self.incoming_received = self.hear(header, source, 0);
         if service.probe && !self.flags.probed {
             self.flags.probing = true;

@@ -108,7 +108,7 @@ impl Remote {
             self.receive_deadline = cx.now.plus(wait);
             return;
         }
-        if self.flags.incoming_masked {
+        if self.incoming.is_masked() {
             // 5.9: delivered with what came.
             self.incoming.accept_incomplete();
             if !self.flags.probing {

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Responses of a run that are kept behind the current one until the Client has them.
+//! A Client that streams: Requests of its run wait behind the current one, and Responses are kept until the Client has
+//! them.
 
 use super::{Inner, RemoteRecord};
 use crate::host::ATOMIC;
 use crate::kernel::array::Array;
 use crate::kernel::pages::Pages;
+use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::burst::Burst;
 use crate::proto::context::Context;
+use crate::proto::server::{Arrival, Retained};
 use crate::proto::wire::{Header, NotifyVmtpServer};
+use kernel::prelude::*;
 
 /// Packets beside those of a step, with the segment they are of.
 type Sending = (Burst, Option<Pages>);
@@ -33,6 +37,51 @@ impl RemoteRecord {
 }
 
 impl Inner {
+    /// How many Requests wait behind the current one.
+    pub(super) fn waiting(&self) -> usize {
+        self.rare.as_ref().map_or(0, |run| run.waiting.len())
+    }
+
+    /// A Request has to wait. ENOMEM.
+    pub(super) fn add_waiting(&mut self, arrival: Arrival, packets: SkbQueue) -> Result {
+        let run = self.rare()?;
+        let octets = packets.octets();
+        run.waiting
+            .push_back((arrival, packets), ATOMIC)
+            .map_err(|_| ENOMEM)?;
+        run.waiting_octets = run.waiting_octets.saturating_add(octets);
+        Ok(())
+    }
+
+    /// The oldest that waits.
+    pub(super) fn take_waiting(&mut self) -> Option<(Arrival, SkbQueue)> {
+        let run = self.rare.as_mut()?;
+        let taken = run.waiting.pop_front();
+        if let Some((_, packets)) = &taken {
+            run.waiting_octets = run.waiting_octets.saturating_sub(packets.octets());
+        }
+        taken
+    }
+
+    /// The Response before stays, with its segment, and of `most` the oldest goes. Without memory it is one that was
+    /// discarded.
+    pub(super) fn retain(&mut self, retained: Retained, most: usize) {
+        let segment = self.segment.take();
+        if let Ok(run) = self.rare() {
+            if run.retained.len() >= most {
+                run.retained.pop_front();
+            }
+            let _ = run.retained.push_back((retained, segment), ATOMIC);
+        }
+    }
+
+    /// The Responses of the run go.
+    pub(super) fn release_retained(&mut self) {
+        if let Some(run) = &mut self.rare {
+            while run.retained.pop_front().is_some() {}
+        }
+    }
+
     /// A Notify is about Responses of the run that are kept behind the current one, too: those that the Client has go,
     /// of others what it lacks is sent.
     pub(super) fn notified_retained(
@@ -41,10 +90,13 @@ impl Inner {
         cx: &Context,
     ) -> Array<Sending> {
         let mut bursts = Array::new();
-        let mut rest = self.retained.len();
+        let Some(run) = &mut self.rare else {
+            return bursts;
+        };
+        let mut rest = run.retained.len();
         while rest != 0 {
             rest = rest.wrapping_sub(1);
-            let Some((mut retained, segment)) = self.retained.pop_front() else {
+            let Some((mut retained, segment)) = run.retained.pop_front() else {
                 break;
             };
             let Ok(burst) = retained.notified(&self.remote, notify, cx) else {
@@ -54,7 +106,7 @@ impl Inner {
                 // Without memory the Client asks again.
                 let _ = bursts.push((burst, segment.clone()), ATOMIC);
             }
-            let _ = self.retained.push_back((retained, segment), ATOMIC);
+            let _ = run.retained.push_back((retained, segment), ATOMIC);
         }
         bursts
     }
@@ -66,10 +118,11 @@ impl Inner {
         cx: &Context,
     ) -> Option<Option<Sending>> {
         let mut found = None;
-        let mut rest = self.retained.len();
+        let run = self.rare.as_mut()?;
+        let mut rest = run.retained.len();
         while rest != 0 {
             rest = rest.wrapping_sub(1);
-            let Some((mut retained, segment)) = self.retained.pop_front() else {
+            let Some((mut retained, segment)) = run.retained.pop_front() else {
                 break;
             };
             let about = retained.transaction().since(header.transaction) >= 0
@@ -78,7 +131,7 @@ impl Inner {
                 let burst = retained.repeat(&self.remote, header, cx);
                 found = Some(burst.map(|burst| (burst, segment.clone())));
             }
-            let _ = self.retained.push_back((retained, segment), ATOMIC);
+            let _ = run.retained.push_back((retained, segment), ATOMIC);
         }
         found
     }
