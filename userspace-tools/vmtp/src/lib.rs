@@ -51,7 +51,7 @@ pub use error::{Error, Result};
 pub use host::Host;
 pub use message::{Mcb, Received, Reply, Request, Response};
 pub use options::{Checksum, Membership, PeerInfo, ProbeClients, Receive};
-pub use server::{IncomingRequest, ReplyRecvError, Server};
+pub use server::{Incoming, IncomingRequest, ReplyRecvError, Server};
 pub use socket::{Probe, Socket};
 pub use vmtp_proto::wire::{Entity, EntityDescriptor, EntityKind, GroupPermissions, ServiceFlags};
 

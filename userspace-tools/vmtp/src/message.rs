@@ -222,7 +222,8 @@ impl<'a> Reply<'a> {
         self
     }
 
-    /// Sends it to the group too (2.7).
+    /// Sends it to the group of the Request too, at most 16,384 octets of it: members that want such
+    /// Responses and have not answered get it ([`Server::recv_any`](crate::Server::recv_any); 2.7).
     pub fn to_group(self) -> Self {
         self.flag(sys::VMTP_F_GROUP_RESPONSE)
     }
@@ -340,6 +341,11 @@ impl Mcb {
     /// The 4 bits of priority as on the wire (3.2).
     pub fn priority(&self) -> u8 {
         self.0.priority
+    }
+
+    /// Whether this is what another member of a group answered to a Request that the socket has (2.7).
+    pub fn is_group_response(&self) -> bool {
+        self.0.function == sys::VMTP_GROUP_RESPONSE
     }
 
     /// Whether the Client of this group Request is a member of the group itself (MDG).

@@ -3,11 +3,11 @@
 //! A server: receives Requests and replies to each. Any number of threads may share one.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
-    sys, Code, Entity, Error, Host, Mcb, Received, Reply, Request, Result, Socket, GROUP_SIZE,
-    MESSAGE_SIZE,
+    sys, Code, Entity, Error, Host, Mcb, Received, Reply, Request, Response, Result, Socket,
+    GROUP_SIZE, MESSAGE_SIZE,
 };
 
 /// Receives Requests to one entity, and to the groups that it joined.
@@ -42,20 +42,42 @@ impl Server {
         self.request_limit = octets.min(MESSAGE_SIZE);
     }
 
-    /// Waits for the next Request.
+    /// Waits for the next Request. Group Responses are passed over.
     pub fn recv(&self) -> Result<IncomingRequest<'_>> {
+        loop {
+            if let Incoming::Request(request) = self.recv_any()? {
+                return Ok(request);
+            }
+        }
+    }
+
+    /// Waits for the next Request or, with
+    /// [`set_group_responses`](crate::Socket::set_group_responses), group Response.
+    pub fn recv_any(&self) -> Result<Incoming<'_>> {
         let mut segment = Vec::with_capacity(self.request_limit);
         let received = self.socket.recvreq(None, self.pieces(), &mut segment)?;
         self.complete(received, segment)
     }
 
-    /// Waits for the next Request for this time at most. With no time at all it only looks.
+    /// Waits for the next Request for this time at most. With no time at all it only looks. Group
+    /// Responses are passed over.
     pub fn recv_timeout(&self, time: Duration) -> Result<Option<IncomingRequest<'_>>> {
-        let mut segment = Vec::with_capacity(self.request_limit);
-        match self.socket.recvreq(Some(time), self.pieces(), &mut segment) {
-            Err(error) if error.would_block() => Ok(None),
-            Err(error) => Err(error),
-            Ok(received) => self.complete(received, segment).map(Some),
+        let end = Instant::now().checked_add(time);
+        let mut rest = time;
+        loop {
+            let mut segment = Vec::with_capacity(self.request_limit);
+            match self.socket.recvreq(Some(rest), self.pieces(), &mut segment) {
+                Err(error) if error.would_block() => return Ok(None),
+                Err(error) => return Err(error),
+                Ok(received) => {
+                    if let Incoming::Request(request) = self.complete(received, segment)? {
+                        return Ok(Some(request));
+                    }
+                }
+            }
+            if let Some(end) = end {
+                rest = end.saturating_duration_since(Instant::now());
+            }
         }
     }
 
@@ -64,11 +86,10 @@ impl Server {
     }
 
     /// Collects the other pieces of a long Request.
-    fn complete(
-        &self,
-        mut received: Received,
-        mut segment: Vec<u8>,
-    ) -> Result<IncomingRequest<'_>> {
+    fn complete(&self, mut received: Received, mut segment: Vec<u8>) -> Result<Incoming<'_>> {
+        if received.mcb.is_group_response() {
+            return Ok(Incoming::GroupResponse(Response { received, segment }));
+        }
         while self.pieces() && !received.is_complete() && segment.len() < self.request_limit {
             let piece = self.socket.recvreq(None, true, &mut segment)?;
             if piece.received == 0 {
@@ -77,13 +98,13 @@ impl Server {
             received.offset = piece.offset;
             received.received = piece.received;
         }
-        Ok(IncomingRequest {
+        Ok(Incoming::Request(IncomingRequest {
             server: self,
             mcb: received.mcb,
             host: received.host,
             segment,
             open: true,
-        })
+        }))
     }
 }
 
@@ -100,6 +121,17 @@ impl AsFd for Server {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// What a server receives.
+#[derive(Debug)]
+#[must_use]
+pub enum Incoming<'s> {
+    /// A Request.
+    Request(IncomingRequest<'s>),
+    /// What another member of a group answered to a Request that is open here; the client and the
+    /// transaction of its message control block tell which (2.7).
+    GroupResponse(Response),
 }
 
 /// A received Request, to be replied to, forwarded, or dropped: then its Client is told at once
@@ -190,12 +222,15 @@ impl<'s> IncomingRequest<'s> {
         {
             Ok(received) => {
                 self.open = false;
-                server
-                    .complete(received, segment)
-                    .map_err(|error| ReplyRecvError {
-                        request: None,
-                        error,
-                    })
+                let next = match server.complete(received, segment) {
+                    Ok(Incoming::Request(request)) => Ok(request),
+                    Ok(Incoming::GroupResponse(_)) => server.recv(),
+                    Err(error) => Err(error),
+                };
+                next.map_err(|error| ReplyRecvError {
+                    request: None,
+                    error,
+                })
             }
             Err((error, true)) => {
                 self.open = false;

@@ -58,6 +58,7 @@ numbers! {
     VMTP_FORWARD: u8 = 2;
     VMTP_FAILURE: u8 = 3;
     VMTP_CANCEL: u8 = 4;
+    VMTP_GROUP_RESPONSE: u8 = 5;
 
     VMTP_F_APG: u8 = 0x01;
     VMTP_F_NRT: u8 = 0x02;
