@@ -188,7 +188,7 @@ impl Endpoint {
     pub fn put_request_back(&self, delivered: Delivered) {
         let mut queue = self.requests.lock();
         let refused = if delivered.offset == 0 && delivered.kind == Kind::Request {
-            delivered.record.put_back();
+            delivered.record.put_back(&delivered.arrival);
             queue.waiting.push_front(delivered, PACKET)
         } else {
             queue.ready.push_front(delivered, PACKET)

@@ -417,9 +417,12 @@ impl RemoteRecord {
         current || (arrival.datagram && inner.remote.transaction() == arrival.transaction)
     }
 
-    /// The user could not take it.
-    pub fn put_back(&self) {
-        self.inner.lock().charge.set_in_hand(false);
+    /// The user could not take it. Meanwhile its Client may have gone on to another.
+    pub fn put_back(&self, arrival: &Arrival) {
+        let mut inner = self.inner.lock();
+        if inner.remote.transaction() == arrival.transaction {
+            inner.charge.set_in_hand(false);
+        }
     }
 
     /// What the record says, for /proc.
