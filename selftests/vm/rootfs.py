@@ -167,6 +167,8 @@ def our_archive(kernel: str) -> Archive:
     add_vmtp(archive, kernel, OUT / "vmtp.ko", WORK / "modules")
     for tool in sorted((OUT / "bin").iterdir()) if (OUT / "bin").is_dir() else []:
         archive.file(f"usr/bin/{tool.name}", tool, 0o755)
+    for example in sorted((OUT / "examples").iterdir()) if (OUT / "examples").is_dir() else []:
+        archive.file(f"usr/lib/vmtp/examples/{example.name}", example, 0o755)
     return archive
 
 

@@ -3,7 +3,7 @@
 //! A client: message transactions with any servers. Not a connection, nothing is open between two
 //! calls.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use crate::{
@@ -61,37 +61,47 @@ impl Client {
     /// `next_response(None)` waits on, [`abort`](Self::abort) ends it.
     pub fn call(&self, server: Entity, request: &Request<'_>) -> Result<Response> {
         let mut segment = Vec::with_capacity(self.response_limit);
-        let received = self.socket.invoke(
-            server,
-            request,
-            self.time_limit,
-            self.pieces(),
-            &mut segment,
-        )?;
+        let received = self
+            .socket
+            .invoke(server, request, self.time_limit, false, &mut segment)?;
         self.complete(received, segment)
     }
 
     /// Sends a datagram: nobody answers, and nobody tells whether it arrived.
     pub fn send(&self, server: Entity, request: &Request<'_>) -> Result<()> {
-        self.socket.start(server, &request.clone().datagram(), None)
+        self.socket
+            .start(server, &request.clone().datagram(), None, 0)
     }
 
     /// Begins a transaction without waiting. The descriptor becomes readable when there is a
-    /// Response.
+    /// Response. With [`Socket::set_stream`] several may be open, of one server and in order; the
+    /// [`cookie`](Request::cookie) tells which a Response belongs to.
     pub fn start(&self, server: Entity, request: &Request<'_>) -> Result<()> {
-        self.socket.start(server, request, self.time_limit)
+        self.socket
+            .start(server, request, self.time_limit, self.response_limit)
     }
 
     /// The next Response to the open transaction: after [`start`](Self::start) the first, after
     /// [`call`](Self::call) to a group the second. None if there was none in this time.
     pub fn next_response(&self, time: Option<Duration>) -> Result<Option<Response>> {
         let mut segment = Vec::with_capacity(self.response_limit);
-        let received = match self.socket.getreply(time, self.pieces(), &mut segment) {
+        let received = match self.socket.getreply(time, false, &mut segment) {
             Ok(received) if received.mcb.code() == Code::USER_TIMEOUT => return Ok(None),
             Err(error) if error.would_block() => return Ok(None),
             result => result?,
         };
         self.complete(received, segment).map(Some)
+    }
+
+    /// The same of a socket that does not wait: None if there is no Response yet. USER_TIMEOUT is then
+    /// the transaction's own.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_next_response(&self) -> Result<Option<Response>> {
+        let mut segment = Vec::with_capacity(self.response_limit);
+        match self.socket.getreply(None, false, &mut segment) {
+            Err(error) if error.would_block() => Ok(None),
+            result => self.complete(result?, segment).map(Some),
+        }
     }
 
     /// Ends the open transaction.
@@ -105,25 +115,10 @@ impl Client {
         self.socket.probe(entity, Host::UNKNOWN, limit)
     }
 
-    /// Whether Responses can be longer than what is received whole in any case.
-    fn pieces(&self) -> bool {
-        self.response_limit > GROUP_SIZE
-    }
-
-    /// Collects the other pieces of a long Response, and tells failures from Responses.
-    fn complete(&self, mut received: Received, mut segment: Vec<u8>) -> Result<Response> {
+    /// Tells failures, and what was too long, from Responses.
+    fn complete(&self, received: Received, segment: Vec<u8>) -> Result<Response> {
         let size = received.mcb.segment_len();
-        while self.pieces() && !received.is_complete() && segment.len() < self.response_limit {
-            let piece = self.socket.getreply(None, true, &mut segment)?;
-            if piece.received == 0 {
-                break;
-            }
-            received.offset = piece.offset;
-            received.received = piece.received;
-        }
-        received.offset = 0;
-        received.received = segment.len();
-        let missing = received.received < size && received.mcb.delivered().is_none();
+        let missing = segment.len() < size && received.mcb.delivered().is_none();
         let response = Response { received, segment };
         if response.code().is_failure() {
             Err(Error::Failed(Box::new(response)))
@@ -151,5 +146,11 @@ impl From<Socket> for Client {
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Client {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

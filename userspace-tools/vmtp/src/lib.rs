@@ -28,11 +28,22 @@
 //! # }
 //! ```
 //!
-//! It is not the protocol, which vmtp.ko does, and not asynchronous: for an event loop there are
-//! [`Client::start`], [`Client::next_response`], [`Server::recv_timeout`] with no time, and `AsFd`.
+//! Time limits, pools, groups, streams, cookies and forwarding, as `examples/tour.rs` shows them (which
+//! the tests run):
+//!
+//! ```no_run
+#![doc = include_str!("../examples/tour.rs")]
+//! ```
+//!
+//! With the feature `tokio` there is the same in asynchronous form, in the module `asynchronous`. For
+//! another event loop there are [`Client::start`], [`Client::next_response`] and
+//! [`Server::recv_timeout`] with no time, and `AsFd`. `examples/v.rs` makes the primitives of the V
+//! kernel of it. It is not the protocol, which vmtp.ko does.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
+#[cfg(feature = "tokio")]
+pub mod asynchronous;
 mod client;
 mod code;
 mod error;
@@ -40,6 +51,7 @@ mod host;
 pub mod manager;
 mod message;
 mod options;
+mod pool;
 mod raw;
 mod server;
 mod socket;
@@ -51,6 +63,7 @@ pub use error::{Error, Result};
 pub use host::Host;
 pub use message::{Mcb, Received, Reply, Request, Response};
 pub use options::{Checksum, Membership, PeerInfo, ProbeClients, Receive};
+pub use pool::{Pool, PooledClient};
 pub use server::{Incoming, IncomingRequest, ReplyRecvError, Server};
 pub use socket::{Probe, Socket};
 pub use vmtp_proto::wire::{Entity, EntityDescriptor, EntityKind, GroupPermissions, ServiceFlags};

@@ -10,9 +10,14 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
+
 use rustix::ioctl::{self, Opcode, Updater};
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{self, AddressFamily, Protocol, SocketFlags, SocketType};
+#[cfg(feature = "tokio")]
+use tokio::io::unix::AsyncFd;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::sys::{self, sockaddr_vmtp, vmtp_exchange, vmtp_image, vmtp_msg, vmtp_probe};
@@ -125,6 +130,23 @@ pub(crate) fn invoke(
     segment: &mut Vec<u8>,
 ) -> io::Result<()> {
     exchange::<{ sys::VMTP_INVOKE }>(fd, x, out, segment)
+}
+
+/// INVOKE that does not wait: the kernel writes no Response, and is only told how long one may be.
+pub(crate) fn start(
+    fd: impl AsFd,
+    exchange: &mut vmtp_exchange,
+    out: &[u8],
+    room: usize,
+) -> io::Result<()> {
+    give(&mut exchange.out, out);
+    exchange.out.flags |= sys::VMTP_MSG_START;
+    exchange.r#in.length = u32::try_from(room)
+        .unwrap_or(u32::MAX)
+        .min(sys::VMTP_MESSAGE_SIZE);
+    // SAFETY: `out` is readable during the call, whose struct this is; with VMTP_MSG_START `in` is not
+    // written and names no memory.
+    unsafe { update::<{ sys::VMTP_INVOKE }, _>(fd.as_fd(), exchange) }
 }
 
 pub(crate) fn replyrecv(
@@ -258,6 +280,20 @@ pub(crate) fn moved(fd: impl AsFd) -> io::Result<()> {
 pub(crate) fn resume(fd: impl AsFd) -> io::Result<()> {
     // SAFETY: the call takes no argument.
     unsafe { ioctl::ioctl(fd, ioctl::NoArg::<{ sys::VMTP_RESUME }>::new()) }.map_err(Into::into)
+}
+
+/// A client whose socket tokio watches.
+#[cfg(feature = "tokio")]
+pub(crate) fn watch_client(client: crate::Client) -> io::Result<AsyncFd<crate::Client>> {
+    // SAFETY: a Client owns one socket, which it neither closes nor changes before it is dropped.
+    Ok(unsafe { AsyncFd::register(client) }?)
+}
+
+/// A server whose socket tokio watches.
+#[cfg(feature = "tokio")]
+pub(crate) fn watch_server(server: Arc<crate::Server>) -> io::Result<AsyncFd<Arc<crate::Server>>> {
+    // SAFETY: a Server owns one socket, which it neither closes nor changes before it is dropped.
+    Ok(unsafe { AsyncFd::register(server) }?)
 }
 
 /// setsockopt at SOL_VMTP.

@@ -2,7 +2,9 @@
 
 //! A server: receives Requests and replies to each. Any number of threads may share one.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::{
@@ -44,19 +46,19 @@ impl Server {
 
     /// Waits for the next Request. Group Responses are passed over.
     pub fn recv(&self) -> Result<IncomingRequest<'_>> {
-        loop {
-            if let Incoming::Request(request) = self.recv_any()? {
-                return Ok(request);
-            }
-        }
+        Owner::Borrowed(self).recv()
+    }
+
+    /// Waits for the next Request, which keeps the server itself: another thread may answer it, and
+    /// later. Group Responses are passed over.
+    pub fn recv_owned(self: &Arc<Self>) -> Result<IncomingRequest<'static>> {
+        Owner::Shared(Arc::clone(self)).recv()
     }
 
     /// Waits for the next Request or, with
     /// [`set_group_responses`](crate::Socket::set_group_responses), group Response.
     pub fn recv_any(&self) -> Result<Incoming<'_>> {
-        let mut segment = Vec::with_capacity(self.request_limit);
-        let received = self.socket.recvreq(None, self.pieces(), &mut segment)?;
-        self.complete(received, segment)
+        Owner::Borrowed(self).recv_any(None)
     }
 
     /// Waits for the next Request for this time at most. With no time at all it only looks. Group
@@ -65,15 +67,11 @@ impl Server {
         let end = Instant::now().checked_add(time);
         let mut rest = time;
         loop {
-            let mut segment = Vec::with_capacity(self.request_limit);
-            match self.socket.recvreq(Some(rest), self.pieces(), &mut segment) {
+            match Owner::Borrowed(self).recv_any(Some(rest)) {
                 Err(error) if error.would_block() => return Ok(None),
                 Err(error) => return Err(error),
-                Ok(received) => {
-                    if let Incoming::Request(request) = self.complete(received, segment)? {
-                        return Ok(Some(request));
-                    }
-                }
+                Ok(Incoming::Request(request)) => return Ok(Some(request)),
+                Ok(Incoming::GroupResponse(_)) => {}
             }
             if let Some(end) = end {
                 rest = end.saturating_duration_since(Instant::now());
@@ -81,30 +79,60 @@ impl Server {
         }
     }
 
-    fn pieces(&self) -> bool {
-        self.request_limit > GROUP_SIZE
+    /// The next Request if there is one, of a socket that does not wait.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_recv_owned(self: &Arc<Self>) -> Result<Option<IncomingRequest<'static>>> {
+        match self.recv_owned() {
+            Err(error) if error.would_block() => Ok(None),
+            result => result.map(Some),
+        }
+    }
+}
+
+/// The server that a Request came to.
+#[derive(Clone, Debug)]
+enum Owner<'s> {
+    Borrowed(&'s Server),
+    Shared(Arc<Server>),
+}
+
+impl Deref for Owner<'_> {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        match self {
+            Owner::Borrowed(server) => server,
+            Owner::Shared(server) => server,
+        }
+    }
+}
+
+impl<'s> Owner<'s> {
+    fn recv(self) -> Result<IncomingRequest<'s>> {
+        loop {
+            if let Incoming::Request(request) = self.clone().recv_any(None)? {
+                return Ok(request);
+            }
+        }
     }
 
-    /// Collects the other pieces of a long Request.
-    fn complete(&self, mut received: Received, mut segment: Vec<u8>) -> Result<Incoming<'_>> {
+    fn recv_any(self, time: Option<Duration>) -> Result<Incoming<'s>> {
+        let mut segment = Vec::with_capacity(self.request_limit);
+        let received = self.socket.recvreq(time, false, &mut segment)?;
+        Ok(self.received(received, segment))
+    }
+
+    fn received(self, received: Received, segment: Vec<u8>) -> Incoming<'s> {
         if received.mcb.is_group_response() {
-            return Ok(Incoming::GroupResponse(Response { received, segment }));
+            return Incoming::GroupResponse(Response { received, segment });
         }
-        while self.pieces() && !received.is_complete() && segment.len() < self.request_limit {
-            let piece = self.socket.recvreq(None, true, &mut segment)?;
-            if piece.received == 0 {
-                break;
-            }
-            received.offset = piece.offset;
-            received.received = piece.received;
-        }
-        Ok(Incoming::Request(IncomingRequest {
+        Incoming::Request(IncomingRequest {
             server: self,
             mcb: received.mcb,
             host: received.host,
             segment,
             open: true,
-        }))
+        })
     }
 }
 
@@ -120,6 +148,12 @@ impl From<Socket> for Server {
 impl AsFd for Server {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Server {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 
@@ -139,7 +173,7 @@ pub enum Incoming<'s> {
 #[derive(Debug)]
 #[must_use]
 pub struct IncomingRequest<'s> {
-    server: &'s Server,
+    server: Owner<'s>,
     mcb: Mcb,
     host: Host,
     segment: Vec<u8>,
@@ -207,37 +241,30 @@ impl<'s> IncomingRequest<'s> {
         mut self,
         reply: &Reply<'_>,
     ) -> std::result::Result<IncomingRequest<'s>, ReplyRecvError<'s>> {
-        let server = self.server;
+        let server = self.server.clone();
+        let answered = |error| ReplyRecvError {
+            request: None,
+            error,
+        };
         if self.is_datagram() {
             self.open = false;
-            return server.recv().map_err(|error| ReplyRecvError {
-                request: None,
-                error,
-            });
+            return server.recv().map_err(answered);
         }
         let mut segment = Vec::with_capacity(server.request_limit);
         match server
             .socket
-            .replyrecv(&self.mcb, reply, None, server.pieces(), &mut segment)
+            .replyrecv(&self.mcb, reply, None, false, &mut segment)
         {
             Ok(received) => {
                 self.open = false;
-                let next = match server.complete(received, segment) {
-                    Ok(Incoming::Request(request)) => Ok(request),
-                    Ok(Incoming::GroupResponse(_)) => server.recv(),
-                    Err(error) => Err(error),
-                };
-                next.map_err(|error| ReplyRecvError {
-                    request: None,
-                    error,
-                })
+                match server.clone().received(received, segment) {
+                    Incoming::Request(request) => Ok(request),
+                    Incoming::GroupResponse(_) => server.recv().map_err(answered),
+                }
             }
             Err((error, true)) => {
                 self.open = false;
-                Err(ReplyRecvError {
-                    request: None,
-                    error,
-                })
+                Err(answered(error))
             }
             Err((error, false)) => Err(ReplyRecvError {
                 request: Some(Box::new(self)),

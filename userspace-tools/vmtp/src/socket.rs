@@ -93,13 +93,14 @@ impl Socket {
         Ok(Received::new(&exchange.r#in))
     }
 
-    /// Sends a Request and does not wait. A datagram is complete with that; else the Response is
-    /// [`getreply`](Self::getreply)'s.
+    /// Sends a Request and does not wait. A datagram is complete with that; else the Response, of up
+    /// to `room` octets of segment, is [`getreply`](Self::getreply)'s.
     pub fn start(
         &self,
         server: Entity,
         request: &Request<'_>,
         limit: Option<Duration>,
+        room: usize,
     ) -> Result<()> {
         let (out, data) = request.to_msg(server);
         let mut exchange = vmtp_exchange {
@@ -107,9 +108,7 @@ impl Socket {
             ..Default::default()
         };
         exchange.out.timeout = limit.map(milliseconds).unwrap_or_default();
-        exchange.out.flags |= sys::VMTP_MSG_START;
-        raw::invoke(self, &mut exchange, data, &mut Vec::new())
-            .map_err(|error| Error::system("invoke", error))
+        raw::start(self, &mut exchange, data, room).map_err(|error| Error::system("invoke", error))
     }
 
     /// The next Response to the open transaction, appended as with [`invoke`](Self::invoke). If the

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The programs in the README are the files that are compiled, letter by letter. That the C ones run is shown in a guest
-//! by selftests/readme.sh.
+//! The programs in the README are the files that are compiled, letter by letter. That they run is shown in a guest, by
+//! selftests/readme.sh and selftests/examples.sh.
 
 use std::fs;
 use std::path::{Path, PathBuf};
