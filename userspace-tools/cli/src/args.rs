@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Msg(crate::msg::Msg),
     #[command(name = "msgd")]
     MsgServer(crate::msg::MsgServer),
+    #[command(name = "filed")]
+    FileServer(crate::files::FileServer),
+    Mount(crate::files::MountFiles),
     Node(Node),
     #[command(subcommand)]
     Entity(EntityCommand),

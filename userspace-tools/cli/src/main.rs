@@ -8,6 +8,7 @@
 mod args;
 mod call;
 mod echo;
+mod files;
 mod manage;
 mod migrate;
 mod monitor;
@@ -39,6 +40,8 @@ fn main() -> ExitCode {
         Command::Probe(probe) => probe::run(probe, json),
         Command::Msg(msg) => msg::send(msg, json),
         Command::MsgServer(server) => msg::serve(server, json),
+        Command::FileServer(server) => files::export(server, json),
+        Command::Mount(mount) => files::mount(mount, json),
         Command::Node(node) => manage::node(&node, json),
         Command::Entity(entity) => manage::entity(entity, json),
         Command::Group(group) => manage::group(group, json),

@@ -128,6 +128,8 @@ fn commands_that_need_a_socket_say_that_there_is_none() {
         &["echo"],
         &["call", "LE-70000-10.0.0.2", "--code", "1"],
         &["probe", "LE-70000-10.0.0.2"],
+        &["filed", "."],
+        &["mount", "LE-70000-10.0.0.2", "."],
     ] {
         let (status, out, err) = output(vmtp().args(line));
         assert_eq!((status, out.as_str()), (2, ""), "{line:?}");
@@ -162,6 +164,9 @@ fn nonsense_is_told_before_anything_is_tried() {
             "vmtp: /nowhere: No such file or directory (os error 2)\n"
         )
     );
+    let (status, _, err) = output(vmtp().args(["filed", "/nowhere"]));
+    let expected = "vmtp: /nowhere: No such file or directory (os error 2)\n";
+    assert_eq!((status, err.as_str()), (2, expected));
     let (status, _, err) =
         output(vmtp().args(["call", "7", "--code", "1", "--out", "-", "--json"]));
     assert_eq!(status, 2);
@@ -170,7 +175,7 @@ fn nonsense_is_told_before_anything_is_tried() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["ping", "echo", "call", "probe", "show"] {
+    for command in ["ping", "echo", "call", "probe", "show", "filed", "mount"] {
         let (status, text, _) = output(vmtp().args([command, "--help"]));
         assert_eq!(status, 0);
         assert!(text.contains(&format!("Usage: vmtp {command}")), "{text}");
