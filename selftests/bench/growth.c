@@ -11,6 +11,8 @@
 
 #include "entity.h"
 
+#define MAKERS	64
+
 static const struct load load = { 64, 64 };
 
 static bool transact(int fd, const struct load *what)
@@ -65,16 +67,53 @@ static void make_sockets(long count)
 			err(1, "socket");
 }
 
-/* In the namespace "client": each Client is a socket for the time of one transaction. */
+/*
+ * In the namespace "client": each Client is a socket for the time of one transaction. To close one takes a grace period of
+ * RCU, so many processes do it at once.
+ */
 static void make_records(long count)
 {
-	while (count--) {
-		int fd = open_entity(ANY_ENTITY, &load);
+	pid_t makers[MAKERS];
 
-		if (!transact(fd, &load))
-			errx(1, "a transaction failed");
-		close(fd);
+	for (int i = 0; i < MAKERS; i++) {
+		long own = count / MAKERS + (i < count % MAKERS);
+
+		makers[i] = child();
+		if (makers[i])
+			continue;
+		while (own--) {
+			int fd = open_entity(ANY_ENTITY, &load);
+
+			if (!transact(fd, &load))
+				errx(1, "a transaction failed");
+			close(fd);
+		}
+		_exit(0);
 	}
+	for (int i = 0; i < MAKERS; i++) {
+		int status;
+
+		if (waitpid(makers[i], &status, 0) != makers[i] || status)
+			errx(1, "a Client has failed");
+	}
+}
+
+static void set(const char *path, const char *value)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file || fputs(value, file) < 0 || fclose(file))
+		err(1, "%s", path);
+}
+
+/*
+ * None is to go before the last is made: they stay for four packet lifetimes (TS4), and one source may have a part of
+ * the table only. That many are allowed in the initial namespace alone, which the harness has called "server".
+ */
+static void keep_records(void)
+{
+	set("/proc/sys/net/vmtp/packet_lifetime_ms", "3600000");
+	set("/proc/sys/net/vmtp/records_max", "16777216");
 }
 
 int main(int argc, char **argv)
@@ -88,12 +127,12 @@ int main(int argc, char **argv)
 
 	if (argc != 3 || setrlimit(RLIMIT_NOFILE, &files))
 		errx(2, "usage: growth entities|records|sockets COUNT");
-	/* What the tables may hold (net.vmtp.records_max) goes by the machine's memory. */
 	count = number(argv[2], 1000000);
 	records = !strcmp(argv[1], "records");
 	enter_namespace("server");
 	server = start_server(&vmtp, &load, "server");
 	if (records) {
+		keep_records();
 		enter_namespace("client");
 		make_records(10);
 	} else {
