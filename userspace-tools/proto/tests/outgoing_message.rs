@@ -88,6 +88,18 @@ fn missing_blocks_are_sent_and_nothing_else() {
     assert!(message.is_acknowledged());
 }
 
+/// What ends the message is acknowledged by its answer; what does not has to ask for that (2.14).
+#[test]
+fn missing_blocks_ask_for_acknowledgment_unless_they_end_the_message() {
+    let cx = context();
+    for (group, asks) in [(0, true), (1, true), (2, false)] {
+        let mut message = sent(THREE);
+        let missing = message.missing(&ENDS, group, mask(0b1), &cx);
+        let last = *headers(&missing.burst).last().expect("packets");
+        assert_eq!(last.control.has(Control::APG), asks, "{group}");
+    }
+}
+
 #[test]
 fn nothing_is_missing_of_groups_that_are_not_there_or_were_acknowledged() {
     let cx = context();
