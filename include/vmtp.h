@@ -267,16 +267,27 @@ VMTP_LINKAGE int vmtp_socket(int flags)
 	return socket(AF_VMTP, SOCK_TRANSACT | flags, IPPROTO_VMTP);
 }
 
-/* Gives the socket its entity; 0 asks for any. See vmtp_getentity. */
-VMTP_LINKAGE int vmtp_bind(int s, uint64_t entity)
+/*
+ * Gives the socket its entity in a domain, VMTP_DOMAIN_*; 0 asks for any. See
+ * vmtp_getentity. In VMTP_DOMAIN_LOCAL that may wait until the host has a block
+ * of identifiers (RFC 1045, IV.4).
+ */
+VMTP_LINKAGE int vmtp_bind_in(int s, uint16_t domain, uint64_t entity)
 {
 	struct sockaddr_vmtp address;
 
 	memset(&address, 0, sizeof(address));
 	address.svmtp_family = AF_VMTP;
+	address.svmtp_domain = domain;
 	address.svmtp_entity = entity;
 	return bind(s, (const struct sockaddr *)(const void *)&address,
 		    sizeof(address));
+}
+
+/* The same in Domain 1, the Internet's. */
+VMTP_LINKAGE int vmtp_bind(int s, uint64_t entity)
+{
+	return vmtp_bind_in(s, VMTP_DOMAIN_INTERNET, entity);
 }
 
 /* The socket's own entity; 0 if it is not bound and has sent nothing yet. */

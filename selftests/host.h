@@ -277,7 +277,9 @@ static inline void *echo_thread(void *argument)
 	struct vmtp_mcb mcb;
 	long octets;
 
-	octets = vmtp_recvreq(echo->fd, &mcb, in, VMTP_GROUP_SIZE, 0);
+	do {
+		octets = vmtp_recvreq(echo->fd, &mcb, in, VMTP_GROUP_SIZE, 0);
+	} while (octets < 0 && errno == EINTR);
 	while (octets >= 0) {
 		__u32 user[5], wanted = mcb.msg_delivery;
 		const unsigned char *answer = in;
@@ -296,9 +298,14 @@ static inline void *echo_thread(void *argument)
 		vmtp_response(&mcb, VMTP_OK);
 		memcpy(mcb.user, user, sizeof(user));
 		octets = vmtp_replyrecv_sent(echo->fd, &mcb, answer, wanted, in, VMTP_GROUP_SIZE, 0, &sent);
-		/* The Client may have gone on meanwhile; then there is nobody to answer. */
-		if (octets < 0 && errno == ENOTCONN && !sent)
+		/*
+		 * The Client may have gone on meanwhile; then there is nobody to answer. And system() in another thread
+		 * is a signal, now and then.
+		 */
+		while (octets < 0 && (errno == EINTR || (errno == ENOTCONN && !sent))) {
+			sent = 1;
 			octets = vmtp_recvreq(echo->fd, &mcb, in, VMTP_GROUP_SIZE, 0);
+		}
 	}
 	free(in);
 	free(out);

@@ -5,7 +5,7 @@
 
 number=0
 echo "TAP version 13"
-echo "1..23"
+echo "1..32"
 
 cleanup() {
 	kill $(jobs -p) 2>/dev/null
@@ -70,12 +70,13 @@ until_has 2 $second
 
 check "a node tells of itself" 1 0 "manager LE-.*streams handled and issued" vmtp node
 check "the node of an entity elsewhere is asked there" 1 0 "^10.81.0.2: " vmtp node $second
-check "the same as JSON" 1 0 '"host":"10.81.0.2".*"domains":\[1\]' vmtp --json node $second
+check "the same as JSON" 1 0 '"host":"10.81.0.2".*"domains":\[1,3\]' vmtp --json node $second
 check "every node is asked" 1 0 "10.81.0.3: " vmtp node --all
 
 check "an entity is described" 1 0 "$second: process [0-9]* on 10.81.0.2, user 0" vmtp entity query $second
 check "an entity is made" 1 0 "^LE-.*-10.81.0.1" vmtp entity create
 check "not on another host" 1 1 "NO_PERMISSION" vmtp entity create --beside $second
+check "and it says who may" 1 1 "net.vmtp.remote_management is 1 there" vmtp entity create --beside $second
 check "its queue can be set" 2 0 "$second: 4$" vmtp entity service $second 4
 check "and changed" 2 0 "$second: 3$" vmtp entity service $second -1
 check "not by another host" 1 1 "NO_PERMISSION" vmtp entity service $second 0
@@ -97,3 +98,20 @@ check "an entity moves" 2 0 "$second has moved" vmtp move send $second --to $thi
 until_has 3 $second
 check "its Clients find it" 1 0 "3 Requests sent, 3 answered" vmtp ping $second -c 3 -i 0.1 --timeout 10000
 check "its old host says that it has moved" 1 1 "ENTITY_MIGRATED" vmtp probe $second --host 10.81.0.2
+
+# Domain 3: nobody has said who is where.
+local=/tmp/manage-cli.local
+ip netns exec m1 vmtp --json echo --domain 3 >$local 2>/dev/null &
+for _ in $(seq 600); do
+	grep -q entity $local && break
+	sleep 0.1
+done
+local=$(sed -n 's/.*"entity":"\([^"]*\)".*/\1/p' $local)
+check "an entity of Domain 3 is found" 2 0 "2 Requests sent, 2 answered" vmtp ping $local --domain 3 -c 2 -i 0.1 --timeout 10000
+check "and asked about" 3 0 "$local is there" vmtp probe $local --domain 3
+check "in Domain 1 there is none of that name" 2 1 "NONEXISTENT_ENTITY\|RETRANS_TIMEOUT" vmtp probe $local
+check "its host lists it" 1 0 "^$local .* 3$" vmtp show entities
+check "its block is in use" 3 1 "in use at 10.81.0.1" vmtp entity block $local --domain 3 --timeout 3000
+check "one more is made there" 1 0 "^LE-" vmtp entity create --domain 3
+check "a group of Domain 3 is made" 1 0 "is its first member" vmtp group create $local --domain 3
+check "there is no other domain" 1 2 "Domain 3, that of one network" vmtp entity create --domain 2

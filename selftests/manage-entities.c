@@ -51,7 +51,7 @@ TEST_F(host, coresident_entity_0_is_the_local_manager)
 	drain(self->tun);
 	ASSERT_EQ(VMTP_OK, local_with(self->other, VMTP_PROC_QUERY_VMTP_NODE, one(0), NULL, 0, &mcb, domains,
 				      sizeof(domains), &octets));
-	EXPECT_EQ(8, octets);
+	EXPECT_EQ(12, octets);
 	EXPECT_EQ(1, get32(domains));
 	/* Its own entity and that of another user of this host are here as well. */
 	EXPECT_EQ(VMTP_OK, local(self->other, VMTP_PROC_QUERY_VMTP_NODE, one(SERVER)));
@@ -93,12 +93,14 @@ TEST_F(host, a_node_tells_what_it_can_do)
 	EXPECT_EQ(1500, answer.user[0]);
 	EXPECT_EQ(1 | 2, answer.user[1]);
 	EXPECT_EQ(1, answer.user[2]);
-	EXPECT_EQ(1, answer.user[3]);
+	/* Domains 1 and 3, then the authentication domain. */
+	EXPECT_EQ(2, answer.user[3]);
 	EXPECT_EQ(1, answer.user[4]);
 	EXPECT_TRUE(answer.code & VMTP_SDA);
-	EXPECT_EQ(8, answer.segment_size);
+	EXPECT_EQ(12, answer.segment_size);
 	EXPECT_EQ(1, get32(answer.data));
-	EXPECT_EQ(1, get32(answer.data + 4));
+	EXPECT_EQ(3, get32(answer.data + 4));
+	EXPECT_EQ(1, get32(answer.data + 8));
 	ASSERT_EQ(0, setting("streaming", 0));
 	ASSERT_EQ(VMTP_OK, remote(self->tun, VMTP_PROC_QUERY_VMTP_NODE, one(0), &answer));
 	EXPECT_EQ(0, answer.user[1]);

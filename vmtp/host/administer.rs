@@ -8,7 +8,7 @@
 //! authenticated.
 
 use super::client::Start;
-use super::endpoint::{Endpoint, Owner, Role};
+use super::endpoint::{own_kind, Endpoint, Owner, Role};
 use super::group::Group;
 use super::kept::header_of;
 use super::remote::Delivered;
@@ -17,7 +17,6 @@ use super::settings::Setting;
 use super::transmit::Manner;
 use super::{Host, ALL_HOSTS};
 use crate::kernel::array::Array;
-use crate::kernel::clock::sleep_us;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
 use crate::kernel::work::Worker;
@@ -68,11 +67,14 @@ fn done() -> Outcome {
 
 impl Worker for Host {
     fn work(&self) {
-        let Some(manager) = self.known_manager() else {
-            return;
-        };
-        while let Some(delivered) = manager.take_request(&Which::Next) {
-            self.administer(&manager, &delivered);
+        for host in Host::all(self.net()) {
+            host.refill();
+            let Some(manager) = host.known_manager() else {
+                continue;
+            };
+            while let Some(delivered) = manager.take_request(&Which::Next) {
+                host.administer(&manager, &delivered);
+            }
         }
     }
 }
@@ -119,7 +121,7 @@ impl Asker {
 
 impl Host {
     /// Whether a Request came from this host itself: IP lets nobody else have these sources.
-    fn is_from_here(&self, peer: &Peer) -> bool {
+    pub(super) fn is_from_here(&self, peer: &Peer) -> bool {
         match peer.as_inet() {
             Some(address) => {
                 let [first, ..] = address;
@@ -294,19 +296,18 @@ impl Host {
 
     /// An entity without a socket. EAGAIN, ENOBUFS, ENOMEM. Sleeps.
     fn make_entity(&self, owner: Owner) -> Result<Entity> {
-        let host = Host::counted(self.net()).ok_or(ENODEV)?;
+        let host = self.to_ref()?;
         if self.created.load(Ordering::Relaxed) >= self.settings.get(Setting::CreatedMax) {
             return Err(crate::kernel::errno::Errno::ENOBUFS.into());
         }
         let options = Arc::new(crate::socket::options::Options::new(), GFP_KERNEL_ACCOUNT)?;
         for _ in 0..ALLOCATION_TRIES {
-            if let Ok(entity) = self.allocate(self.primary_address()) {
+            if let Ok(entity) = self.allocate() {
                 Endpoint::make(&host, entity, None, owner, &options, Role::Ordinary)?;
                 self.created.fetch_add(1, Ordering::Relaxed);
                 return Ok(entity);
             }
-            // The clock gives 10,000 a second.
-            sleep_us(100);
+            self.replenish()?;
         }
         Err(EAGAIN)
     }
@@ -345,8 +346,11 @@ impl Host {
     }
 
     /// Whether anybody may make this group: its address is a host group's or one of this host, and its number not one of
-    /// the administrator's.
+    /// the administrator's. Where identifiers name no host, an entity of this one has the number.
     fn is_free(&self, group: Entity) -> bool {
+        if !self.names_hosts() {
+            return self.has_entity(group.with_kind(own_kind()));
+        }
         let address = group.address();
         let ours = self.is_own(address) || core::net::Ipv4Addr::from(address).is_multicast();
         ours && group.discriminator() >= self.settings.get(Setting::UnprivilegedStart)

@@ -124,6 +124,10 @@ counters! {
     RecordsExpired,
     /// Timers of transactions that went off.
     Timeouts,
+    /// Blocks of identifiers claimed and taken.
+    BlocksTaken,
+    /// Claims of blocks that another host objected to.
+    BlocksObjected,
 }
 
 impl From<Drop> for Counter {

@@ -352,7 +352,7 @@ impl Endpoint {
             .map_or(Transaction::from_bits(random::u32()), |vacated| {
                 vacated.next
             });
-        let client = Client::new(entity, super::DOMAIN, first);
+        let client = Client::new(entity, host.domain(), first);
         let made = Record::new(
             entity.bits(),
             try_pin_init!(Endpoint {
@@ -653,26 +653,58 @@ impl Vacated {
 
 impl Host {
     /// A new identifier of this host, T-stable: for a single little-endian (or big-endian) entity, after the machine.
-    /// EAGAIN if the clock has none to give just now.
-    pub fn allocate(&self, address: [u8; 4]) -> Result<Entity> {
-        let kind = if cfg!(target_endian = "little") {
-            EntityKind::LittleEndian
-        } else {
-            EntityKind::BigEndian
-        };
-        for _ in 0..64 {
-            let discriminator = self
-                .allocator
-                .lock()
-                .next(clock::realtime())
-                .ok_or(EAGAIN)?;
-            let entity = Entity::domain1(kind, false, discriminator, address).ok_or(EAGAIN)?;
-            let taken = self.entities.get(entity.bits()).is_some()
-                || self.vacated.get(entity.bits()).is_some();
-            if !taken {
+    /// EAGAIN if there is none to give just now; see [`Host::replenish`]. Any context.
+    pub fn allocate(&self) -> Result<Entity> {
+        let address = self.primary_address();
+        for _ in 0..ALLOCATION_TRIES {
+            let entity = if self.names_hosts() {
+                let discriminator = self.allocator.lock().next(clock::realtime());
+                let discriminator = discriminator.ok_or(EAGAIN)?;
+                Entity::domain1(own_kind(), false, discriminator, address).ok_or(EAGAIN)?
+            } else {
+                self.take_of_block().ok_or(EAGAIN)?
+            };
+            if !self.is_in_use(entity) {
                 return Ok(entity);
             }
         }
         Err(EAGAIN)
     }
+
+    /// Sees to it that there is an identifier to give. EADDRNOTAVAIL if all blocks that were tried are in use, EINTR.
+    /// Sleeps.
+    pub fn replenish(&self) -> Result {
+        if self.names_hosts() {
+            // The clock gives 10,000 a second.
+            clock::sleep_us(100);
+            return Ok(());
+        }
+        self.obtain_block()
+    }
+
+    /// Whether an identifier was made for this user by CreateEntity, or was the user's within T.
+    pub fn was_given_to(&self, entity: Entity, owner: &Owner) -> bool {
+        let user = |other: &Owner| other.caller.euid == owner.caller.euid;
+        let made = self.entities.get(entity.bits());
+        let lately = self.vacated.get(entity.bits());
+        made.is_some_and(|made| user(&made.owner))
+            || lately.is_some_and(|vacated| vacated.user == owner.caller.uid)
+    }
+
+    /// Whether an identifier is valid here, or was within T.
+    pub(super) fn is_in_use(&self, entity: Entity) -> bool {
+        self.entities.get(entity.bits()).is_some() || self.vacated.get(entity.bits()).is_some()
+    }
 }
+
+/// The sort of a single entity of this machine.
+pub(super) fn own_kind() -> EntityKind {
+    if cfg!(target_endian = "little") {
+        EntityKind::LittleEndian
+    } else {
+        EntityKind::BigEndian
+    }
+}
+
+/// Identifiers that are looked at to find one that is not in use.
+const ALLOCATION_TRIES: u32 = 64;

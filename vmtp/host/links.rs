@@ -90,13 +90,14 @@ impl Watcher for Host {
     }
 
     fn changed(net: &Net, interface: u32, change: Change) {
-        let Some(host) = Host::of(net) else { return };
-        match change {
-            Change::Up | Change::Link => host.link_up(interface),
-            // An MTU that is too small for IPv4 takes all groups away.
-            Change::Mtu if netdev::speaks_ipv4(net, interface) => host.join_link(interface),
-            Change::Mtu | Change::Unregister => host.leave_link(interface),
-            Change::Down => {}
+        for host in Host::all(net) {
+            match change {
+                Change::Up | Change::Link => host.link_up(interface),
+                // An MTU that is too small for IPv4 takes all groups away.
+                Change::Mtu if netdev::speaks_ipv4(net, interface) => host.join_link(interface),
+                Change::Mtu | Change::Unregister => host.leave_link(interface),
+                Change::Down => {}
+            }
         }
     }
 }

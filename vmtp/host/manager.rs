@@ -9,7 +9,7 @@ use super::path::PathRecord;
 use super::remote::RemoteRecord;
 use super::settings::Setting;
 use super::transmit::Manner;
-use super::{Host, ATOMIC, DOMAIN};
+use super::{Host, ATOMIC, DOMAINS};
 use crate::kernel::array::Array;
 use crate::kernel::netdev::next_interface;
 use crate::kernel::record::{Record, Ref};
@@ -23,7 +23,7 @@ use crate::proto::server::{Source, State};
 use crate::proto::wire::{
     domain1_identifier, write_domain_list, Code, Entity, EntityDescriptor, GroupRecordWriter,
     Header, ManagementRequest, Mcb, NoResults, NodeFlags, NotifyVmtpClient, NotifyVmtpServer,
-    Parameters, ProbeEntityBlockResults, ProbeEntityResults, Procedure, QueryVmtpNodeResults,
+    Parameters, ProbeEntityResults, Procedure, QueryVmtpNodeResults,
     ResponseCode, Results, ServiceFlags,
 };
 use crate::socket::options::Options;
@@ -93,7 +93,7 @@ impl Host {
         if let Some(manager) = known.filter(|manager| manager.entity == entity) {
             return Ok(manager);
         }
-        let host = Host::counted(self.net()).ok_or(ENODEV)?;
+        let host = self.to_ref()?;
         let options = Arc::new(Options::new(), ATOMIC)?;
         let made = Endpoint::make(&host, entity, None, Owner::HOST, &options, Role::Manager)?;
         let mut server = self.manager_server.lock();
@@ -251,15 +251,11 @@ impl Host {
                 }
             }
             ManagementRequest::ProbeEntityBlock(probe) => {
-                self.block_in_use(probe.entity).then(|| {
-                    ProbeEntityBlockResults {
-                        entity: probe.entity,
-                    }
-                    .encode()
-                })
+                self.block_probed(header, probe.entity, source);
+                return;
             }
             ManagementRequest::QueryVmtpNode(_) => {
-                used = write_domain_list(&mut data, &[DOMAIN.into()], &[AUTH_DOMAIN]).unwrap_or(0);
+                used = write_domain_list(&mut data, &DOMAINS.map(u32::from), &[AUTH_DOMAIN]).unwrap_or(0);
                 Some(self.node(source).encode())
             }
             ManagementRequest::QueryEntity(query) => {
@@ -298,7 +294,7 @@ impl Host {
         self.answer_with(header, mcb, data, source);
     }
 
-    fn answer(&self, header: &Header, mcb: Option<Mcb>, source: &Source) {
+    pub(super) fn answer(&self, header: &Header, mcb: Option<Mcb>, source: &Source) {
         self.answer_with(header, mcb, &[], source);
     }
 
@@ -428,13 +424,6 @@ impl Host {
         route.map_or([127, 0, 0, 1], |route| route.source().octets())
     }
 
-    /// Whether one of 256 identifiers is valid here or was lately (IV.4).
-    fn block_in_use(&self, entity: Entity) -> bool {
-        let base = entity.bits() & !0xFF;
-        (base..=base | 0xFF)
-            .any(|bits| self.entities.get(bits).is_some() || self.vacated.get(bits).is_some())
-    }
-
     fn node(&self, source: &Source) -> QueryVmtpNodeResults {
         let route = self
             .path(&source.peer, Host::now())
@@ -448,7 +437,7 @@ impl Host {
             mtu: route.map_or(1_500, |route| route.link_mtu()),
             flags,
             auth_domain: AUTH_DOMAIN,
-            domains: 1,
+            domains: DOMAINS.len() as u32,
             auth_domains: 1,
         }
     }
@@ -479,7 +468,7 @@ impl Host {
     }
 
     fn send_notify(&self, path: &PathRecord, mcb: Mcb) {
-        let header = request(self.manager(), DOMAIN, self.next_transaction(), mcb);
+        let header = request(self.manager(), self.domain(), self.next_transaction(), mcb);
         if self.send_single(path, header, &[], &Manner::HOST).is_ok() {
             self.count(Counter::OutNotifies);
         }

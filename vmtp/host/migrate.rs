@@ -23,10 +23,11 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
 /// The first word of an image: "VMI" and the version of the layout.
-const MAGIC: u32 = 0x564D_4901;
+const MAGIC: u32 = 0x564D_4902;
 
-/// Octets of its head: the magic, the Client's next Transaction, the entity, how many memberships and records follow.
-const HEAD: usize = 24;
+/// Octets of its head: the magic, the Client's next Transaction, the entity, its domain, how many memberships and records
+/// follow.
+const HEAD: usize = 28;
 
 /// Octets of a membership: the group, the permissions.
 const MEMBERSHIP: usize = 12;
@@ -157,15 +158,19 @@ impl Endpoint {
             }
         }
         let mut head = [0; HEAD];
-        let [first, second, third, fourth] = [
+        let [first, second, domain, third, fourth] = [
             MAGIC,
             record.current_transaction().bits(),
+            record.host().domain().into(),
             u32::try_from(memberships.len())?,
             u32::try_from(records.len())?,
         ]
         .map(u32::to_be_bytes);
         let entity = record.entity.bits().to_be_bytes();
-        fill(&mut head, &[&first, &second, &entity, &third, &fourth]);
+        fill(
+            &mut head,
+            &[&first, &second, &entity, &domain, &third, &fourth],
+        );
         put(Piece::Octets(&head))?;
         for (group, permissions) in memberships.iter() {
             let mut octets = [0; MEMBERSHIP];
@@ -262,6 +267,8 @@ impl Endpoint {
 pub struct Head {
     /// The entity that moves.
     pub entity: Entity,
+    /// Its domain.
+    pub domain: u16,
     next: Transaction,
     memberships: u32,
     records: u32,
@@ -277,8 +284,9 @@ pub fn identity(source: &mut impl ImageSource) -> Result<Head> {
     Ok(Head {
         entity,
         next: Transaction::from_bits(u32::from_be_bytes(part(&head, 4)?)),
-        memberships: u32::from_be_bytes(part(&head, 16)?),
-        records: u32::from_be_bytes(part(&head, 20)?),
+        domain: u16::try_from(u32::from_be_bytes(part(&head, 16)?)).map_err(|_| EINVAL)?,
+        memberships: u32::from_be_bytes(part(&head, 20)?),
+        records: u32::from_be_bytes(part(&head, 24)?),
     })
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One VMTP host: all there is of VMTP in a network namespace.
+//! One VMTP host: all there is of VMTP in a network namespace, of one entity domain (2.2). A namespace has one for each
+//! domain, so that an identifier in two of them is two entities with separate records; settings and counters are common.
 //!
 //! It owns the tables, turns packets and timers into events of `proto`, and does what the steps say. What a system call
 //! wants comes through `endpoint`. The parts: `receive` takes packets apart, `transmit` makes them, `endpoint` is a local
@@ -14,6 +15,7 @@
 #![allow(unreachable_pub)]
 
 mod administer;
+mod block;
 pub mod client;
 pub mod counters;
 pub mod endpoint;
@@ -36,6 +38,7 @@ pub mod show;
 pub mod transmit;
 pub mod users;
 
+use self::block::Blocks;
 use self::counters::Counter;
 use self::endpoint::{Endpoint, Vacated};
 use self::group::{Group, Membership};
@@ -71,7 +74,7 @@ use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::alloc::{flags::GFP_ATOMIC, flags::GFP_NOWAIT, Flags};
 use kernel::prelude::*;
-use kernel::sync::Mutex;
+use kernel::sync::{Arc, Mutex};
 
 /// For what a packet makes the host allocate for a while: it may fail, silently.
 pub const ATOMIC: Flags = GFP_NOWAIT;
@@ -79,8 +82,15 @@ pub const ATOMIC: Flags = GFP_NOWAIT;
 /// For packets to send.
 pub const PACKET: Flags = GFP_ATOMIC;
 
-/// The entity domain of an Internet host (IV.1).
-pub const DOMAIN: u16 = 1;
+/// The entity domains that a host takes part in, by the number of its [`Host`] in the namespace.
+pub const DOMAINS: [u16; 2] = [INTERNET, LOCAL];
+
+/// The domain of Internet hosts, whose identifiers name hosts (IV.1).
+pub const INTERNET: u16 = 1;
+
+/// The domain whose identifiers name no host and are allocated in blocks (IV.2, IV.4). Its managers and groups have the
+/// multicast addresses that they would have in Domain 1.
+pub const LOCAL: u16 = 3;
 
 /// The multicast address to which all VMTP hosts belong (IV.1).
 pub const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 0);
@@ -90,17 +100,19 @@ const EVICT_TRIES: u32 = 16;
 
 static STATE: PerNet<Host> = PerNet::new();
 
-/// The VMTP of one network namespace.
+/// The VMTP of one network namespace in one domain.
 #[pin_data]
 pub struct Host {
-    /// Dropped first: its files look at the tables.
+    /// The files of all domains, of the first. Dropped first: they look at the tables.
     #[pin]
     proc: SpinLockBh<Option<Directory>>,
+    /// Its place in [`DOMAINS`].
+    number: usize,
     control: ControlSocket,
-    /// What it counts.
-    pub counters: Counters<Counter>,
+    /// What the namespace counts.
+    pub counters: Arc<Counters<Counter>>,
     /// What its administrator set.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     #[pin]
     pub(super) entities: Table<Endpoint>,
     #[pin]
@@ -145,6 +157,9 @@ pub struct Host {
     pub(super) creation: SpinLockBh<()>,
     #[pin]
     pub(super) allocator: SpinLockBh<Allocator>,
+    /// In a domain whose identifiers are allocated in blocks.
+    #[pin]
+    pub(super) blocks: Blocks,
     /// The bits of the manager's own entity, once there was an address to make it of.
     manager: AtomicU64,
     /// The same as a server, once it was asked for something that is not answered at once.
@@ -174,16 +189,32 @@ pub struct Host {
 }
 
 impl NetState for Host {
+    const COUNT: usize = DOMAINS.len();
+
     fn storage() -> &'static PerNet<Self> {
         &STATE
     }
 
-    fn init(net: &Net) -> impl PinInit<Self, Error> {
+    fn init(net: &Net, number: usize) -> impl PinInit<Self, Error> {
+        let first = PerNet::<Self>::get(net, 0);
         try_pin_init!(Host {
-            proc <- new_spinlock_bh!(Some(Host::files(net)?), "vmtp::proc"),
+            proc <- new_spinlock_bh!(
+                match first {
+                    Some(_) => None,
+                    None => Some(Host::files(net)?),
+                },
+                "vmtp::proc"
+            ),
+            number,
             control: ControlSocket::new(net, IPPROTO as u8, true)?,
-            counters: Counters::new()?,
-            settings: Settings::register(net)?,
+            counters: match first {
+                Some(first) => first.counters.clone(),
+                None => Arc::new(Counters::new()?, GFP_KERNEL)?,
+            },
+            settings: match first {
+                Some(first) => first.settings.clone(),
+                None => Arc::new(Settings::register(net)?, GFP_KERNEL)?,
+            },
             entities <- Table::new(1 << 24),
             members <- MultiTable::new(1 << 20),
             groups <- Table::new(1 << 20),
@@ -204,6 +235,7 @@ impl NetState for Host {
             joining <- kernel::new_mutex!((), "vmtp::joining"),
             creation <- new_spinlock_bh!((), "vmtp::creation"),
             allocator <- new_spinlock_bh!(Allocator::new(), "vmtp::allocator"),
+            blocks <- Blocks::new(),
             manager: AtomicU64::new(0),
             manager_server <- new_spinlock_bh!(None, "vmtp::manager"),
             work <- Work::new(net),
@@ -236,6 +268,7 @@ impl NetState for Host {
             }
         }
         self.groups.clear();
+        self.blocks.clear();
         self.remote_ages.clear();
         self.path_ages.clear();
         self.place_ages.clear();
@@ -253,15 +286,60 @@ impl NetState for Host {
 }
 
 impl Host {
-    /// The host of a namespace, while it has one. Any context.
+    /// The host of a namespace in Domain 1, while it has one. Any context.
     #[inline]
     pub fn of(net: &Net) -> Option<&Self> {
-        PerNet::<Self>::get(net).filter(|host| !host.closing.load(Ordering::Relaxed))
+        Self::numbered(net, 0)
     }
 
-    /// The same, counted.
-    pub fn counted(net: &Net) -> Option<StateRef<Self>> {
-        PerNet::<Self>::get_ref(net).filter(|host| !host.closing.load(Ordering::Relaxed))
+    /// The one of this number.
+    #[inline]
+    fn numbered(net: &Net, number: usize) -> Option<&Self> {
+        PerNet::<Self>::get(net, number).filter(|host| !host.closing.load(Ordering::Relaxed))
+    }
+
+    /// Those of all domains, while there are any.
+    pub fn all(net: &Net) -> impl Iterator<Item = &Self> {
+        (0..DOMAINS.len()).filter_map(|number| Self::numbered(net, number))
+    }
+
+    /// The same, counted, of Domain 1 first.
+    pub fn counted(net: &Net) -> Result<[StateRef<Self>; 2]> {
+        let host = |number| {
+            PerNet::<Self>::get_ref(net, number)
+                .filter(|host| !host.closing.load(Ordering::Relaxed))
+                .ok_or(ENODEV)
+        };
+        Ok([host(0)?, host(1)?])
+    }
+
+    /// This one, counted. ENODEV if the namespace goes.
+    pub fn to_ref(&self) -> Result<StateRef<Self>> {
+        PerNet::<Self>::get_ref(self.net(), self.number)
+            .filter(|host| !host.closing.load(Ordering::Relaxed))
+            .ok_or(ENODEV)
+    }
+
+    /// The same namespace in another domain; `None` if it takes no part in it. Any context.
+    #[inline]
+    pub fn of_domain(&self, domain: u16) -> Option<&Self> {
+        if domain == self.domain() {
+            return Some(self);
+        }
+        let number = DOMAINS.iter().position(|known| *known == domain)?;
+        Self::numbered(self.net(), number)
+    }
+
+    /// Its entity domain.
+    #[inline]
+    pub fn domain(&self) -> u16 {
+        DOMAINS.get(self.number).copied().unwrap_or(INTERNET)
+    }
+
+    /// Whether identifiers of its domain name the host that they were made on.
+    #[inline]
+    pub fn names_hosts(&self) -> bool {
+        self.domain() == INTERNET
     }
 
     /// The namespace.
@@ -356,18 +434,17 @@ impl Host {
         Transaction::from_bits(self.transaction.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The manager's own entity. It is made when an address is first there to make it of; until then the default client
-    /// of little-endian hosts stands in (IV.1).
+    /// The manager's own entity. It is made when an address, or a block, is first there to make it of; until then the
+    /// default client of little-endian hosts stands in (IV.1, IV.4).
     pub fn manager(&self) -> Entity {
         let known = Entity::from_bits(self.manager.load(Ordering::Acquire));
         if !known.is_zero() {
             return known;
         }
-        let address = self.primary_address();
-        if Ipv4Addr::from(address).is_loopback() {
+        if self.names_hosts() && Ipv4Addr::from(self.primary_address()).is_loopback() {
             return Entity::DEFAULT_LECLIENT;
         }
-        let Ok(entity) = self.allocate(address) else {
+        let Ok(entity) = self.allocate() else {
             return Entity::DEFAULT_LECLIENT;
         };
         match self
@@ -406,8 +483,7 @@ impl Host {
             record.touch();
             return Ok(record);
         }
-        let host = Self::counted(self.net()).ok_or(ENODEV)?;
-        let record = PathRecord::make(host, *peer, now)?;
+        let record = PathRecord::make(self.to_ref()?, *peer, now)?;
         if self.paths.len() >= self.settings.get(Setting::PathsMax) {
             let old = self.path_ages.evict(EVICT_TRIES, PathRecord::is_unused);
             let Some(old) = old else {
@@ -428,8 +504,8 @@ impl Host {
         }
     }
 
-    /// Where to send to an entity, and whether that is certain: this host, the cache, the address in the identifier, or
-    /// nowhere yet.
+    /// Where to send to an entity, and whether that is certain: this host, the cache, the address in the identifier if
+    /// there is one, or nowhere yet.
     pub fn find(&self, entity: Entity, now: Time) -> Destination {
         if let Some(address) = entity.host_group() {
             return Destination {
@@ -453,7 +529,11 @@ impl Host {
         if let Some(place) = self.places.get(entity.bits()) {
             return guessed(place.peer(now));
         }
-        guessed(embedded(entity))
+        guessed(if self.names_hosts() {
+            embedded(entity)
+        } else {
+            Peer::NONE
+        })
     }
 
     /// An entity was heard from a host.
@@ -471,7 +551,7 @@ impl Host {
         }
         let address = peer.as_inet().unwrap_or([0; 4]);
         let [first, ..] = address;
-        if first == 127 || entity.address() == address {
+        if first == 127 || (self.names_hosts() && entity.address() == address) {
             return;
         }
         if self.places.len() >= self.settings.get(Setting::PlacesMax) {
@@ -480,7 +560,7 @@ impl Host {
             };
             self.forget_place(&old);
         }
-        if let Some(host) = Host::counted(self.net()) {
+        if let Ok(host) = self.to_ref() {
             if let Ok(record) = PlaceRecord::make(host, entity, *peer, now) {
                 if self.places.insert(&record).is_ok() {
                     self.place_ages.push(&record);

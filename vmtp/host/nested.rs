@@ -38,7 +38,7 @@ impl Endpoint {
             transaction,
             manner: start.manner,
         };
-        let entity = host.allocate(host.primary_address())?;
+        let entity = host.allocate()?;
         let client = Self::make(
             host,
             entity,

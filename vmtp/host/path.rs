@@ -33,7 +33,7 @@ const DEFAULT_MTU: u32 = 1_500;
 /// The way to one address.
 #[pin_data]
 pub struct PathRecord {
-    host: StateRef<Host>,
+    pub(super) host: StateRef<Host>,
     /// The host, or host group.
     pub peer: Peer,
     /// Records of Clients there.
@@ -285,7 +285,7 @@ pub(super) fn key(peer: &Peer) -> u64 {
 /// Where an entity is that is not where its identifier says.
 #[pin_data]
 pub struct PlaceRecord {
-    host: StateRef<Host>,
+    pub(super) host: StateRef<Host>,
     #[pin]
     inner: SpinLockBh<Place>,
 }

@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 use super::path::PathRecord;
 use super::remote::RemoteRecord;
 use super::transmit::Manner;
-use super::{Host, ALL_HOSTS, ATOMIC, DOMAIN};
+use super::{Host, ALL_HOSTS, ATOMIC};
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
 use crate::kernel::pernet::StateRef;
 use crate::kernel::random;
@@ -97,7 +97,7 @@ impl Pending {
         let now = Host::now();
         let cx = host.context(now, self.timing(), 0);
         let mut probe = self.probe.lock();
-        let step = probe.timeout(host.manager(), DOMAIN, &cx);
+        let step = probe.timeout(host.manager(), host.domain(), &cx);
         self.arm(probe.deadline().nanos());
         drop(probe);
         match step {
@@ -171,7 +171,7 @@ impl Host {
         let now = Host::now();
         // Whoever guesses it can answer in the place of the host that is asked.
         let transaction = Transaction::from_bits(random::u32());
-        let host = Host::counted(self.net()).ok_or(ENODEV)?;
+        let host = self.to_ref()?;
         let path = self.path(&to, now)?;
         let probe = Probe::new(entity, coresident, transaction, retries, limit);
         let record = Record::new(
@@ -264,6 +264,9 @@ impl Host {
 
     /// A Response for the manager's own entity arrived: to a Probe.
     pub(super) fn probe_answered(&self, header: &Header, skb: Skb, peer: Peer) {
+        if self.objection_arrived(header) {
+            return;
+        }
         let Some(record) = self.probes.get(u64::from(header.transaction.bits())) else {
             self.discard(skb, Counter::DropOld);
             return;

@@ -6,7 +6,7 @@ use super::counters::Counter;
 use super::endpoint::Endpoint;
 use super::remote::RemoteRecord;
 use super::settings::Setting;
-use super::{Host, DOMAIN};
+use super::{Host, INTERNET};
 use crate::kernel::net::Net;
 use crate::kernel::protocol::{self, IcmpError, Protocol, Receiver};
 use crate::kernel::protocol::{
@@ -59,6 +59,15 @@ impl Receiver for Host {
         };
         // Eight octets are quoted for certain: the Client. A Response's Client is not here.
         let Some(client) = error.quoted.first_chunk::<8>() else {
+            return;
+        };
+        // Of those that quote no more there is no telling in which domain.
+        let domain = error
+            .quoted
+            .get(8..)
+            .and_then(|rest| rest.first_chunk::<2>())
+            .map_or(INTERNET, |octets| u16::from_be_bytes(*octets) & 0x1FFF);
+        let Some(host) = host.of_domain(domain) else {
             return;
         };
         // Most hosts quote more, and a forger would have to know it.
@@ -136,14 +145,18 @@ impl Host {
         }
     }
 
-    /// A packet that may be believed.
+    /// A packet that may be believed, of a domain that this host is in.
     fn arrived(&self, header: &Header, skb: Skb, source: &Source) {
+        let Some(host) = self.of_domain(header.domain) else {
+            self.discard(skb, Counter::DropForeign);
+            return;
+        };
         if header.is_response() {
-            self.count(Counter::InResponses);
-            self.response_arrived(header, skb, source);
+            host.count(Counter::InResponses);
+            host.response_arrived(header, skb, source);
         } else {
-            self.count(Counter::InRequests);
-            self.request_arrived(header, skb, source);
+            host.count(Counter::InRequests);
+            host.request_arrived(header, skb, source);
         }
     }
 
@@ -171,10 +184,10 @@ impl Host {
             peer: Peer::inet(ip.source.octets()),
             multicast: skb.is_multicast(),
         };
-        if header.domain != DOMAIN {
+        let Some(host) = self.of_domain(header.domain) else {
             self.discard(skb, Counter::DropForeign);
             return None;
-        }
+        };
         let checked = header.check(octets);
         let mut verified = false;
         // Encrypted packets cannot be looked into; everything else has a checksum that says whether it may be believed.
@@ -193,7 +206,7 @@ impl Host {
             }
         }
         if let Err(error) = checked {
-            self.malformed(&header, skb, error, verified, &source);
+            host.malformed(&header, skb, error, verified, &source);
             return None;
         }
         if header.epg {
@@ -202,7 +215,7 @@ impl Host {
                 return None;
             }
             self.discard(skb, Counter::DropForeign);
-            self.refuse(&header, Refusal::SecurityNotSupported, &source);
+            host.refuse(&header, Refusal::SecurityNotSupported, &source);
             return None;
         }
         Some(Checked {

@@ -99,7 +99,7 @@ impl Endpoint {
             None => {
                 host.count(counter);
                 if self.is_manager() {
-                    host.work.schedule();
+                    host.begin_work();
                 }
                 self.wake_receiver();
             }

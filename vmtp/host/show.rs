@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 use super::group::Membership;
 use super::path::{PathRecord, PlaceRecord};
 use super::remote::RemoteRecord;
-use super::Host;
+use super::{Host, LOCAL};
 use crate::kernel::net::Net;
 use crate::kernel::proc::{Directory, ProcFile};
 use crate::kernel::record::Ref;
@@ -15,6 +15,7 @@ use crate::kernel::table::Walk;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
 use crate::proto::wire::Entity;
+use core::iter::Chain;
 use kernel::fmt;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
@@ -73,11 +74,12 @@ macro_rules! table_file {
         impl ProcFile for $file {
             const NAME: &'static CStr = $name;
             type State = Host;
-            type Items<'a> = Walk<'a, $record>;
+            type Items<'a> = Chain<Walk<'a, $record>, Walk<'a, $record>>;
             type Item = Ref<$record>;
 
-            fn items(host: &Host) -> Result<Walk<'_, $record>> {
-                host.$table.walk()
+            fn items(host: &Host) -> Result<Self::Items<'_>> {
+                let other = host.of_domain(LOCAL).ok_or(ENODEV)?;
+                Ok(Iterator::chain(host.$table.walk()?, other.$table.walk()?))
             }
 
             fn header(_host: &Host, file: &SeqFile) {
@@ -95,17 +97,18 @@ macro_rules! table_file {
 table_file!(
     /// Entities of this host.
     Entities, c"entities", entities, Endpoint,
-    "ENTITY PID UID EUID QUEUED TRANSACTION OPEN", |item, file| {
+    "ENTITY PID UID EUID QUEUED TRANSACTION OPEN DOMAIN", |item, file| {
         seq_print!(
             file,
-            "{} {} {} {} {} {} {}\n",
+            "{} {} {} {} {} {} {} {}\n",
             Name(item.entity),
             item.owner.caller.pid,
             item.owner.caller.uid,
             item.owner.caller.euid,
             item.queued(),
             item.current_transaction().bits(),
-            u8::from(item.is_open())
+            u8::from(item.is_open()),
+            item.host.domain()
         );
     }
 );
@@ -113,11 +116,11 @@ table_file!(
 table_file!(
     /// Records of remote Clients.
     Transactions, c"transactions", remotes, RemoteRecord,
-    "CLIENT SERVER TRANSACTION FORWARDS STATE PROBED PEER WAITING EXPIRES_MS", |item, file| {
+    "CLIENT SERVER TRANSACTION FORWARDS STATE PROBED PEER WAITING EXPIRES_MS DOMAIN", |item, file| {
         let (state, waiting) = item.look();
         seq_print!(
             file,
-            "{} {} {} {} {:?}{} {} {} {} {}\n",
+            "{} {} {} {} {:?}{} {} {} {} {} {}\n",
             Name(item.client()),
             Name(item.server),
             state.transaction().bits(),
@@ -127,7 +130,8 @@ table_file!(
             u8::from(state.is_probed()),
             Shown(state.peer()),
             waiting,
-            Until(state.deadline(), Host::now())
+            Until(state.deadline(), Host::now()),
+            item.host.domain()
         );
     }
 );
@@ -135,14 +139,15 @@ table_file!(
 table_file!(
     /// Members of groups on this host.
     Groups, c"groups", members, Membership,
-    "GROUP MEMBER PERMISSIONS INTERFACE", |item, file| {
+    "GROUP MEMBER PERMISSIONS INTERFACE DOMAIN", |item, file| {
         seq_print!(
             file,
-            "{} {} {:#x} {}\n",
+            "{} {} {:#x} {} {}\n",
             Name(Entity::from_bits(item.key())),
             Name(item.endpoint.entity),
             item.permissions.bits(),
-            item.interface
+            item.interface,
+            item.endpoint.host.domain()
         );
     }
 );
@@ -150,11 +155,11 @@ table_file!(
 table_file!(
     /// Hosts that this one has to do with.
     Hosts, c"hosts", paths, PathRecord,
-    "HOST MTU RTT_NS DEVIATION_NS GAP_NS GAP IDLE_MS SEQUENCE", |item, file| {
+    "HOST MTU RTT_NS DEVIATION_NS GAP_NS GAP IDLE_MS SEQUENCE DOMAIN", |item, file| {
         let path = item.path();
         seq_print!(
             file,
-            "{} {} {} {} {} {} {} {}\n",
+            "{} {} {} {} {} {} {} {} {}\n",
             Shown(item.peer),
             path.mtu,
             path.round_trip().mean().nanos(),
@@ -162,7 +167,8 @@ table_file!(
             path.interpacket().mean().nanos(),
             path.gap(),
             Host::now().since(path.used).millis(),
-            Number(path.receive_sequence())
+            Number(path.receive_sequence()),
+            item.host.domain()
         );
     }
 );
@@ -170,8 +176,14 @@ table_file!(
 table_file!(
     /// Entities that are not where their identifiers say.
     Places, c"places", places, PlaceRecord,
-    "ENTITY HOST", |item, file| {
-        seq_print!(file, "{} {}\n", Name(Entity::from_bits(item.key())), Shown(item.look()));
+    "ENTITY HOST DOMAIN", |item, file| {
+        seq_print!(
+            file,
+            "{} {} {}\n",
+            Name(Entity::from_bits(item.key())),
+            Shown(item.look()),
+            item.host.domain()
+        );
     }
 );
 

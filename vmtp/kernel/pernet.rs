@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A Rust value in each network namespace, made when the namespace (or the module) comes and dropped when it goes.
+//! A Rust value in each network namespace, or several of one type, made when the namespace (or the module) comes and
+//! dropped when it goes.
 
 use super::net::Net;
 use crate::bindings;
@@ -19,8 +20,12 @@ pub trait NetState: Sized + Send + Sync + 'static {
     /// The one `PerNet` of this type: `static STATE: PerNet<Host> = PerNet::new(); &STATE`.
     fn storage() -> &'static PerNet<Self>;
 
-    /// Makes the value in place. Sleeps. The value cannot yet be found by [`PerNet::get`].
-    fn init(net: &Net) -> impl PinInit<Self, Error>;
+    /// How many there are in a namespace, numbered from 0: 1 or more.
+    const COUNT: usize;
+
+    /// Makes the value of this number in place. Sleeps. It cannot yet be found by [`PerNet::get`]; those of lower numbers
+    /// can.
+    fn init(net: &Net, number: usize) -> impl PinInit<Self, Error>;
 
     /// The namespace goes: ends what calls in from outside, as files, and sees to it that packets and timers begin
     /// nothing new that stays. Sleeps.
@@ -73,34 +78,36 @@ impl<T: NetState> PerNet<T> {
             (*ops).pre_exit = Some(pre_exit::<T>);
             (*ops).exit = Some(exit::<T>);
             (*ops).id = this.id.get();
-            (*ops).size = core::mem::size_of::<Slot<T>>();
+            (*ops).size = core::mem::size_of::<Slot<T>>().saturating_mul(T::COUNT);
         }
         // SAFETY: `ops` is static and complete.
         to_result(unsafe { bindings::register_pernet_subsys(this.ops.get()) })?;
         Ok(Registration(PhantomData))
     }
 
-    /// The slot of a namespace, if there is one.
+    /// A slot of a namespace, if there is one.
     #[inline]
-    fn slot(net: &Net) -> Option<&Slot<T>> {
+    fn slot(net: &Net, number: usize) -> Option<&Slot<T>> {
         // SAFETY: plain read; it changes only while registering.
         let id = unsafe { *T::storage().id.get() };
-        if id == 0 {
+        if id == 0 || number >= T::COUNT {
             return None;
         }
-        // SAFETY: the namespace is alive and `id` was given by register_pernet_subsys, so the array has the entry;
-        // the slot is freed only after the namespace's or the module's end, when no `&Net` can come here any more.
+        // SAFETY: the namespace is alive and `id` was given by register_pernet_subsys, so the array has the entry, which
+        // has COUNT slots; they are freed only after the namespace's or the module's end, when no `&Net` can come here
+        // any more.
         unsafe {
             bindings::vmtp_helper_net_generic(net.as_raw(), id)
                 .cast::<Slot<T>>()
+                .wrapping_add(number)
                 .as_ref()
         }
     }
 
-    /// The namespace's value; `None` before its set-up and after its tear-down. Any context.
+    /// A value of the namespace; `None` before its set-up and after its tear-down. Any context.
     #[inline]
-    pub fn get(net: &Net) -> Option<&T> {
-        let slot = Self::slot(net)?;
+    pub fn get(net: &Net, number: usize) -> Option<&T> {
+        let slot = Self::slot(net, number)?;
         if slot.references.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -110,8 +117,8 @@ impl<T: NetState> PerNet<T> {
     }
 
     /// As [`PerNet::get`], counted. Any context.
-    pub fn get_ref(net: &Net) -> Option<StateRef<T>> {
-        let slot = Self::slot(net)?;
+    pub fn get_ref(net: &Net, number: usize) -> Option<StateRef<T>> {
+        let slot = Self::slot(net, number)?;
         slot.references
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
                 if n == 0 {
@@ -190,53 +197,76 @@ unsafe extern "C" fn init<T: NetState>(net: *mut bindings::net) -> ffi::c_int {
     from_result(|| {
         // SAFETY: the C side calls with the namespace being set up.
         let net = unsafe { Net::from_raw(net) };
-        // SAFETY: the slot was allocated, with its size, just before this call, and nobody else has it.
-        let slot = unsafe {
+        // SAFETY: the slots were allocated, with their size, just before this call, and nobody else has them.
+        let slots = unsafe {
             bindings::vmtp_helper_net_generic(net.as_raw(), *T::storage().id.get())
                 .cast::<Slot<T>>()
         };
-        // SAFETY: the memory is free, aligned and stays where it is until `exit`.
-        unsafe { T::init(net).__pinned_init((&raw mut (*slot).value).cast::<T>()) }?;
-        // SAFETY: the slot is there.
-        unsafe { &(*slot).references }.store(1, Ordering::Release);
+        for number in 0..T::COUNT {
+            let slot = slots.wrapping_add(number);
+            // SAFETY: the memory is free, aligned and stays where it is until `exit`.
+            let made = unsafe {
+                T::init(net, number).__pinned_init((&raw mut (*slot).value).cast::<T>())
+            };
+            if let Err(error) = made {
+                // C calls neither of what failed.
+                before_end::<T>(net);
+                end::<T>(net);
+                return Err(error);
+            }
+            // SAFETY: the slot is there.
+            unsafe { &(*slot).references }.store(1, Ordering::Release);
+        }
         Ok(0)
     })
 }
 
 unsafe extern "C" fn pre_exit<T: NetState>(net: *mut bindings::net) {
     // SAFETY: the C side calls with a namespace that was set up.
-    let net = unsafe { Net::from_raw(net) };
-    if let Some(state) = PerNet::<T>::get(net) {
-        state.pre_exit(net);
+    before_end::<T>(unsafe { Net::from_raw(net) });
+}
+
+fn before_end<T: NetState>(net: &Net) {
+    for number in 0..T::COUNT {
+        if let Some(state) = PerNet::<T>::get(net, number) {
+            state.pre_exit(net);
+        }
     }
 }
 
 unsafe extern "C" fn exit<T: NetState>(net: *mut bindings::net) {
     // SAFETY: the C side calls with a namespace that was set up.
-    let net = unsafe { Net::from_raw(net) };
-    let Some(slot) = PerNet::<T>::slot(net) else {
-        return;
-    };
-    if let Some(state) = PerNet::<T>::get(net) {
+    end::<T>(unsafe { Net::from_raw(net) });
+}
+
+/// Ends the values that are there, the last one first. Sleeps.
+fn end<T: NetState>(net: &Net) {
+    for number in (0..T::COUNT).rev() {
+        let Some(state) = PerNet::<T>::get(net, number) else {
+            continue;
+        };
         state.exit();
-    }
-    let mut waited = 0u32;
-    while slot
-        .references
-        .compare_exchange(1, 0, Ordering::AcqRel, Ordering::Acquire)
-        .is_err()
-    {
-        // SAFETY: process context.
-        unsafe { bindings::msleep(1) };
-        waited = waited.wrapping_add(1);
-        if waited % 8192 == 0 {
-            kernel::pr_warn!(
-                "a network namespace waits for {} records\n",
-                slot.references.load(Ordering::Relaxed)
-            );
+        let Some(slot) = PerNet::<T>::slot(net, number) else {
+            continue;
+        };
+        let mut waited = 0u32;
+        while slot
+            .references
+            .compare_exchange(1, 0, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
+            // SAFETY: process context.
+            unsafe { bindings::msleep(1) };
+            waited = waited.wrapping_add(1);
+            if waited % 8192 == 0 {
+                kernel::pr_warn!(
+                    "a network namespace waits for {} records\n",
+                    slot.references.load(Ordering::Relaxed)
+                );
+            }
         }
+        fence(Ordering::Acquire);
+        // SAFETY: set up, no counts left, and `get` refuses from now on; C frees the memory after this.
+        unsafe { core::ptr::drop_in_place(slot.value.as_ptr().cast_mut()) };
     }
-    fence(Ordering::Acquire);
-    // SAFETY: set up, no counts left, and `get` refuses from now on; C frees the memory after this call.
-    unsafe { core::ptr::drop_in_place(slot.value.as_ptr().cast_mut()) };
 }

@@ -17,7 +17,7 @@ use kernel::seq_file::SeqFile;
 pub trait ProcFile: 'static {
     /// The file's name.
     const NAME: &'static CStr;
-    /// What it is about: the namespace's state.
+    /// What it is about: the namespace's state, of several the first.
     type State: NetState;
     /// Goes through the items.
     type Items<'a>: Iterator<Item = Self::Item>;
@@ -155,7 +155,7 @@ unsafe extern "C" fn open<F: ProcFile>(
         // SAFETY: `Directory::add` put the namespace there, which is alive as long as /proc calls this.
         let net: &'static Net = unsafe { Net::from_raw(data.cast()) };
         // By the directory's invariant the state stays as long as /proc calls: `'static` as far as a reader can see.
-        let state: &'static F::State = PerNet::get(net).ok_or(ENODEV)?;
+        let state: &'static F::State = PerNet::get(net, 0).ok_or(ENODEV)?;
         let reader = KBox::new(
             Reader::<F> {
                 state,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work that a namespace's value puts off from softirq to a place where it may sleep. One at a time for each value.
+//! Work that a namespace's value puts off from softirq to a place where it may sleep. One at a time for each value; where
+//! a namespace has several of them the first works for all.
 
 use super::net::Net;
 use super::pernet::{NetState, PerNet};
@@ -11,7 +12,7 @@ use kernel::types::Opaque;
 
 /// A namespace's value with work to do.
 pub trait Worker: NetState {
-    /// Does all that there is to do. Sleeps. It never runs twice at a time.
+    /// Called for the namespace's first value: does all that there is to do. Sleeps. It never runs twice at a time.
     fn work(&self);
 }
 
@@ -70,7 +71,7 @@ impl<T> PinnedDrop for Work<T> {
 
 unsafe extern "C" fn run<T: Worker>(net: *mut bindings::net) {
     // SAFETY: `T` ends before its namespace does, and this work before `T`.
-    if let Some(state) = PerNet::<T>::get(unsafe { Net::from_raw(net) }) {
+    if let Some(state) = PerNet::<T>::get(unsafe { Net::from_raw(net) }, 0) {
         state.work();
     }
 }

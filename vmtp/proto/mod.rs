@@ -26,6 +26,7 @@
 #![deny(missing_docs)]
 
 pub mod allocate;
+pub mod block;
 pub mod burst;
 pub mod client;
 pub mod context;

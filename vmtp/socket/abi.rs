@@ -20,8 +20,19 @@ const FLAGS: u32 = uapi::VMTP_F_APG
     | uapi::VMTP_F_ABANDON
     | uapi::VMTP_F_MDG;
 
-/// The name in a sockaddr: an entity and where it is. EINVAL, EAFNOSUPPORT.
-pub fn name_in(octets: &[u8]) -> Result<(Entity, Peer)> {
+/// What a sockaddr names.
+#[derive(Clone, Copy)]
+pub struct Name {
+    /// The domain of the entity; 0 is the socket's own.
+    pub domain: u16,
+    /// The entity.
+    pub entity: Entity,
+    /// Where it is, if the program says so.
+    pub peer: Peer,
+}
+
+/// The name in a sockaddr. EINVAL, EAFNOSUPPORT.
+pub fn name_in(octets: &[u8]) -> Result<Name> {
     const MIN: usize = uapi::VMTP_SOCKADDR_MIN as usize;
     let mut whole = [0u8; size_of::<sockaddr_vmtp>()];
     let given = if octets.len() >= whole.len() {
@@ -38,25 +49,26 @@ pub fn name_in(octets: &[u8]) -> Result<(Entity, Peer)> {
     if u32::from(name.svmtp_family) != uapi::AF_VMTP {
         return Err(Errno::EAFNOSUPPORT.into());
     }
-    if name.svmtp_domain > uapi::VMTP_DOMAIN_INTERNET as u16 || name.svmtp_reserved != 0 {
+    if name.svmtp_reserved != 0 {
         return Err(EINVAL);
     }
-    Ok((
-        Entity::from_bits(name.svmtp_entity),
-        host_in(&name.svmtp_host)?,
-    ))
+    Ok(Name {
+        domain: name.svmtp_domain,
+        entity: Entity::from_bits(name.svmtp_entity),
+        peer: host_in(&name.svmtp_host)?,
+    })
 }
 
 /// The sockaddr of an entity.
-pub fn name_out(entity: Entity, peer: &Peer) -> SocketName {
-    SocketName::new(name_struct(entity, peer).as_bytes())
+pub fn name_out(domain: u16, entity: Entity, peer: &Peer) -> SocketName {
+    SocketName::new(name_struct(domain, entity, peer).as_bytes())
 }
 
 /// The same as the struct.
-pub fn name_struct(entity: Entity, peer: &Peer) -> sockaddr_vmtp {
+pub fn name_struct(domain: u16, entity: Entity, peer: &Peer) -> sockaddr_vmtp {
     sockaddr_vmtp {
         svmtp_family: uapi::AF_VMTP as u16,
-        svmtp_domain: uapi::VMTP_DOMAIN_INTERNET as u16,
+        svmtp_domain: domain,
         svmtp_reserved: 0,
         svmtp_entity: entity.bits(),
         svmtp_host: host_out(peer),

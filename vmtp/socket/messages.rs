@@ -71,7 +71,8 @@ pub fn send(sock: &Sock<VmtpSocket>, message: &mut Message, length: usize) -> Re
         Some(name) => Some(abi::name_in(name)?),
         None => None,
     };
-    let endpoint = sock.endpoint()?;
+    let endpoint = sock.endpoint_in(named.map_or(0, |name| name.domain))?;
+    let named = named.map(|name| (name.entity, name.peer));
     let nonblocking = flags & uapi::MSG_DONTWAIT != 0;
     match u32::from(mcb.function) {
         uapi::VMTP_REQUEST => {
@@ -257,7 +258,7 @@ fn give_request(
         .packets
         .front()
         .map_or(Peer::NONE, |skb| Peer::inet(skb.ip().source.octets()));
-    let name = abi::name_struct(delivered.from(), &peer);
+    let name = abi::name_struct(sock.host().domain(), delivered.from(), &peer);
     message.set_name(name.as_bytes());
     message.put_control(uapi::SOL_VMTP as i32, uapi::VMTP_MCB as i32, mcb.as_bytes())?;
     if let Some(skb) = delivered.packets.front() {
@@ -282,7 +283,7 @@ fn give_outcome(
     }
     let offset = outcome.offset as usize;
     transfer::segment_out(&outcome.packets, message.destination(), offset, given.room)?;
-    let name = abi::name_struct(outcome.server, &outcome.peer);
+    let name = abi::name_struct(sock.host().domain(), outcome.server, &outcome.peer);
     message.set_name(name.as_bytes());
     message.put_control(uapi::SOL_VMTP as i32, uapi::VMTP_MCB as i32, mcb.as_bytes())?;
     if outcome.cookie != 0 {

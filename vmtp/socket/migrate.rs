@@ -99,7 +99,7 @@ pub(super) fn import(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
     if image.reserved != 0 {
         return Err(EINVAL);
     }
-    if !sock.host.net().admin_capable() {
+    if !sock.host().net().admin_capable() {
         return Err(EPERM);
     }
     let mut rest = Rest {
@@ -107,7 +107,7 @@ pub(super) fn import(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
         length: image.length as usize,
     };
     let head = identity(&mut rest)?;
-    let endpoint = sock.bind_frozen(head.entity)?;
+    let endpoint = sock.bind_frozen(sock.host_in(head.domain)?, head.entity)?;
     let read = Endpoint::read_image(&endpoint, &head, &mut rest);
     if let Err(error) = read {
         Endpoint::undo_image(&endpoint);

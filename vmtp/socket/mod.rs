@@ -15,13 +15,14 @@ mod migrate;
 pub mod options;
 mod transfer;
 
+use self::abi::Name;
 use self::options::Options;
 use crate::bindings as uapi;
 use crate::host::endpoint::{Endpoint, Owner};
 use crate::host::path::PathRecord;
 use crate::host::settings::Setting;
 use crate::host::transmit::Manner;
-use crate::host::{Destination, Host};
+use crate::host::{Destination, Host, DOMAINS};
 use crate::kernel::errno::Errno;
 use crate::kernel::family::{self, Family, Shutdown, Sock, SocketName, SocketOps};
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
@@ -34,6 +35,7 @@ use crate::kernel::wait::poll;
 use crate::proto::client::Found;
 use crate::proto::peer::Peer;
 use crate::proto::wire::{Entity, GroupPermissions, IPPROTO};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -41,7 +43,9 @@ use kernel::sync::Arc;
 /// The Rust part of an AF_VMTP socket.
 #[pin_data]
 pub struct VmtpSocket {
-    host: StateRef<Host>,
+    /// Of each domain; the socket's own is that of the number, 0 as long as it is not bound.
+    hosts: [StateRef<Host>; DOMAINS.len()],
+    number: AtomicUsize,
     options: Arc<Options>,
     owner: Owner,
     #[pin]
@@ -85,9 +89,9 @@ impl SocketOps for VmtpSocket {
     }
 
     fn create(net: &Net, _sk: &Sk) -> impl PinInit<Self, Error> {
-        let host = Host::counted(net).ok_or(ENODEV);
         try_pin_init!(VmtpSocket {
-            host: host?,
+            hosts: Host::counted(net)?,
+            number: AtomicUsize::new(0),
             options: Arc::new(Options::new(), GFP_KERNEL_ACCOUNT)?,
             owner: Owner::current(net)?,
             state <- new_spinlock_bh!(Names { endpoint: None, peer: None, way: None, closed: false }, "vmtp::names"),
@@ -107,15 +111,16 @@ impl SocketOps for VmtpSocket {
     }
 
     fn bind(sock: &Sock<Self>, name: &[u8]) -> Result {
-        let (entity, _) = abi::name_in(name)?;
+        let Name { domain, entity, .. } = abi::name_in(name)?;
+        let host = sock.host_in(domain)?;
         if entity.is_zero() {
-            return sock.bind_allocated();
+            return sock.bind_allocated(host);
         }
         if !entity.is_client() || !entity.is_valid() {
             return Err(EINVAL);
         }
-        sock.may_bind(entity)?;
-        sock.bind_to(entity)
+        may_bind(host, entity, &sock.owner)?;
+        sock.bind_to(host, entity)
     }
 
     fn connect(sock: &Sock<Self>, name: &[u8]) -> Result {
@@ -126,11 +131,15 @@ impl SocketOps for VmtpSocket {
                 return Ok(());
             }
         }
-        let (entity, peer) = abi::name_in(name)?;
+        let Name {
+            domain,
+            entity,
+            peer,
+        } = abi::name_in(name)?;
         if entity.is_zero() || !entity.is_valid() {
             return Err(EINVAL);
         }
-        sock.endpoint()?;
+        sock.endpoint_in(domain)?;
         sock.state.lock().peer = Some((entity, peer));
         Ok(())
     }
@@ -139,13 +148,13 @@ impl SocketOps for VmtpSocket {
         let state = sock.state.lock();
         if peer {
             let (entity, peer) = state.peer.ok_or(Errno::ENOTCONN)?;
-            return Ok(abi::name_out(entity, &peer));
+            return Ok(abi::name_out(sock.host().domain(), entity, &peer));
         }
         let entity = state
             .endpoint
             .as_ref()
             .map_or(Entity::ZERO, |endpoint| endpoint.entity);
-        Ok(abi::name_out(entity, &Peer::NONE))
+        Ok(abi::name_out(sock.host().domain(), entity, &Peer::NONE))
     }
 
     fn send(sock: &Sock<Self>, message: &mut Message, length: usize) -> Result<usize> {
@@ -251,65 +260,88 @@ impl SocketOps for VmtpSocket {
 }
 
 impl Sock<VmtpSocket> {
-    /// The entity, made if the socket has none yet. EAGAIN-like failures of allocation are EADDRNOTAVAIL.
-    fn endpoint(&self) -> Result<Ref<Endpoint>> {
-        if let Some(endpoint) = &self.state.lock().endpoint {
-            return Ok(endpoint.clone());
+    /// The host of the socket's domain, which is 1 until it is bound in another.
+    #[inline]
+    fn host(&self) -> &StateRef<Host> {
+        let [first, second] = &self.hosts;
+        match self.number.load(Ordering::Acquire) {
+            0 => first,
+            _ => second,
         }
-        match self.bind_allocated() {
-            // EINVAL: another thread was faster.
-            Ok(()) => {}
-            Err(error) if error.to_errno() == EINVAL.to_errno() => {}
-            Err(error) => return Err(error),
-        }
-        self.state.lock().endpoint.clone().ok_or(EBADF)
     }
 
-    /// Binds an identifier of this host's own choice.
-    fn bind_allocated(&self) -> Result {
+    /// The host of a domain; 0 is the socket's. EINVAL if this host is not in it.
+    fn host_in(&self, domain: u16) -> Result<&StateRef<Host>> {
+        if domain == 0 {
+            return Ok(self.host());
+        }
+        let mut hosts = self.hosts.iter();
+        hosts.find(|host| host.domain() == domain).ok_or(EINVAL)
+    }
+
+    /// The entity, made if the socket has none yet. EADDRNOTAVAIL if there is no identifier to give.
+    fn endpoint(&self) -> Result<Ref<Endpoint>> {
+        self.endpoint_in(0)
+    }
+
+    /// The same in a domain; 0 is the socket's. EINVAL if it is bound in another.
+    fn endpoint_in(&self, domain: u16) -> Result<Ref<Endpoint>> {
+        let known = self.state.lock().endpoint.clone();
+        let endpoint = match known {
+            Some(endpoint) => endpoint,
+            None => {
+                match self.bind_allocated(self.host_in(domain)?) {
+                    // EINVAL: another thread was faster.
+                    Ok(()) => {}
+                    Err(error) if error.to_errno() == EINVAL.to_errno() => {}
+                    Err(error) => return Err(error),
+                }
+                self.state.lock().endpoint.clone().ok_or(EBADF)?
+            }
+        };
+        if domain != 0 && endpoint.host().domain() != domain {
+            return Err(EINVAL);
+        }
+        Ok(endpoint)
+    }
+
+    /// Binds an identifier of the host's own choice. EADDRNOTAVAIL if there is none, EINTR.
+    fn bind_allocated(&self, host: &StateRef<Host>) -> Result {
         for _ in 0..ALLOCATION_TRIES {
-            match self.host.allocate(self.host.primary_address()) {
-                Ok(entity) => match self.bind_to(entity) {
+            match host.allocate() {
+                Ok(entity) => match self.bind_to(host, entity) {
                     Err(error) if error.to_errno() == Error::from(Errno::EADDRINUSE).to_errno() => {
                     }
                     result => return result,
                 },
-                // The clock has not moved on yet: it gives 10,000 a second.
-                Err(_) => crate::kernel::clock::sleep_us(100),
+                Err(_) => host.replenish()?,
             }
         }
         Err(Errno::EADDRNOTAVAIL.into())
     }
 
-    /// Whether the caller may bind an identifier of its own choice: of this host and above the reserved range, or as
-    /// administrator. EACCES.
-    fn may_bind(&self, entity: Entity) -> Result {
-        let own = self.host.is_own(entity.address());
-        let free = entity.discriminator() >= self.host.settings.get(Setting::UnprivilegedStart);
-        if (own && free) || self.host.net().admin_capable() {
-            Ok(())
-        } else {
-            Err(EACCES)
-        }
-    }
-
-    fn bind_to(&self, entity: Entity) -> Result {
-        self.bind_with(entity, Endpoint::bind).map(|_| ())
+    fn bind_to(&self, host: &StateRef<Host>, entity: Entity) -> Result {
+        self.bind_with(host, entity, Endpoint::bind).map(|_| ())
     }
 
     /// The same for an entity that comes from another host: [`Endpoint::bind_frozen`].
-    fn bind_frozen(&self, entity: Entity) -> Result<Ref<Endpoint>> {
-        self.bind_with(entity, Endpoint::bind_frozen)
+    fn bind_frozen(&self, host: &StateRef<Host>, entity: Entity) -> Result<Ref<Endpoint>> {
+        self.bind_with(host, entity, Endpoint::bind_frozen)
     }
 
-    fn bind_with(&self, entity: Entity, bind: Bind) -> Result<Ref<Endpoint>> {
+    fn bind_with(
+        &self,
+        host: &StateRef<Host>,
+        entity: Entity,
+        bind: Bind,
+    ) -> Result<Ref<Endpoint>> {
         let sk = self.sk();
         let _locked = sk.lock();
         if self.state.lock().endpoint.is_some() {
             return Err(EINVAL);
         }
         let endpoint = bind(
-            &self.host,
+            host,
             entity,
             sk.to_ref(),
             self.owner.clone(),
@@ -321,6 +353,8 @@ impl Sock<VmtpSocket> {
             Endpoint::release(&endpoint);
             return Err(EBADF);
         }
+        let number = self.hosts.iter().position(|own| own.domain() == host.domain());
+        self.number.store(number.unwrap_or(0), Ordering::Release);
         state.endpoint = Some(endpoint.clone());
         Ok(endpoint)
     }
@@ -354,19 +388,19 @@ impl Sock<VmtpSocket> {
                 multicast,
             };
         }
-        self.host.find(server, Host::now())
+        self.host().find(server, Host::now())
     }
 
     /// Where a Request to `server` goes, and the way there.
     fn way(&self, server: Entity, named: Peer) -> Result<(Destination, Ref<PathRecord>)> {
-        let ways = self.host.ways();
+        let ways = self.host().ways();
         let state = self.state.lock();
         if let Some(way) = &state.way {
             if way.server == server && way.named == named && way.ways == ways {
                 let found = (way.destination, way.path.clone());
                 drop(state);
                 if !found.0.multicast {
-                    found.1.is_routed(&self.host, Host::recently())?;
+                    found.1.is_routed(self.host(), Host::recently())?;
                 }
                 return Ok(found);
             }
@@ -398,10 +432,10 @@ impl Sock<VmtpSocket> {
         } else {
             Peer::inet(crate::host::ALL_HOSTS.octets())
         };
-        let path = self.host.path(&peer, now)?;
+        let path = self.host().path(&peer, now)?;
         if destination.peer.is_known() && !destination.multicast {
             // No route is an error of the call, not of the transaction.
-            path.is_routed(&self.host, now)?;
+            path.is_routed(self.host(), now)?;
         }
         Ok(path)
     }
@@ -421,6 +455,23 @@ impl Sock<VmtpSocket> {
             rtt_deviation: path.round_trip().deviation().nanos(),
             interpacket: path.interpacket().mean().nanos(),
         })
+    }
+}
+
+/// Whether the caller may bind an identifier of its own choice: of this host and above the reserved range, or as
+/// administrator. EACCES.
+fn may_bind(host: &Host, entity: Entity, owner: &Owner) -> Result {
+    let free = if host.names_hosts() {
+        host.is_own(entity.address())
+            && entity.discriminator() >= host.settings.get(Setting::UnprivilegedStart)
+    } else {
+        // Those of this host are what it has given out.
+        host.was_given_to(entity, owner)
+    };
+    if free || host.net().admin_capable() {
+        Ok(())
+    } else {
+        Err(EACCES)
     }
 }
 

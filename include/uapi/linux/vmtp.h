@@ -48,6 +48,7 @@
 #define VMTP_DEFAULT_LECLIENT	0x20000001E0000100ULL	/* LE-1-224.0.1.0 */
 
 #define VMTP_DOMAIN_INTERNET	1	/* IV.1 */
+#define VMTP_DOMAIN_LOCAL	3	/* IV.2: identifiers without addresses */
 
 /* ---- Addresses ---------------------------------------------------------- */
 
@@ -65,10 +66,16 @@ struct vmtp_host {
 /*
  * The name of an entity. Calls accept the first 16 octets alone (no host) or
  * the whole struct; the kernel returns the whole struct, cut to the buffer.
+ *
+ * A socket is in one domain, 1 unless bind, connect or sendmsg makes it an
+ * entity of another; a name of another domain is EINVAL then. In
+ * VMTP_DOMAIN_LOCAL an identifier is taken of a block that the host claims on
+ * its network (IV.4): the first bind waits for objections, for less than a
+ * second unless there are any.
  */
 struct sockaddr_vmtp {
 	__u16	svmtp_family;	/* AF_VMTP */
-	__u16	svmtp_domain;	/* 0 on input: the host's domain, 1 */
+	__u16	svmtp_domain;	/* VMTP_DOMAIN_*; 0 on input: the socket's */
 	__u32	svmtp_reserved;
 	__u64	svmtp_entity;	/* bind: 0 asks for an identifier */
 	struct vmtp_host svmtp_host;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vmtp::{Entity, GroupPermissions, GROUP_SIZE, MESSAGE_SIZE};
+use vmtp::{Domain, Entity, GroupPermissions, GROUP_SIZE, MESSAGE_SIZE};
 
 const ENTITIES: &str = "\
 An ENTITY is written as LE-25593-36.8.0.49, or as its 64 bits in decimal or 0x hexadecimal.
@@ -98,6 +98,10 @@ pub(crate) struct Way {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8))]
     pub(crate) ttl: Option<u8>,
 
+    /// The entity domain of all that is named: 1, the Internet's, or 3, that of one network
+    #[arg(long, value_name = "N", default_value_t)]
+    pub(crate) domain: Domain,
+
     /// Be this entity instead of one given by the host
     #[arg(long, value_name = "ENTITY", value_parser = entity, default_value = "0", hide_default_value = true)]
     pub(crate) from: Entity,
@@ -150,6 +154,10 @@ pub(crate) struct Echo {
     /// Which entity to be; 0 is one given by the host
     #[arg(short, long, value_parser = entity, default_value = "0", hide_default_value = true)]
     pub(crate) entity: Entity,
+
+    /// In which entity domain: 1, the Internet's, or 3, that of one network
+    #[arg(long, value_name = "N", default_value_t, conflicts_with = "stdin")]
+    pub(crate) domain: Domain,
 
     /// Be the entity of the socket that is the standard input, as `vmtp move receive` hands it over
     #[arg(long, conflicts_with = "entity")]

@@ -34,7 +34,7 @@ pub(crate) fn run(echo: Echo, json: bool) -> Result<bool> {
     let mut server = if echo.stdin {
         Server::from(migrate::inherited()?)
     } else {
-        Server::bind(echo.entity)?
+        Server::bind_in(echo.domain, echo.entity)?
     };
     server.set_request_limit(echo.max);
     for group in &echo.join {

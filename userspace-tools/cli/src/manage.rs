@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{json, Value};
 use vmtp::manager::{Manager, Node};
-use vmtp::{Client, Entity, EntityDescriptor, Error, GroupPermissions, Host, ServiceFlags};
+use vmtp::{Client, Code, Entity, EntityDescriptor, Error, GroupPermissions, Host, ServiceFlags};
 
 use crate::args::{self, Asking, Count, EntityCommand, GroupCommand, PERMISSIONS};
 use crate::{output, probe};
@@ -38,13 +38,39 @@ fn host_of(client: &Client, asking: &Asking, entity: Entity) -> Result<Host> {
     })
 }
 
+/// What a user can do about a manager's refusal, if anything is known.
+fn advice(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::NO_PERMISSION => {
+            "on its own host an entity is changed by its user or root; from another host only if \
+             net.vmtp.remote_management is 1 there; a restricted group by its manager"
+        }
+        Code::NONEXISTENT_ENTITY => {
+            "`vmtp show entities` and `vmtp show groups` on its host list what is there, `vmtp probe` \
+             asks all hosts for an entity"
+        }
+        Code::ENTITY_MIGRATED => "it lives on another host now: leave --host out to have it found",
+        Code::BUSY => "a table there is full, or memory short: see net.vmtp.*_max there, or try again",
+        Code::RETRANS_TIMEOUT | Code::USER_TIMEOUT => {
+            "`vmtp node --all` shows which hosts answer; name another with --host, or raise --timeout"
+        }
+        Code::VMTP_ERROR => "that host does not know the operation, or its arguments are not valid",
+        _ => return None,
+    })
+}
+
 /// Prints what was done, or the code of why not.
 fn told(result: vmtp::Result<(Value, String)>, json: bool) -> Result<bool> {
     let (value, text, ok) = match result {
         Ok((value, text)) => (value, text, true),
         Err(Error::Failed(response)) => {
             let code = response.code();
-            let value = json!({ "code": code.bits(), "code_name": output::code_name(code) });
+            let hint = advice(code);
+            if let Some(hint) = hint {
+                eprintln!("vmtp: {hint}");
+            }
+            let name = output::code_name(code);
+            let value = json!({ "code": code.bits(), "code_name": name, "hint": hint });
             (value, output::code(code), false)
         }
         Err(error) => return Err(error.into()),
@@ -362,6 +388,14 @@ fn members_told(group: Entity, members: &[(Host, Vec<Entity>)]) -> (Value, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_comes_with_what_to_do_about_it() {
+        for code in [Code::NO_PERMISSION, Code::NONEXISTENT_ENTITY, Code::BUSY] {
+            assert!(advice(code).is_some(), "{code}");
+        }
+        assert_eq!(advice(Code::OK), None);
+    }
 
     #[test]
     fn permissions_are_shown_as_they_are_given() {

@@ -74,7 +74,8 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         }
         io::ErrorKind::AddrInUse => "another socket is this entity: see `vmtp show entities`",
         io::ErrorKind::AddrNotAvailable => {
-            "the address in the entity is not of this host: see `ip address`"
+            "the address in the entity is not of this host: see `ip address`; in --domain 3 other hosts \
+             have all blocks that were tried: see VmtpBlocksObjected in `vmtp show stats`"
         }
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             "there is no route to that host: see `ip route`, or name the host with --host"

@@ -11,9 +11,9 @@ use vmtp::{Client, Entity, Host, Probe};
 use crate::args::{self, Way};
 use crate::output;
 
-/// A client as --from, --ttl and --retries say.
+/// A client as --domain, --from, --ttl and --retries say.
 pub(crate) fn client(way: &Way, retries: Option<u8>) -> vmtp::Result<Client> {
-    let client = Client::bind(way.from)?;
+    let client = Client::bind_in(way.domain, way.from)?;
     if let Some(ttl) = way.ttl {
         client.socket().set_multicast_ttl(ttl.into())?;
     }

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use crate::{
-    Code, Entity, Error, Host, Probe, Received, Request, Response, Result, Socket, GROUP_SIZE,
-    MESSAGE_SIZE,
+    Code, Domain, Entity, Error, Host, Probe, Received, Request, Response, Result, Socket,
+    GROUP_SIZE, MESSAGE_SIZE,
 };
 
 /// Calls servers.
@@ -27,8 +27,13 @@ impl Client {
 
     /// A client with this entity.
     pub fn bind(entity: Entity) -> Result<Client> {
+        Client::bind_in(Domain::Internet, entity)
+    }
+
+    /// The same in a domain, to which all Servers that it names belong: see [`Socket::bind_in`].
+    pub fn bind_in(domain: Domain, entity: Entity) -> Result<Client> {
         let socket = Socket::new()?;
-        socket.bind(entity)?;
+        socket.bind_in(domain, entity)?;
         Ok(Client::from(socket))
     }
 

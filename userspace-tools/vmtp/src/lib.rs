@@ -46,6 +46,7 @@
 pub mod asynchronous;
 mod client;
 mod code;
+mod domain;
 mod error;
 mod host;
 pub mod manager;
@@ -59,6 +60,7 @@ pub mod sys;
 
 pub use client::Client;
 pub use code::{parse_entity, Code, ParseEntityError};
+pub use domain::{Domain, ParseDomainError};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use message::{Mcb, Received, Reply, Request, Response};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::{
-    sys, Code, Entity, Error, Host, Mcb, Received, Reply, Request, Response, Result, Socket,
-    GROUP_SIZE, MESSAGE_SIZE,
+    sys, Code, Domain, Entity, Error, Host, Mcb, Received, Reply, Request, Response, Result,
+    Socket, GROUP_SIZE, MESSAGE_SIZE,
 };
 
 /// Receives Requests to one entity, and to the groups that it joined.
@@ -23,8 +23,13 @@ impl Server {
     /// A server with this entity; [`Entity::ZERO`] asks for any, which [`entity`](Self::entity)
     /// tells.
     pub fn bind(entity: Entity) -> Result<Server> {
+        Server::bind_in(Domain::Internet, entity)
+    }
+
+    /// The same in a domain: see [`Socket::bind_in`].
+    pub fn bind_in(domain: Domain, entity: Entity) -> Result<Server> {
         let socket = Socket::new()?;
-        socket.bind(entity)?;
+        socket.bind_in(domain, entity)?;
         Ok(Server::from(socket))
     }
 

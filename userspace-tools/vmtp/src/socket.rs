@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::net;
 
 use crate::sys::{self, sockaddr_vmtp, vmtp_exchange, vmtp_msg, vmtp_probe};
-use crate::{raw, Code, Entity, Error, Host, Mcb, Received, Reply, Request, Result};
+use crate::{raw, Code, Domain, Entity, Error, Host, Mcb, Received, Reply, Request, Result};
 
 /// An AF_VMTP socket.
 #[derive(Debug)]
@@ -46,10 +46,19 @@ impl Socket {
         raw::find_socket(process, entity).map(Socket)
     }
 
-    /// Gives it its entity; [`Entity::ZERO`] asks for any.
+    /// Gives it its entity in Domain 1; [`Entity::ZERO`] asks for any.
     pub fn bind(&self, entity: Entity) -> Result<()> {
-        net::bind(self, &address(entity, Host::UNKNOWN))
-            .map_err(|errno| Error::system("bind", errno))
+        self.bind_in(Domain::Internet, entity)
+    }
+
+    /// The same in a domain. In [`Domain::Local`] it may wait until the host has a block of
+    /// identifiers (IV.4), which takes less than a second unless other hosts object.
+    pub fn bind_in(&self, domain: Domain, entity: Entity) -> Result<()> {
+        let name = sockaddr_vmtp {
+            svmtp_domain: domain.number(),
+            ..address(entity, Host::UNKNOWN)
+        };
+        net::bind(self, &name).map_err(|errno| Error::system("bind", errno))
     }
 
     /// Names the default Server, for plain `send`, and where it is.

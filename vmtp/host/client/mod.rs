@@ -339,7 +339,7 @@ impl Endpoint {
     /// It came from another host, where its Client would have used this Transaction next.
     pub(in crate::host) fn continue_as(&self, next: Transaction) {
         self.client.lock().client =
-            crate::proto::client::Client::new(self.entity, crate::host::DOMAIN, next);
+            crate::proto::client::Client::new(self.entity, self.host.domain(), next);
     }
 
     /// What a Probe of this entity is told.

@@ -105,7 +105,7 @@ impl Delivered {
 /// The record of one remote Client with one local server entity.
 #[pin_data(PinnedDrop)]
 pub struct RemoteRecord {
-    host: StateRef<Host>,
+    pub(in crate::host) host: StateRef<Host>,
     /// The local server.
     pub server: Entity,
     #[pin]

@@ -77,13 +77,15 @@ impl RemoteRecord {
     /// The record of an image for `endpoint`. EINVAL if it is none or is of another server, ENOSPC. Sleeps.
     pub fn arrive(endpoint: &Endpoint, image: Image) -> Result {
         let now = Host::now();
-        let host = Host::counted(endpoint.host().net()).ok_or(ENODEV)?;
+        let host = endpoint.host();
         let counted = host.clone();
         let path: Ref<PathRecord> = host.path(&image.peer, now)?;
         let retries = endpoint.options.response_retries();
         let cx = host.context(now, path.timing(), retries);
         let remote = Remote::restore(&image.octets, image.peer, image.segment.is_some(), &cx)
-            .filter(|remote| remote.server() == endpoint.entity)
+            .filter(|remote| {
+                remote.server() == endpoint.entity && remote.domain() == host.domain()
+            })
             .ok_or(EINVAL)?;
         let (client, server, deadline) = (remote.client(), remote.server(), remote.deadline());
         path.records.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +115,7 @@ impl RemoteRecord {
         .inspect_err(|_| {
             path_of_record.records.fetch_sub(1, Ordering::Relaxed);
         })?;
-        let result = if Self::find(&host, client, server).is_some() {
+        let result = if Self::find(host, client, server).is_some() {
             Err(EINVAL)
         } else if host.remotes.len() >= host.records_max() {
             Err(ENOSPC)

@@ -45,7 +45,7 @@ impl RemoteRecord {
         now: Time,
     ) -> Result<Ref<Self>> {
         let server = endpoint.entity;
-        let counted = Host::counted(host.net()).ok_or(ENODEV)?;
+        let counted = host.to_ref()?;
         let path = host.path(&peer, now)?;
         let limit = host.records_max();
         // One source leaves room for others.

@@ -322,6 +322,11 @@ impl Remote {
         self.client
     }
 
+    /// The entity domain of both.
+    pub const fn domain(&self) -> u16 {
+        self.domain
+    }
+
     /// The local server entity.
     pub const fn server(&self) -> Entity {
         self.server

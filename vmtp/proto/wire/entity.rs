@@ -33,6 +33,7 @@ impl Entity {
     /// LEE in a single entity, UGP in a group.
     const LEE: u64 = 0x2000_0000_0000_0000;
     const RES: u64 = 0x1000_0000_0000_0000;
+    const FLAGS: u64 = 0xF000_0000_0000_0000;
     const DISCRIMINATOR: u32 = 0x0FFF_FFFF;
 
     /// The identifier that no entity ever has.
@@ -118,6 +119,18 @@ impl Entity {
         }
     }
 
+    /// The identifier of this kind, no alias, with the same number otherwise.
+    #[inline]
+    pub const fn with_kind(self, kind: EntityKind) -> Entity {
+        let flags = match kind {
+            EntityKind::BigEndian => 0,
+            EntityKind::LittleEndian => Self::LEE,
+            EntityKind::RestrictedGroup => Self::GRP,
+            EntityKind::UnrestrictedGroup => Self::GRP | Self::LEE,
+        };
+        Entity(self.0 & !Self::FLAGS | flags)
+    }
+
     /// Domain 1: the 28-bit discriminator.
     #[inline]
     pub const fn discriminator(self) -> u32 {
@@ -141,14 +154,9 @@ impl Entity {
         if discriminator > Self::DISCRIMINATOR {
             return None;
         }
-        let flags = match kind {
-            EntityKind::BigEndian => 0,
-            EntityKind::LittleEndian => Self::LEE,
-            EntityKind::RestrictedGroup => Self::GRP,
-            EntityKind::UnrestrictedGroup => Self::GRP | Self::LEE,
-        };
-        let flags = if alias { flags | Self::RAE } else { flags };
-        let bits = flags | (discriminator as u64) << 32 | u32::from_be_bytes(address) as u64;
+        let alias = if alias { Self::RAE } else { 0 };
+        let number = (discriminator as u64) << 32 | u32::from_be_bytes(address) as u64;
+        let bits = Entity(number).with_kind(kind).0 | alias;
         if bits == 0 {
             None
         } else {
