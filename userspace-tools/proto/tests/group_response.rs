@@ -151,7 +151,10 @@ fn group_response_is_of_one_packet_group() {
     // The Client alone may get it, and the group all of a packet group.
     assert!(far.remote.respond(t(0), &long(0), &far.cx).is_ok());
     let mut far = member(Control::STI);
-    assert_eq!(respond(&mut far, Control::MDG, 16_384).to, To::GroupAndPeer);
+    // So much leaves only after the Client was probed (decision 28).
+    respond(&mut far, Control::MDG, 16_384);
+    let step = far.remote.probed(Some(t(0)), &far.cx);
+    assert_eq!(step.to, To::GroupAndPeer);
     // Nobody hears the first group of a longer one in vain.
     let far = member(0);
     let mut heard = Overheard::NONE;
