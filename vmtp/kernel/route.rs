@@ -167,9 +167,10 @@ impl Route {
         self.flags() & bindings::RTCF_LOCAL != 0 && !self.is_multicast()
     }
 
-    /// Whether it leads to a group of hosts. Any context.
+    /// Whether it leads to a group of hosts. The kernel's own flag does not tell: a route to a group that this host is no
+    /// member of may share the entry of a unicast route out of the same interface. Any context.
     pub fn is_multicast(&self) -> bool {
-        self.flags() & bindings::RTCF_MULTICAST != 0
+        self.destination.is_multicast()
     }
 
     /// Whether it leads to all hosts of a link. Any context.
