@@ -57,6 +57,35 @@ impl<T> Ring<T> {
         }
     }
 
+    /// Puts behind all but those at the end of which `later` says that they come after it. Gives it back if memory is
+    /// short. With GFP_ATOMIC any context.
+    pub fn push_before(
+        &mut self,
+        value: T,
+        flags: Flags,
+        later: impl Fn(&T) -> bool,
+    ) -> Result<(), T> {
+        self.push_back(value, flags)?;
+        let mut index = self.length.wrapping_sub(1);
+        while let Some(before) = index.checked_sub(1) {
+            let (here, there) = (self.place(index), self.place(before));
+            let ahead = self.slots.get(there).and_then(Option::as_ref);
+            if !ahead.is_some_and(&later) {
+                break;
+            }
+            let moved = self.slots.get_mut(there).and_then(Option::take);
+            let value = match self.slots.get_mut(here) {
+                Some(slot) => core::mem::replace(slot, moved),
+                None => moved,
+            };
+            if let Some(slot) = self.slots.get_mut(there) {
+                *slot = value;
+            }
+            index = before;
+        }
+        Ok(())
+    }
+
     fn grow(&mut self, flags: Flags) -> Result {
         let mut slots = Array::with_capacity(self.slots.len().saturating_mul(2).max(8), flags)?;
         while let Some(value) = self.pop_front() {

@@ -89,7 +89,16 @@ impl Endpoint {
                 });
             }
             match delivered.kind {
-                Kind::Request => requests.waiting.push_back(delivered, PACKET).err(),
+                Kind::Request => {
+                    // 3.2: the most urgent first, but the Requests of one Client in their order.
+                    let rank = delivered.arrival.control.priority().rank();
+                    let client = delivered.record.client();
+                    let later = |other: &Delivered| {
+                        other.arrival.control.priority().rank() > rank
+                            && other.record.client() != client
+                    };
+                    requests.waiting.push_before(delivered, PACKET, later).err()
+                }
                 Kind::GroupResponse => requests.ready.push_back(delivered, PACKET).err(),
             }
         };
