@@ -162,6 +162,18 @@ impl Host {
         self.find(coresident, Host::now()).peer
     }
 
+    /// Where the members of a group are that a Request with CRE is for: here, if the CoResidentEntity is a single entity
+    /// of this host (4.6.1); else that is not known.
+    pub fn members_beside(&self, mcb: &Mcb) -> Peer {
+        let coresident = mcb.coresident();
+        let here = mcb.code.has(Code::CRE) && !coresident.is_group() && self.has_entity(coresident);
+        if here {
+            Peer::inet(Ipv4Addr::LOCALHOST.octets())
+        } else {
+            Peer::NONE
+        }
+    }
+
     /// Whether an entity, or a member of a group, is here.
     pub(super) fn has_entity(&self, entity: Entity) -> bool {
         if entity == self.manager() {

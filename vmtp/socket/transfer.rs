@@ -186,11 +186,15 @@ pub fn start(
         return Err(EBUSY);
     }
     let mcb = abi::mcb_in(out.mcb, u32::try_from(out.length)?)?;
-    let peer = if out.server == Entity::MANAGER_GROUP && !out.peer.is_known() {
-        endpoint.host().manager_for(&mcb)
-    } else {
-        out.peer
-    };
+    let mut peer = out.peer;
+    let mut beside = false;
+    if !peer.is_known() && out.server == Entity::MANAGER_GROUP {
+        peer = endpoint.host().manager_for(&mcb);
+    } else if !peer.is_known() && out.server.is_group() {
+        // Members elsewhere are not meant.
+        peer = endpoint.host().members_beside(&mcb);
+        beside = peer.is_known();
+    }
     let (destination, path) = sock.way(out.server, peer)?;
     let mut flags = abi::flags_in(out.mcb);
     if out.server.is_group() && endpoint.membership(out.server).is_some() {
@@ -212,7 +216,7 @@ pub fn start(
             server: out.server,
             peer: destination.peer,
             found: destination.found,
-            multicast: destination.multicast,
+            multicast: destination.multicast || beside,
             mcb,
             flags,
             large_response: out.room > GROUP_OCTETS as usize,
