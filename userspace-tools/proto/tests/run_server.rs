@@ -426,3 +426,22 @@ fn ok_for_a_response_of_a_run_acknowledges_all_before_it() {
     far.cx.now = far.remote.deadline();
     assert!(far.remote.timeout(&far.cx).burst.is_some());
 }
+
+/// Shows: 2.8-d
+#[test]
+fn datagrams_of_a_run_that_nobody_has_taken_yet_are_kept_until_another_run_begins() {
+    let datagram = |control, offset| request(control, t(offset), mcb(Code::DGM, 0));
+    let (mut far, _) = Far::with(&datagram(Control::NER, 0));
+    far.remote.is_datagram(&far.cx);
+    far.request(&datagram(Control::NSR | Control::NER, 1));
+    far.remote.is_datagram(&far.cx);
+    far.request(&datagram(Control::NSR, 2));
+    far.remote.is_datagram(&far.cx);
+    assert!((0..3).all(|offset| far.remote.keeps_datagram(t(offset))));
+    // The next stands alone: it takes the place of all before it (2.8).
+    far.request(&datagram(0, 3));
+    assert_eq!(
+        [0, 1, 2, 3].map(|offset| far.remote.keeps_datagram(t(offset))),
+        [false, false, false, true]
+    );
+}

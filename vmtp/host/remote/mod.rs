@@ -394,8 +394,11 @@ impl RemoteRecord {
     /// Whether the Request of `arrival` still waits for its Response, or is a datagram, for which nobody waits.
     pub fn is_current(&self, arrival: &Arrival) -> bool {
         let inner = self.inner.lock();
+        if arrival.datagram {
+            return inner.remote.keeps_datagram(arrival.transaction);
+        }
         inner.remote.transaction() == arrival.transaction
-            && (inner.remote.state() == State::Processing || arrival.datagram)
+            && inner.remote.state() == State::Processing
     }
 
     /// The flags of the Response to the Request with this Transaction that its place in the receive sequence asks for.
@@ -414,7 +417,7 @@ impl RemoteRecord {
         if current {
             inner.charge.set_in_hand(true);
         }
-        current || (arrival.datagram && inner.remote.transaction() == arrival.transaction)
+        current || (arrival.datagram && inner.remote.keeps_datagram(arrival.transaction))
     }
 
     /// The user could not take it. Meanwhile its Client may have gone on to another.

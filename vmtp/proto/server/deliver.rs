@@ -7,7 +7,7 @@ use crate::proto::context::Context;
 use crate::proto::incoming::Incoming;
 use crate::proto::time::Time;
 use crate::proto::timers;
-use crate::proto::wire::Control;
+use crate::proto::wire::{Control, Transaction};
 
 impl Remote {
     /// The complete Request goes to the server, or behind the one in progress.
@@ -76,6 +76,12 @@ impl Remote {
         } else {
             cx.now.plus(timers::ORPHAN)
         };
+    }
+
+    /// Whether a datagram of the Client, which was delivered and nobody has taken yet, is still of its present run and
+    /// was not aborted: those of a run wait for each other (2.8), whatever has come behind them.
+    pub fn keeps_datagram(&self, transaction: Transaction) -> bool {
+        transaction.since(self.answered) > 0
     }
 
     /// The Request just delivered or begun is a datagram: it gets no Response, and the record only
