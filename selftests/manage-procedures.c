@@ -68,11 +68,6 @@ static struct words four(__u64 coresident, __u64 group, __u64 entity, __u32 perm
 	return with(three(coresident, group, entity), 6, permissions);
 }
 
-static struct words service(__u64 entity, __u32 flags, __u32 count)
-{
-	return with(with(one(entity), 2, flags), 3, count);
-}
-
 /* ---- What is answered -------------------------------------------------------------------------------- */
 
 struct procedure {
