@@ -304,7 +304,7 @@ TEST_F_TIMEOUT(chain, a_host_of_the_chain_that_is_gone_is_a_failure_of_the_trans
 
 /* ---- Who passed it on ------------------------------------------------------------------------------------ */
 
-/* Shows: III-0105-a 5.6.4-b */
+/* Shows: III-0105-a 5.4-d 5.6.4-b */
 TEST_F(chain, a_server_can_ask_who_passed_a_request_on)
 {
 	struct vmtp_exchange ask = { 0 };

@@ -336,7 +336,7 @@ static void *inquire(void *argument)
 	return NULL;
 }
 
-/* Shows: 5.6.4-a */
+/* Shows: 5.4-d 5.6.4-a */
 TEST_F(peer, a_client_is_probed_for_its_principal_only_when_the_server_asks)
 {
 	struct inquiry inquiry = { .fd = self->fd };
