@@ -24,7 +24,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 
 harness := $(KB)/in-root python3 selftests/vm
 
-.PHONY: all module tools libraries install artifacts help root kernel-latest tree shell load unload clean distclean rfc \
+.PHONY: all module tools libraries install deb test-deb artifacts help root kernel-latest tree shell load unload clean distclean rfc \
 	selftests demo demo-groups vm test test-fast test-dissector test-vm test-netem test-debug bench fuzz-kernel soak profile simulate \
 	fuzz coverage mutants module-debug rust-analyzer vm-packages
 .DEFAULT_GOAL := all
@@ -48,11 +48,20 @@ install: tools libraries ## tools, libraries, headers and manual pages, to DESTD
 	@$(MAKE) --no-print-directory -s -C userspace-tools/lib install
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(OUT)/bin/vmtp $(DESTDIR)$(PREFIX)/bin
-	install -d $(DESTDIR)$(PREFIX)/share/vmtp
+	install -d $(DESTDIR)$(PREFIX)/share/vmtp $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(OUT)/bin/vmtp completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/vmtp
 	install -m 644 userspace-tools/wireshark/vmtp.lua userspace-tools/scapy/vmtp_scapy.py $(DESTDIR)$(PREFIX)/share/vmtp
 	for section in 1 3 7; do \
 		install -d $(DESTDIR)$(PREFIX)/share/man/man$$section && \
 		install -m 644 userspace-tools/man/*.$$section $(DESTDIR)$(PREFIX)/share/man/man$$section || exit 1; done
+
+deb: ## Debian packages: the module through DKMS, tools, libraries, in build/out/deb/
+	@$(KB)/make-deb
+
+test-deb: deb artifacts ## the packages in a clean Debian 13 root: installed, built by DKMS, used, upgraded, purged; its module in a guest
+	@mkdir -p build/results
+	@$(KB)/test-deb build/results/test-deb
+	@$(harness)/autoload.py build/test-deb/vmtp.ko
 
 artifacts: module tools vm-packages ## what guests boot: vmlinuz, rootfs.cpio.gz, vmtp.ko, bin/ in build/out/
 	@$(harness)/rootfs.py

@@ -85,6 +85,11 @@ installed_kernels() {
 # kernel_packages VERSION: what the build and the virtual machines take from the kernel.
 kernel_packages() { echo "linux-headers-$1 linux-binary-$1 linux-modules-$1"; }
 
+# kernel_config VERSION NAME: what CONFIG_NAME is in a kernel, without quotes.
+kernel_config() { sed -n "s/^CONFIG_$2=\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" "/usr/src/linux-headers-$1/.config"; }
+
+package_version() { dpkg-query -W -f='${Version}' "$1" 2>/dev/null || echo none; }
+
 missing_packages() {
 	_have=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 2>/dev/null | sed -n 's/ installed$//p')
 	for _p in "$@"; do
