@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Line = dict[str, Any]
 
 SIZES = [0, 64, 1024, 4096, 16384]
-COSTS = ["vmtp", "vmtp-sendmsg", "udp", "tcp", "tcp-connect", "tipc", "rxrpc", "sctp"]
+COSTS = ["floor", "vmtp", "vmtp-sendmsg", "udp", "tcp", "tcp-connect", "tipc", "rxrpc", "sctp"]
 LOSSES = [0.1, 1, 5]  # percent, each way
 DELAYS = [1, 50]  # ms, each way
 LOSS_PROTOCOLS = ["vmtp", "tcp", "rpc", "rpc-1s"]
@@ -203,10 +203,11 @@ PARTS = {
             "icount",
             "Guest instructions of a round trip, Request and Response of the same size, median of 500, two "
             f"network namespaces and a veth with its defaults (segmentation offload on, GRO off). {COUNTED}. vmtp: "
-            "invoke, and reply-and-receive; vmtp-sendmsg: send, recv, recvmsg, sendmsg; tcp: a connection that is "
-            "there, NODELAY; tcp-connect: one for each round trip; tipc: SOCK_RDM, which between namespaces of "
-            "one kernel skips the wire; rxrpc: without security. tcp, sctp and tipc have no messages without "
-            "data.",
+            "invoke, and reply-and-receive; floor: the same client, and a server's host that turns Requests around "
+            "where they arrive (net.vmtp.reflect), so that it is IP, the link and the client; vmtp-sendmsg: send, "
+            "recv, recvmsg, sendmsg; tcp: a connection that is there, NODELAY; tcp-connect: one for each round trip; "
+            "tipc: SOCK_RDM, which between namespaces of one kernel skips the wire; rxrpc: without security. tcp, "
+            "sctp and tipc have no messages without data.",
             measure_icount,
         ),
         Part(

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator  # noqa:
 COLUMNS = 2
 # VMTP stands out; the others keep their colour in every panel.
 COLOURS = {
+    "floor": "#c9c9c9",
     "vmtp": "#c1272d",
     "vmtp-sendmsg": "#e58a8d",
     "udp": "#1f5fa8",
@@ -32,6 +33,7 @@ COLOURS = {
     "records": "#1f5fa8",
 }
 LABELS = {
+    "floor": "IP and link alone",
     "vmtp-sendmsg": "VMTP, sendmsg",
     "tcp-connect": "TCP, a connection each",
     "rxrpc": "RxRPC",

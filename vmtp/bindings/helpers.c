@@ -17,51 +17,14 @@ bool vmtp_helper_pskb_may_pull(struct sk_buff *skb, unsigned int length)
 	return pskb_may_pull(skb, length);
 }
 
-unsigned int vmtp_helper_skb_headlen(const struct sk_buff *skb)
-{
-	return skb_headlen(skb);
-}
-
-int vmtp_helper_skb_tailroom(const struct sk_buff *skb)
-{
-	return skb_tailroom(skb);
-}
-
-bool vmtp_helper_skb_cloned(const struct sk_buff *skb)
-{
-	return skb_cloned(skb);
-}
-
 int vmtp_helper_copy_from_sockptr(void *to, sockptr_t from, size_t offset, size_t length)
 {
 	return copy_from_sockptr_offset(to, from, offset, length);
 }
 
-void vmtp_helper_skb_reserve(struct sk_buff *skb, int length)
-{
-	skb_reserve(skb, length);
-}
-
 struct iphdr *vmtp_helper_ip_hdr(const struct sk_buff *skb)
 {
 	return ip_hdr(skb);
-}
-
-struct iphdr *vmtp_helper_push_ip_hdr(struct sk_buff *skb)
-{
-	skb_push(skb, sizeof(struct iphdr));
-	skb_reset_network_header(skb);
-	return ip_hdr(skb);
-}
-
-void vmtp_helper_skb_reset_transport_header(struct sk_buff *skb)
-{
-	skb_reset_transport_header(skb);
-}
-
-void vmtp_helper_ip_clear_cb(struct sk_buff *skb)
-{
-	memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
 }
 
 bool vmtp_helper_skb_came_by(struct sk_buff *skb, int interface)
@@ -82,11 +45,6 @@ struct net *vmtp_helper_skb_dev_net(const struct sk_buff *skb)
 void vmtp_helper_skb_dst_drop(struct sk_buff *skb)
 {
 	skb_dst_drop(skb);
-}
-
-void vmtp_helper_skb_dst_set_noref(struct sk_buff *skb, struct dst_entry *dst)
-{
-	skb_dst_set_noref(skb, dst);
 }
 
 void vmtp_helper_nf_reset_ct(struct sk_buff *skb)
@@ -127,12 +85,6 @@ void vmtp_helper_sk_receive_unlock(struct sock *sk)
 bool vmtp_helper_sk_rmem_schedule(struct sock *sk, struct sk_buff *skb, int size)
 {
 	return sk_rmem_schedule(sk, skb, size);
-}
-
-void vmtp_helper_skb_set_priority(struct sk_buff *skb, u32 priority, u32 mark)
-{
-	skb->priority = priority;
-	skb->mark = mark;
 }
 
 u32 vmtp_helper_skb_mark(const struct sk_buff *skb)
@@ -414,6 +366,15 @@ bool vmtp_helper_rt_check(struct rtable *rt)
 	return dst_check(&rt->dst, 0);
 }
 
+/* The MTU, and a reference, if the route still holds; else 0. */
+u32 vmtp_helper_rt_again(struct rtable *rt)
+{
+	if (!dst_check(&rt->dst, 0))
+		return 0;
+	dst_hold(&rt->dst);
+	return dst4_mtu(&rt->dst);
+}
+
 void vmtp_helper_rt_hold(struct rtable *rt)
 {
 	dst_hold(&rt->dst);
@@ -439,29 +400,9 @@ unsigned int vmtp_helper_rt_flags(const struct rtable *rt)
 	return rt->rt_flags;
 }
 
-unsigned int vmtp_helper_rt_headroom(const struct rtable *rt)
-{
-	return LL_RESERVED_SPACE(dst_dev(&rt->dst)) + rt->dst.header_len;
-}
-
-unsigned int vmtp_helper_rt_tailroom(const struct rtable *rt)
-{
-	return rt->dst.trailer_len;
-}
-
 int vmtp_helper_rt_ifindex(const struct rtable *rt)
 {
 	return dst_dev(&rt->dst)->ifindex;
-}
-
-int vmtp_helper_rt_hoplimit(const struct rtable *rt)
-{
-	return ip4_dst_hoplimit(&rt->dst);
-}
-
-bool vmtp_helper_rt_mtu_locked(const struct rtable *rt)
-{
-	return ip_mtu_locked(&rt->dst);
 }
 
 /* ---- devices ---- */
@@ -537,16 +478,6 @@ int vmtp_helper_spin_trylock_bh(spinlock_t *lock)
 void vmtp_helper_spin_assert_is_held(spinlock_t *lock)
 {
 	lockdep_assert_held(lock);
-}
-
-void vmtp_helper_rcu_read_lock(void)
-{
-	rcu_read_lock();
-}
-
-void vmtp_helper_rcu_read_unlock(void)
-{
-	rcu_read_unlock();
 }
 
 /* kmalloc() would give 1,024 octets for 513. NULL if there is no memory. */
@@ -728,11 +659,6 @@ bool vmtp_helper_wq_has_sleeper(wait_queue_head_t *queue)
 	return wq_has_sleeper(queue);
 }
 
-u64 vmtp_helper_jiffies_to_nsecs(unsigned long jiffies)
-{
-	return jiffies_to_nsecs(jiffies);
-}
-
 bool vmtp_helper_signal_pending(void)
 {
 	return signal_pending(current);
@@ -787,9 +713,9 @@ u64 vmtp_helper_get_random_u64(void)
 	return get_random_u64();
 }
 
-u64 vmtp_helper_ktime_get_coarse_ns(void)
+u64 vmtp_helper_ticks(void)
 {
-	return ktime_get_coarse_ns();
+	return get_jiffies_64();
 }
 
 u64 vmtp_helper_ktime_get_ns(void)

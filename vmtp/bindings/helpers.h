@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Prototypes of helpers.c, memory.c and train.c, for bindgen and for the C compiler, and the one struct that both languages know.
+ * Prototypes of helpers.c, memory.c, packet.c and train.c, for bindgen and for the C compiler, and the structs that both languages know.
  */
 #ifndef VMTP_BINDINGS_HELPERS_H
 #define VMTP_BINDINGS_HELPERS_H
@@ -57,23 +57,33 @@ struct sk_buff *vmtp_helper_train_part(struct sk_buff *skb);
 void vmtp_helper_train_couple(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb);
 struct sk_buff *const *vmtp_helper_train_list(const struct sk_buff *skb);
 
+/* packet.c */
+/* An IP header; addresses as they go on the wire. A ttl of 0 is the route's. */
+struct vmtp_ip {
+	u32 source;
+	u32 destination;
+	u32 priority;
+	u32 mark;
+	u8 protocol;
+	u8 tos;
+	u8 ttl;
+	bool dont_fragment;
+};
+
+struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int octets, gfp_t flags);
+bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rtable *rt, const struct vmtp_ip *options);
+int vmtp_helper_packet_send(struct net *net, struct sk_buff *skb, struct rtable *rt, struct sock *sender,
+			    struct sock *owner);
+
 /* sk_buff */
 void vmtp_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason);
 bool vmtp_helper_pskb_may_pull(struct sk_buff *skb, unsigned int length);
-unsigned int vmtp_helper_skb_headlen(const struct sk_buff *skb);
-int vmtp_helper_skb_tailroom(const struct sk_buff *skb);
-bool vmtp_helper_skb_cloned(const struct sk_buff *skb);
 int vmtp_helper_copy_from_sockptr(void *to, sockptr_t from, size_t offset, size_t length);
-void vmtp_helper_skb_reserve(struct sk_buff *skb, int length);
 struct iphdr *vmtp_helper_ip_hdr(const struct sk_buff *skb);
-struct iphdr *vmtp_helper_push_ip_hdr(struct sk_buff *skb);
-void vmtp_helper_skb_reset_transport_header(struct sk_buff *skb);
-void vmtp_helper_ip_clear_cb(struct sk_buff *skb);
 bool vmtp_helper_skb_came_by(struct sk_buff *skb, int interface);
 unsigned int vmtp_helper_skb_rt_flags(const struct sk_buff *skb);
 struct net *vmtp_helper_skb_dev_net(const struct sk_buff *skb);
 void vmtp_helper_skb_dst_drop(struct sk_buff *skb);
-void vmtp_helper_skb_dst_set_noref(struct sk_buff *skb, struct dst_entry *dst);
 void vmtp_helper_nf_reset_ct(struct sk_buff *skb);
 void vmtp_helper_skb_orphan(struct sk_buff *skb);
 void vmtp_helper_skb_set_owner_r(struct sk_buff *skb, struct sock *sk);
@@ -82,7 +92,6 @@ void vmtp_helper_skb_set_dropcount(struct sock *sk, struct sk_buff *skb);
 void vmtp_helper_sk_receive_lock(struct sock *sk);
 void vmtp_helper_sk_receive_unlock(struct sock *sk);
 bool vmtp_helper_sk_rmem_schedule(struct sock *sk, struct sk_buff *skb, int size);
-void vmtp_helper_skb_set_priority(struct sk_buff *skb, u32 priority, u32 mark);
 u32 vmtp_helper_skb_mark(const struct sk_buff *skb);
 u8 *vmtp_helper_icmp_hdr(const struct sk_buff *skb);
 s64 vmtp_helper_skb_tstamp(const struct sk_buff *skb);
@@ -138,16 +147,13 @@ u64 vmtp_helper_net_cookie(const struct net *net);
 void vmtp_helper_flowi4_init_output(struct flowi4 *flow, int oif, u32 mark, u8 tos, u8 protocol, u32 daddr, u32 saddr,
 				    kuid_t uid);
 bool vmtp_helper_rt_check(struct rtable *rt);
+u32 vmtp_helper_rt_again(struct rtable *rt);
 void vmtp_helper_rt_hold(struct rtable *rt);
 void vmtp_helper_rt_put(struct rtable *rt);
 u32 vmtp_helper_rt_link_mtu(const struct rtable *rt);
 u32 vmtp_helper_rt_mtu(const struct rtable *rt);
 unsigned int vmtp_helper_rt_flags(const struct rtable *rt);
-unsigned int vmtp_helper_rt_headroom(const struct rtable *rt);
-unsigned int vmtp_helper_rt_tailroom(const struct rtable *rt);
 int vmtp_helper_rt_ifindex(const struct rtable *rt);
-int vmtp_helper_rt_hoplimit(const struct rtable *rt);
-bool vmtp_helper_rt_mtu_locked(const struct rtable *rt);
 
 /* devices */
 struct net_device *vmtp_helper_netdev_from_rcu(struct net *net, unsigned long *ifindex);
@@ -165,8 +171,6 @@ void vmtp_helper_spin_lock_bh(spinlock_t *lock);
 void vmtp_helper_spin_unlock_bh(spinlock_t *lock);
 int vmtp_helper_spin_trylock_bh(spinlock_t *lock);
 void vmtp_helper_spin_assert_is_held(spinlock_t *lock);
-void vmtp_helper_rcu_read_lock(void);
-void vmtp_helper_rcu_read_unlock(void);
 struct kmem_cache *vmtp_helper_record_cache(const char *name, unsigned int size);
 void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key);
 void vmtp_helper_record_get(struct vmtp_record_head *head);
@@ -197,7 +201,6 @@ void vmtp_helper_timer_unlock(const void *timer);
 /* waiting */
 void vmtp_helper_init_waitqueue_head(wait_queue_head_t *queue, const char *name, struct lock_class_key *key);
 bool vmtp_helper_wq_has_sleeper(wait_queue_head_t *queue);
-u64 vmtp_helper_jiffies_to_nsecs(unsigned long jiffies);
 bool vmtp_helper_signal_pending(void);
 
 /* per CPU */
@@ -212,7 +215,7 @@ u32 vmtp_helper_current_euid(const struct net *net);
 int vmtp_helper_current_tgid(void);
 u64 vmtp_helper_get_random_u64(void);
 u64 vmtp_helper_ktime_get_ns(void);
-u64 vmtp_helper_ktime_get_coarse_ns(void);
+u64 vmtp_helper_ticks(void);
 u64 vmtp_helper_ktime_get_real_ns(void);
 u64 vmtp_helper_siphash(u64 a, u64 b, const u64 *key);
 

@@ -558,6 +558,7 @@ impl Host {
             segment: None,
             manner: Manner::HOST,
             path: self.path(&peer, now)?,
+            departure: None,
             cookie: 0,
             claimed: false,
             buffer: usize::MAX,

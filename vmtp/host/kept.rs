@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::server::Keep;
-use crate::proto::wire::{Header, Placement, HEADER_OCTETS};
+use crate::proto::wire::{Header, Placement, BLOCK_OCTETS, HEADER_OCTETS};
 
 /// What a kept packet says.
 pub fn header_of(skb: &Skb) -> Option<Header> {
@@ -31,11 +31,29 @@ pub(super) fn keep(
     }
     let lowest = header_of(&skb).map_or(0, |header| header.delivery.bits().trailing_zeros());
     let place = u64::from(group_offset) | u64::from(lowest.min(31));
-    skb.detach();
-    skb.set_note([place, 0, 0, 0]);
+    settle(&mut skb, place);
     packets.insert_by(skb, |other| {
         other.note().first().is_some_and(|at| *at > place)
     });
+}
+
+/// The same of a packet that is all of its message: it is the first and the last.
+#[inline]
+pub(super) fn single(mut skb: Skb, header: &Header) -> SkbQueue {
+    settle(
+        &mut skb,
+        u64::from(header.delivery.bits().trailing_zeros().min(31)),
+    );
+    let mut packets = SkbQueue::new();
+    packets.push_back(skb);
+    packets
+}
+
+/// A packet stays for longer, at this place in its message.
+#[inline]
+fn settle(skb: &mut Skb, place: u64) {
+    skb.detach();
+    skb.set_note([place, 0, 0, 0]);
 }
 
 /// Octets from the start of the segment to the start of a kept packet's group.
@@ -43,6 +61,24 @@ pub fn group_offset_of(skb: &Skb) -> u32 {
     let [place, ..] = skb.note();
     // Groups start at multiples of 16,384: the low bits hold the packet's lowest block.
     (place & !31) as u32
+}
+
+/// How many octets of a message there are, if they are one row from its start in the first packet alone.
+#[inline]
+pub fn only_piece(packets: &SkbQueue) -> Option<Piece<'_>> {
+    let packet = packets.front().filter(|_| packets.len() == 1)?;
+    let header = header_of(packet)?;
+    let blocks = header.delivery.bits();
+    let is_row = blocks != 0 && blocks & blocks.wrapping_add(1) == 0;
+    // One that others are coupled to has them behind it.
+    let is_alone = packet.linear().len() == packet.len() && group_offset_of(packet) == 0;
+    let octets = blocks.trailing_ones().saturating_mul(BLOCK_OCTETS);
+    (is_row && is_alone).then_some(Piece {
+        packet,
+        start: 0,
+        end: octets.min(header.group_octets()) as usize,
+        place: HEADER_OCTETS as usize,
+    })
 }
 
 /// A row of octets of a message in a kept packet.

@@ -432,14 +432,14 @@ impl Host {
     fn address_towards(&self, peer: &Peer) -> [u8; 4] {
         let route = self
             .path(peer, Host::now())
-            .and_then(|path| path.route(self, Host::now()));
+            .and_then(|path| path.route(self));
         route.map_or([127, 0, 0, 1], |route| route.source().octets())
     }
 
     fn node(&self, source: &Source) -> QueryVmtpNodeResults {
         let route = self
             .path(&source.peer, Host::now())
-            .and_then(|path| path.route(self, Host::now()));
+            .and_then(|path| path.route(self));
         let flags = if self.settings.is_set(Setting::Streaming) {
             NodeFlags::HANDLES_STREAMS.union(NodeFlags::ISSUES_STREAMS)
         } else {
@@ -488,9 +488,7 @@ impl Host {
 
     /// A multicast Probe without a route, or beyond it: out of every interface that can.
     pub(super) fn send_everywhere(&self, path: &PathRecord, header: Header) {
-        let routed = path
-            .route(self, Host::now())
-            .map_or(0, |route| route.interface());
+        let routed = path.route(self).map_or(0, |route| route.interface());
         let mut from = 1;
         while let Some(interface) = next_interface(self.net(), from) {
             from = interface.index.saturating_add(1);

@@ -29,6 +29,7 @@ pub mod pace;
 pub mod path;
 pub mod probe;
 pub mod receive;
+mod reflect;
 pub mod remote;
 pub mod ring;
 pub mod server;
@@ -358,12 +359,6 @@ impl Host {
         Time::from_nanos(clock::monotonic())
     }
 
-    /// Some milliseconds ago at most: for what is kept for minutes.
-    #[inline]
-    pub fn recently() -> Time {
-        Time::from_nanos(clock::coarse())
-    }
-
     /// The surroundings of an event.
     pub fn context(&self, now: Time, timing: Timing, retries: u8) -> Context {
         Context {
@@ -537,7 +532,19 @@ impl Host {
     }
 
     /// An entity was heard from a host.
-    pub fn learn(&self, entity: Entity, peer: &Peer, now: Time) {
+    #[inline]
+    pub fn learn(&self, entity: Entity, peer: &Peer) {
+        let named = peer
+            .as_inet()
+            .is_some_and(|address| address == entity.address());
+        // The usual case: it is where its identifier says, and so is everybody.
+        if named && self.names_hosts() && self.places.is_empty() {
+            return;
+        }
+        self.learn_place(entity, peer, Self::now());
+    }
+
+    fn learn_place(&self, entity: Entity, peer: &Peer, now: Time) {
         if entity.is_group() || entity.is_zero() {
             return;
         }

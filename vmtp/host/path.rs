@@ -21,7 +21,7 @@ use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
 use crate::proto::wire::{Entity, IPPROTO};
 use core::net::Ipv4Addr;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::prelude::*;
 
 /// How long a way or an address is kept without being used.
@@ -40,6 +40,10 @@ pub struct PathRecord {
     pub(super) records: AtomicU32,
     /// What came last from there was of this kernel, so that trains arrive whole.
     of_this_kernel: AtomicBool,
+    /// The tick at which it was last used (`clock::ticks`).
+    used: AtomicU64,
+    /// It is the way to a group of hosts.
+    multicast: bool,
     /// Groups that wait to leave.
     #[pin]
     pub(super) waiting: SpinLockBh<Waiting>,
@@ -64,26 +68,30 @@ impl Recorded for PathRecord {
             return;
         }
         // Only the table keeps a way that nobody has used for so long; its route holds a device.
+        let now = Time::from_nanos(clock::monotonic());
         let mut inner = record.inner.lock();
-        let idle = Time::from_nanos(clock::monotonic()).since(inner.path.used);
-        inner.route = None;
-        let used = inner.path.used;
+        let route = inner.route.take();
         drop(inner);
+        drop(route);
+        let idle = record.idle();
         if idle >= KEPT {
             record.host.forget_path(&record);
         } else {
-            record.arm(used.plus(KEPT).nanos());
+            let rest = Span::from_nanos(KEPT.nanos().saturating_sub(idle.nanos()));
+            record.arm(now.plus(rest).nanos());
         }
     }
 }
 
 impl PathRecord {
     pub(super) fn make(host: StateRef<Host>, peer: Peer, now: Time) -> Result<Ref<Self>> {
-        let mut path = Path::new(
+        let path = Path::new(
             DEFAULT_MTU,
             packet_time(DEFAULT_MTU, host.settings.get(Setting::LinkSpeed)),
         );
-        path.used = now;
+        let multicast = peer
+            .as_inet()
+            .is_some_and(|address| Ipv4Addr::from(address).is_multicast());
         Record::new(
             key(&peer),
             pin_init!(PathRecord {
@@ -91,9 +99,17 @@ impl PathRecord {
                 peer,
                 records: AtomicU32::new(0),
                 of_this_kernel: AtomicBool::new(false),
+                used: AtomicU64::new(clock::ticks()),
+                multicast,
                 waiting <- new_spinlock_bh!(Waiting::new(), "vmtp::waiting"),
                 inner <- new_spinlock_bh!(
-                    Inner { timing: path.timing(), path, route: None, speeds: 0, limiter: Limiter::new(now) },
+                    Inner {
+                        timing: path.timing(),
+                        path,
+                        route: None,
+                        speeds: 0,
+                        limiter: Limiter::new(now),
+                    },
                     "vmtp::path"
                 ),
             }),
@@ -111,6 +127,19 @@ impl PathRecord {
         record.references() <= 3
             && record.records.load(Ordering::Relaxed) == 0
             && !record.is_waiting()
+    }
+
+    #[inline]
+    fn use_now(&self) {
+        let tick = clock::ticks();
+        if self.used.load(Ordering::Relaxed) != tick {
+            self.used.store(tick, Ordering::Relaxed);
+        }
+    }
+
+    /// How long ago it was last used.
+    pub(super) fn idle(&self) -> Span {
+        Span::from_nanos(clock::since_tick(self.used.load(Ordering::Relaxed)))
     }
 
     /// The timers that follow from what is known.
@@ -140,36 +169,44 @@ impl PathRecord {
 
     /// The route, looked up if the one at hand does not hold any more. It is that of the host itself, without the
     /// options of a socket.
-    pub fn route(&self, host: &Host, now: Time) -> Result<Route> {
+    pub fn route(&self, host: &Host) -> Result<Route> {
+        self.use_now();
         let mut inner = self.inner.lock();
-        inner.path.used = now;
-        if let Some(route) = &inner.route {
-            if route.is_valid() {
-                let mut route = route.clone();
-                route.measure();
-                if route.mtu() != inner.path.mtu || host.speeds() != inner.speeds {
-                    inner.measure(host, &route);
-                }
-                return Ok(route);
+        if let Some(route) = inner.route.as_ref().and_then(Route::again) {
+            if route.mtu() != inner.path.mtu || host.speeds() != inner.speeds {
+                inner.measure(host, &route);
             }
+            return Ok(route);
         }
         drop(inner);
         let route = Route::lookup(host.net(), &self.route_key())?;
         let mut inner = self.inner.lock();
         inner.measure(host, &route);
-        inner.route = Some(route.clone());
+        let before = inner.route.replace(route.clone());
+        drop(inner);
+        drop(before);
         Ok(route)
     }
 
+    /// The route and the timers, if the one at hand holds: what the next packet needs.
+    #[inline]
+    pub(super) fn departure(&self, host: &Host) -> Option<(Route, Timing)> {
+        self.use_now();
+        let inner = self.inner.lock();
+        let route = inner.route.as_ref()?.again()?;
+        let measured = route.mtu() == inner.path.mtu && host.speeds() == inner.speeds;
+        measured.then_some((route, inner.timing))
+    }
+
     /// Looks whether there is a route. ENETUNREACH and the like.
-    pub fn is_routed(&self, host: &Host, now: Time) -> Result {
+    pub fn is_routed(&self, host: &Host) -> Result {
         let inner = self.inner.lock();
         let valid = inner.route.as_ref().is_some_and(Route::is_valid);
         drop(inner);
         if valid {
             return Ok(());
         }
-        self.route(host, now).map(|_| ())
+        self.route(host).map(|_| ())
     }
 
     /// A packet came from there.
@@ -187,10 +224,9 @@ impl PathRecord {
     }
 
     /// Whether it is the way to a group of hosts.
+    #[inline]
     pub fn is_multicast(&self) -> bool {
-        self.peer
-            .as_inet()
-            .is_some_and(|address| Ipv4Addr::from(address).is_multicast())
+        self.multicast
     }
 
     /// What a route to the host is looked up by.
@@ -219,6 +255,7 @@ impl PathRecord {
         }
         let mut inner = self.inner.lock();
         let path = &mut inner.path;
+        let mut news = round_trip.is_some() || interpacket.is_some();
         if let Some(span) = round_trip {
             path.sample_round_trip(span);
         }
@@ -226,12 +263,14 @@ impl PathRecord {
             path.sample_interpacket(span);
         }
         if let Some(fate) = sent {
-            path.sent(fate);
+            news |= path.sent(fate);
         }
         if let Some(fate) = received {
-            path.received(fate);
+            news |= path.received(fate);
         }
-        inner.timing = inner.path.timing();
+        if news {
+            inner.timing = inner.path.timing();
+        }
     }
 
     /// The host asked for this spacing of packets sent to it.

@@ -291,7 +291,7 @@ impl Host {
         }
         if result.is_ok() {
             let entity = record.probe.lock().entity;
-            self.learn(entity, &peer, Host::now());
+            self.learn(entity, &peer);
         }
         record.tell(&Found { result, peer });
     }

@@ -363,7 +363,7 @@ impl Host {
                 return;
             }
             if Endpoint::response(&endpoint, header, skb, source.peer, source.multicast) {
-                self.learn(header.server, &source.peer, Host::now());
+                self.learn(header.server, &source.peer);
             }
             return;
         }
@@ -405,6 +405,10 @@ impl Host {
         if !header.server.is_group() {
             let endpoint = self.entities.get(header.server.bits());
             let Some(endpoint) = endpoint.filter(|endpoint| endpoint.hears(&skb)) else {
+                let reflects = self.settings.is_set(Setting::Reflect);
+                if reflects && self.reflect(header, &skb, source).is_ok() {
+                    return;
+                }
                 self.discard(skb, Counter::DropNoEntity);
                 let moved = self.absence(header.server) == ResponseCode::EntityMigrated;
                 let refusal = if moved {

@@ -260,6 +260,12 @@ impl Endpoint {
         let mut respond = *respond;
         if self.host.last_received().is_some() {
             respond.flags |= record.sequence_flags(transaction);
+        } else {
+            let single = segment.as_ref();
+            if RemoteRecord::respond_single(&record, self, transaction, &respond, single, manner) {
+                self.forget_begun(client, transaction);
+                return Ok(());
+            }
         }
         let answered = RemoteRecord::operate(&record, Some(self), manner, segment, |remote, cx| {
             remote.respond(transaction, &respond, cx)

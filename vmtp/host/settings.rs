@@ -43,10 +43,12 @@ pub enum Setting {
     GroupsMax,
     /// Whether what is received is numbered, for those who log what they send.
     ReceiveSequence,
+    /// Whether Requests for entities that are not here are turned around: for measurements.
+    Reflect,
 }
 
 /// How many settings there are.
-const COUNT: usize = 15;
+const COUNT: usize = 16;
 
 static ENTRIES: [Entry; COUNT] = [
     Entry {
@@ -135,6 +137,12 @@ static ENTRIES: [Entry; COUNT] = [
     },
     Entry {
         name: c"receive_sequence",
+        default: 0,
+        min: 0,
+        max: 1,
+    },
+    Entry {
+        name: c"reflect",
         default: 0,
         min: 0,
         max: 1,

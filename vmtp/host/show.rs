@@ -166,7 +166,7 @@ table_file!(
             path.round_trip().deviation().nanos(),
             path.interpacket().mean().nanos(),
             path.gap(),
-            Host::now().since(path.used).millis(),
+            item.idle().millis(),
             Number(path.receive_sequence()),
             item.host.domain()
         );

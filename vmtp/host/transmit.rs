@@ -12,9 +12,10 @@ use crate::kernel::pages::Pages;
 use crate::kernel::record::Record;
 use crate::kernel::route::{Route, RouteKey, User};
 use crate::kernel::skb::Skb;
+use crate::kernel::skb_build::Filler;
 use crate::kernel::sock::Sk;
 use crate::proto::burst::{Burst, Packet};
-use crate::proto::time::Time;
+use crate::proto::context::Timing;
 use crate::proto::wire::{
     padded, Checksum, Code, Header, Mask, Placement, Transaction, CHECKSUM_OCTETS, HEADER_OCTETS,
     IPPROTO, OVERHEAD_OCTETS,
@@ -79,10 +80,10 @@ impl Manner {
     }
 
     /// The route for packets to the host of `path`.
-    fn route(&self, host: &Host, path: &PathRecord, now: Time) -> Result<Route> {
+    fn route(&self, host: &Host, path: &PathRecord) -> Result<Route> {
         let multicast = path.is_multicast();
         if self.is_ordinary() && (!multicast || self.multicast_interface == 0) {
-            let route = path.route(host, now)?;
+            let route = path.route(host)?;
             if self.source.is_unspecified() || self.source == route.source() || multicast {
                 return Ok(route);
             }
@@ -195,10 +196,26 @@ impl Host {
         }
     }
 
+    /// The route for a packet from `source` to the host of `path`, and the timers that follow from what is known of it, if a look at
+    /// what is at hand is enough.
+    #[inline]
+    pub fn departure(
+        &self,
+        path: &PathRecord,
+        manner: &Manner,
+        source: Ipv4Addr,
+    ) -> Option<(Route, Timing)> {
+        if !manner.is_ordinary() || path.is_multicast() {
+            return None;
+        }
+        path.departure(self)
+            .filter(|(route, _)| source.is_unspecified() || source == route.source())
+    }
+
     /// The route for packets to the host of `path`.
     pub(super) fn route(&self, path: &PathRecord, manner: &Manner) -> Result<Route> {
         manner
-            .route(self, path, Host::recently())
+            .route(self, path)
             .inspect_err(|_| self.count(Counter::OutErrors))
     }
 
@@ -216,7 +233,7 @@ impl Host {
         self.depart(car, route, owner)
     }
 
-    fn depart(&self, train: Train, route: &Route, owner: Option<&Sk>) -> Result {
+    pub(super) fn depart(&self, train: Train, route: &Route, owner: Option<&Sk>) -> Result {
         train
             .send(self.net(), route, &self.control, owner)
             .inspect_err(|_| self.count(Counter::OutErrors))
@@ -237,13 +254,13 @@ impl Host {
             .packet(
                 route,
                 &header,
-                |skb| {
+                |filler| {
                     let pages = segment.ok_or(EINVAL)?;
                     for extent in Placement::new(header.delivery, header.group_octets()) {
                         let offset = packet.group_offset.saturating_add(extent.group_offset);
-                        skb.append_pages(pages, offset as usize, extent.octets as usize)?;
+                        filler.put_pages(pages, offset as usize, extent.octets as usize)?;
                     }
-                    skb.append_zeros(packet.padded.saturating_sub(packet.octets) as usize)
+                    filler.put_zeros(packet.padded.saturating_sub(packet.octets) as usize)
                 },
                 packet.padded,
                 manner.checksum,
@@ -271,14 +288,14 @@ impl Host {
             header.delivery = Mask::for_octets(octets);
             header.length = (padding / 4) as u16;
         }
-        let route = manner.route(self, path, Host::recently())?;
+        let route = manner.route(self, path)?;
         header.mpg = route.is_multicast();
         let skb = self.packet(
             &route,
             &header,
-            |skb| {
-                skb.append(data)?;
-                skb.append_zeros(padding.saturating_sub(octets) as usize)
+            |filler| {
+                filler.put(data)?;
+                filler.put_zeros(padding.saturating_sub(octets) as usize)
             },
             padding,
             manner.checksum,
@@ -287,40 +304,46 @@ impl Host {
         self.depart(car, &route, None)
     }
 
-    fn packet(
+    pub(super) fn packet(
         &self,
         route: &Route,
         header: &Header,
-        data: impl FnOnce(&mut Skb) -> Result,
+        data: impl FnOnce(&mut Filler<'_>) -> Result,
         padded: u32,
         checksum: bool,
     ) -> Result<Skb> {
-        let size = OVERHEAD_OCTETS.saturating_add(padded) as usize;
-        let mut skb = Skb::for_output(route, size, super::PACKET)?;
-        let mut octets = [0; HEADER_OCTETS as usize];
-        header.emit(&mut octets);
-        skb.append(&octets)?;
-        if padded != 0 {
-            data(&mut skb)?;
-        }
-        let sum = if checksum {
-            let mut sum = Checksum::new();
-            if header.hco {
-                sum.add(&octets);
-            } else {
-                sum.add(skb.linear());
-            }
-            sum.finish()
-        } else {
-            0
-        };
-        skb.append(&sum.to_be_bytes())?;
         const { assert!(CHECKSUM_OCTETS == 4) };
-        Ok(skb)
+        let size = OVERHEAD_OCTETS.saturating_add(padded) as usize;
+        Skb::for_output(route, size, super::PACKET, |filler| {
+            let mut octets = [0; HEADER_OCTETS as usize];
+            header.emit(&mut octets);
+            filler.put(&octets)?;
+            if padded != 0 {
+                data(filler)?;
+            }
+            let sum = if checksum {
+                let mut sum = Checksum::new();
+                if header.hco {
+                    sum.add(&octets);
+                } else {
+                    sum.add(filler.filled());
+                }
+                sum.finish()
+            } else {
+                0
+            };
+            filler.put(&sum.to_be_bytes())
+        })
     }
 
     /// Puts a packet on the rails: its IP header is written, it is counted and traced.
-    fn prepare(&self, skb: Skb, route: &Route, header: &Header, manner: &Manner) -> Result<Train> {
+    pub(super) fn prepare(
+        &self,
+        skb: Skb,
+        route: &Route,
+        header: &Header,
+        manner: &Manner,
+    ) -> Result<Train> {
         let options = IpOptions {
             protocol: IPPROTO as u8,
             tos: manner.tos,

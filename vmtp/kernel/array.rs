@@ -116,7 +116,11 @@ impl<T> Array<T> {
 
     /// Drops all values and keeps the memory.
     pub fn clear(&mut self) {
-        while self.pop().is_some() {}
+        while let Some(length) = self.length.checked_sub(1) {
+            self.length = length;
+            // SAFETY: it was the last value, and is not counted any more.
+            unsafe { core::ptr::drop_in_place(self.start.as_ptr().add(length)) };
+        }
     }
 }
 

@@ -11,11 +11,17 @@ pub fn monotonic() -> u64 {
     unsafe { bindings::vmtp_helper_ktime_get_ns() }
 }
 
-/// The same as of the last tick: cheap, and some milliseconds late.
+/// Ticks of the timer interrupt since some moment: for what is some milliseconds exact. One load.
 #[inline]
-pub fn coarse() -> u64 {
+pub fn ticks() -> u64 {
     // SAFETY: no requirements.
-    unsafe { bindings::vmtp_helper_ktime_get_coarse_ns() }
+    unsafe { bindings::vmtp_helper_ticks() }
+}
+
+/// Nanoseconds since the tick `then`.
+pub fn since_tick(then: u64) -> u64 {
+    // SAFETY: no requirements.
+    unsafe { bindings::jiffies64_to_nsecs(ticks().saturating_sub(then)) }
 }
 
 /// CLOCK_REALTIME, since 1970.

@@ -126,24 +126,23 @@ impl Train {
         control: &ControlSocket,
         owner: Option<&Sk>,
     ) -> Result {
-        let mut skb = self.first;
-        if let Some(sk) = owner {
-            skb.charge_send(sk);
-        }
-        let raw = skb.as_raw();
+        let charged = owner.map_or(null_mut(), Sk::as_raw);
         // What a socket of IP decides about own multicasts a socket of another family does not know.
-        let sender = match owner {
-            Some(sk) if !route.is_multicast() => sk.as_raw(),
-            Some(_) | None => control.0.as_ptr(),
+        let sender = if charged.is_null() || route.is_multicast() {
+            control.0.as_ptr()
+        } else {
+            charged
         };
-        // SAFETY: an RCU read section around a route without a reference of the packet's own; `route` holds one for as
-        // long as the call, and whoever keeps the packet longer takes its own. `ip_local_out` takes the packet.
+        // SAFETY: all are valid, `charged` perhaps null. C takes the packet, and the owner's own count of its write memory.
+        // `route` holds a reference for as long as the call, and whoever keeps the packet longer takes its own.
         let result = unsafe {
-            bindings::vmtp_helper_rcu_read_lock();
-            bindings::vmtp_helper_skb_dst_set_noref(raw, &raw mut (*route.as_raw()).dst);
-            let result = bindings::ip_local_out(net.as_raw(), sender, skb.into_raw());
-            bindings::vmtp_helper_rcu_read_unlock();
-            result
+            bindings::vmtp_helper_packet_send(
+                net.as_raw(),
+                self.first.into_raw(),
+                route.as_raw(),
+                sender,
+                charged,
+            )
         };
         match result {
             ..0 => Err(Error::from_errno(result)),
@@ -155,42 +154,20 @@ impl Train {
 }
 
 /// Puts the IP header in front; length and checksum are left to `ip_local_out`.
+#[inline]
 fn write_header(net: &Net, skb: &mut Skb, route: &Route, options: &IpOptions) -> Result {
-    const DF: u16 = 0x4000;
-    let headroom = (skb.linear().as_ptr() as usize).wrapping_sub(skb.head_address());
-    if headroom < super::skb_build::IP_HEADER {
-        return Err(Errno::ENOBUFS.into());
-    }
-    let dont_fragment = options.dont_fragment && !route.mtu_locked();
-    let raw = skb.as_raw();
-    // SAFETY: there is headroom for the header, which is written whole but for what `ip_local_out` writes.
-    unsafe {
-        let ip = bindings::vmtp_helper_push_ip_hdr(raw);
-        ip.cast::<u8>().write(0x45);
-        (*ip).tos = options.tos;
-        (*ip).frag_off = if dont_fragment { DF.to_be() } else { 0 };
-        (*ip).ttl = if options.ttl == 0 {
-            route.ttl()
-        } else {
-            options.ttl
-        };
-        (*ip).protocol = options.protocol;
-        (*ip).__bindgen_anon_1.addrs.saddr = super::to_be32(route.source());
-        (*ip).__bindgen_anon_1.addrs.daddr = super::to_be32(route.destination());
-        (*ip).id = 0;
-        if !dont_fragment {
-            bindings::__ip_select_ident(net.as_raw(), ip, 1);
-        }
-        bindings::vmtp_helper_skb_set_priority(raw, options.priority, options.mark);
-        bindings::vmtp_helper_ip_clear_cb(raw);
-        bindings::vmtp_helper_skb_set_origin(raw);
-    }
-    Ok(())
-}
-
-impl Skb {
-    fn head_address(&self) -> usize {
-        // SAFETY: valid by `Skb`'s invariant.
-        unsafe { (*self.as_raw()).head as usize }
-    }
+    let options = bindings::vmtp_ip {
+        source: super::to_be32(route.source()),
+        destination: super::to_be32(route.destination()),
+        priority: options.priority,
+        mark: options.mark,
+        protocol: options.protocol,
+        tos: options.tos,
+        ttl: options.ttl,
+        dont_fragment: options.dont_fragment,
+    };
+    // SAFETY: all are valid, and the packet is ours alone.
+    unsafe { bindings::vmtp_helper_packet_ip(net.as_raw(), skb.as_raw(), route.as_raw(), &options) }
+        .then_some(())
+        .ok_or(Errno::ENOBUFS.into())
 }

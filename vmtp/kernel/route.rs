@@ -89,11 +89,23 @@ impl Route {
         Ok(route)
     }
 
-    /// Asks for the MTU, which changes when ICMP says so. Any context.
-    #[inline]
-    pub fn measure(&mut self) {
+    /// Asks for the MTU.
+    fn measure(&mut self) {
         // SAFETY: valid by the invariant.
         self.mtu = unsafe { bindings::vmtp_helper_rt_mtu(self.as_raw()) };
+    }
+
+    /// Another reference to it if it still holds, with the MTU as it is now, which changes when ICMP says so. Cheap: take
+    /// it before each use of a kept one. Any context.
+    #[inline]
+    pub fn again(&self) -> Option<Self> {
+        // SAFETY: valid by the invariant. `dst_check` of an IPv4 route returns the route itself or nothing.
+        let mtu = unsafe { bindings::vmtp_helper_rt_again(self.as_raw()) };
+        if mtu == 0 {
+            return None;
+        }
+        // INVARIANT: one more reference.
+        Some(Self { mtu, ..*self })
     }
 
     #[inline]
@@ -113,23 +125,17 @@ impl Route {
         self.destination
     }
 
-    /// Whether it still holds; if not, look it up again. Cheap: ask before each use of a kept one. Any context.
+    /// Whether it still holds; if not, look it up again. Any context.
     #[inline]
     pub fn is_valid(&self) -> bool {
         // SAFETY: valid by the invariant. `dst_check` of an IPv4 route returns the route itself or nothing.
         unsafe { bindings::vmtp_helper_rt_check(self.as_raw()) }
     }
 
-    /// Octets of the largest IP packet on the whole path, as of the last [`Route::measure`].
+    /// Octets of the largest IP packet on the whole path, as of the look-up or [`Route::again`].
     #[inline]
     pub fn mtu(&self) -> u32 {
         self.mtu
-    }
-
-    /// Whether the MTU is locked by the administrator or below the minimum: then without "don't fragment".
-    pub fn mtu_locked(&self) -> bool {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_rt_mtu_locked(self.as_raw()) }
     }
 
     /// Octets of the largest IP packet on the first link. Any context.
@@ -148,13 +154,6 @@ impl Route {
     pub fn interface(&self) -> u32 {
         // SAFETY: valid by the invariant.
         unsafe { bindings::vmtp_helper_rt_ifindex(self.as_raw()) as u32 }
-    }
-
-    /// The time to live for unicast. Any context.
-    #[inline]
-    pub fn ttl(&self) -> u8 {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_rt_hoplimit(self.as_raw()) as u8 }
     }
 
     fn flags(&self) -> u32 {
@@ -176,18 +175,6 @@ impl Route {
     /// Whether it leads to all hosts of a link. Any context.
     pub fn is_broadcast(&self) -> bool {
         self.flags() & bindings::RTCF_BROADCAST != 0
-    }
-
-    #[inline]
-    pub(super) fn headroom(&self) -> usize {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_rt_headroom(self.as_raw()) as usize }
-    }
-
-    #[inline]
-    pub(super) fn tailroom(&self) -> usize {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_rt_tailroom(self.as_raw()) as usize }
     }
 }
 

@@ -169,6 +169,17 @@ impl Skb {
     /// Copies `length` octets from `offset` on to user memory. EFAULT if that is not writable (the iterator is then
     /// where it was) or the data ends before. Sleeps; hold no spinlock.
     pub fn copy_to_iter(&self, offset: usize, to: &mut IovIterDest<'_>, length: usize) -> Result {
+        let end = offset.checked_add(length).ok_or(EFAULT)?;
+        if let Some(piece) = self.linear().get(offset..end) {
+            // As the C side does it, without its search for the octets.
+            let copied = to.copy_to_iter(piece);
+            if copied != length {
+                // SAFETY: so much was just written.
+                unsafe { to.revert(copied) };
+                return Err(EFAULT);
+            }
+            return Ok(());
+        }
         let (from, length) = (i32::try_from(offset)?, i32::try_from(length)?);
         // SAFETY: both are valid; the iov_iter types are one C type.
         to_result(unsafe {
@@ -315,12 +326,6 @@ impl Skb {
         scheduled
             .then_some(())
             .ok_or(super::errno::Errno::ENOBUFS.into())
-    }
-
-    /// Charges it to the socket's send memory until it has left the machine. Any context.
-    pub fn charge_send(&mut self, sk: &Sk) {
-        // SAFETY: both are valid; C takes its own count of the socket's write memory, which keeps the socket.
-        unsafe { bindings::skb_set_owner_w(self.as_raw(), sk.as_raw()) };
     }
 
     /// Ends a charge. Any context.

@@ -204,9 +204,13 @@ pub unsafe fn wait_on<R>(
                 false
             },
         };
+        // What came at the last moment counts. And whoever was woken mostly need not go back into the queue, from which
+        // the wake-up took it.
+        if let Some(result) = condition() {
+            break Wait::Ready(result);
+        }
         if expired {
-            // What came at the last moment counts.
-            break condition().map_or(Wait::Timeout, Wait::Ready);
+            break Wait::Timeout;
         }
     };
     // SAFETY: both are initialised; afterwards the entry is in no queue.

@@ -84,6 +84,15 @@ impl Incoming {
         }
     }
 
+    /// The same of a message that `header`'s packet is all of, at `now`.
+    pub fn single(header: &Header, now: Time) -> Incoming {
+        Incoming {
+            complete: 1,
+            last_packet: now,
+            ..Incoming::new(header)
+        }
+    }
+
     /// The same if `header` may be from another group than the first, whose Transaction is `first`.
     pub fn starting_at(header: &Header, first: Transaction) -> Incoming {
         Incoming {

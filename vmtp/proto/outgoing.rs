@@ -5,10 +5,12 @@
 //!
 //! When to send is decided by `client` and `server`.
 
-use super::burst::{blocks_to_send, Burst, Extent};
+use super::burst::{blocks_to_send, Burst, Extent, Packet};
 use super::context::Context;
 use super::time::{Span, Time};
-use super::wire::{Control, Entity, Header, Mask, Mcb, Transaction, GROUP_OCTETS};
+use super::wire::{
+    padded, Control, Entity, Header, Mask, Mcb, PacketPlan, Transaction, GROUP_OCTETS,
+};
 
 /// The ends of a transaction, which every packet of it names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -244,6 +246,31 @@ impl Outgoing {
         let burst = Burst::new(self.header(ends), self.groups, extent, acknowledge);
         self.last_sent = cx.now.plus(cx.timing.leaving(&burst));
         burst
+    }
+
+    /// [`Outgoing::advance`] of a message of one packet that was never sent, on a way without a gap.
+    #[inline]
+    pub fn send_single(&mut self, ends: &Ends, now: Time) -> Packet {
+        self.transmissions = self.transmissions.saturating_add(1);
+        self.sent = 1;
+        self.last_sent = now;
+        let mut header = self.header(ends);
+        if header.is_response() {
+            header.control = header.control.without(Control::STI);
+        }
+        let octets = self.segment_octets();
+        let plan = PacketPlan {
+            delivery: Mask::for_octets(octets),
+            octets,
+            padded: padded(octets),
+            last: true,
+        };
+        Packet {
+            header: header.with_packet(&plan),
+            group_offset: 0,
+            octets,
+            padded: plan.padded,
+        }
     }
 
     /// The first transmission, or the next groups of a long message: as many as `window` allows

@@ -5,7 +5,7 @@
 
 use super::client::Heard;
 use super::context::Timing;
-use super::time::{Span, Time};
+use super::time::Span;
 use super::timers::{self, Estimate};
 
 /// Groups of a message outstanding towards a host of which nothing is known.
@@ -49,8 +49,6 @@ pub struct Path {
     receive_sequence: Option<u32>,
     /// Octets of an IP packet on the way.
     pub mtu: u32,
-    /// When the path was last used, for scavenging.
-    pub used: Time,
 }
 
 impl Path {
@@ -70,7 +68,6 @@ impl Path {
             numbers: false,
             receive_sequence: None,
             mtu,
-            used: Time::from_nanos(0),
         }
     }
 
@@ -167,8 +164,8 @@ impl Path {
     }
 
     /// Loss in a group that we sent raises the gap and lowers the window at once; loss-free groups
-    /// undo it slowly.
-    pub fn sent(&mut self, fate: GroupFate) {
+    /// undo it slowly. Whether [`Path::timing`] may be another now.
+    pub fn sent(&mut self, fate: GroupFate) -> bool {
         match fate {
             GroupFate::Lossy => {
                 self.clean_sent = 0;
@@ -177,17 +174,19 @@ impl Path {
             }
             GroupFate::Clean => {
                 self.clean_sent = self.clean_sent.saturating_add(1);
-                if self.clean_sent >= CLEAN_GROUPS {
-                    self.clean_sent = 0;
-                    self.gap = lowered(self.gap);
-                    self.window = self.window.saturating_add(1).min(LARGEST_WINDOW);
+                if self.clean_sent < CLEAN_GROUPS {
+                    return false;
                 }
+                self.clean_sent = 0;
+                self.gap = lowered(self.gap);
+                self.window = self.window.saturating_add(1).min(LARGEST_WINDOW);
             }
         }
+        true
     }
 
     /// The same for groups that we received: it is the gap we ask the host for.
-    pub fn received(&mut self, fate: GroupFate) {
+    pub fn received(&mut self, fate: GroupFate) -> bool {
         match fate {
             GroupFate::Lossy => {
                 self.clean_received = 0;
@@ -195,12 +194,14 @@ impl Path {
             }
             GroupFate::Clean => {
                 self.clean_received = self.clean_received.saturating_add(1);
-                if self.clean_received >= CLEAN_GROUPS {
-                    self.clean_received = 0;
-                    self.receive_gap = lowered(self.receive_gap);
+                if self.clean_received < CLEAN_GROUPS {
+                    return false;
                 }
+                self.clean_received = 0;
+                self.receive_gap = lowered(self.receive_gap);
             }
         }
+        true
     }
 
     /// Learns the MTU (octets of an IP packet) and the transmission time of such a packet.

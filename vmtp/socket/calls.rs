@@ -133,11 +133,12 @@ fn invoke(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result
         (Patience::Unlimited, Some(ns)) => Patience::Limited(ns),
         _ => patience,
     };
+    let seen = endpoint.wakes();
     let transaction = transfer::start(sock, &endpoint, &request, segment(out)?, to_start)?;
     if !claimed {
         return Ok(());
     }
-    let outcome = transfer::wait_outcome(sock, &endpoint, &Whose::Of(transaction), false, patience);
+    let outcome = transfer::wait_for_new(sock, &endpoint, transaction, patience, seen);
     endpoint.release_claim(transaction);
     let outcome = outcome?;
     let place = argument.wrapping_add(offset_of!(vmtp_exchange, in_));

@@ -391,18 +391,13 @@ impl Sock<VmtpSocket> {
         self.host().find(server, Host::now())
     }
 
-    /// Where a Request to `server` goes, and the way there.
+    /// Where a Request to `server` goes, and the way there, on which there may be no route any more.
     fn way(&self, server: Entity, named: Peer) -> Result<(Destination, Ref<PathRecord>)> {
         let ways = self.host().ways();
         let state = self.state.lock();
         if let Some(way) = &state.way {
             if way.server == server && way.named == named && way.ways == ways {
-                let found = (way.destination, way.path.clone());
-                drop(state);
-                if !found.0.multicast {
-                    found.1.is_routed(self.host(), Host::recently())?;
-                }
-                return Ok(found);
+                return Ok((way.destination, way.path.clone()));
             }
         }
         drop(state);
@@ -435,7 +430,7 @@ impl Sock<VmtpSocket> {
         let path = self.host().path(&peer, now)?;
         if destination.peer.is_known() && !destination.multicast {
             // No route is an error of the call, not of the transaction.
-            path.is_routed(self.host(), now)?;
+            path.is_routed(self.host())?;
         }
         Ok(path)
     }

@@ -7,10 +7,11 @@ use super::{abi, VmtpSocket};
 use crate::bindings::{self as uapi, vmtp_mcb};
 use crate::host::client::{Outcome, Preallocated, Refused, Start, Whose};
 use crate::host::endpoint::Endpoint;
-use crate::host::kept::{group_offset_of, header_of, pieces, Piece};
+use crate::host::kept::{group_offset_of, header_of, only_piece, pieces, Piece};
+use crate::host::path::PathRecord;
 use crate::host::remote::{Delivered, Kind};
 use crate::host::server::Which;
-use crate::host::Host;
+use crate::host::{Destination, Host};
 use crate::kernel::errno::Errno;
 use crate::kernel::family::Sock;
 use crate::kernel::pages::Pages;
@@ -103,6 +104,10 @@ pub fn segment_out(
 ) -> Result<usize> {
     let end = from.saturating_add(room);
     let mut position = from;
+    if let Some(piece) = only_piece(packets) {
+        copy_piece(&piece, to, &mut position, end)?;
+        return Ok(position.saturating_sub(from));
+    }
     let mut rest = packets.iter();
     while let Some(skb) = rest.next() {
         for piece in pieces(skb) {
@@ -160,7 +165,9 @@ fn copy_piece(
     let place = piece
         .place
         .saturating_add(start.saturating_sub(piece.start));
-    to.advance(start.saturating_sub(*position));
+    if start > *position {
+        to.advance(start.saturating_sub(*position));
+    }
     piece
         .packet
         .copy_to_iter(place, to, end.saturating_sub(start))?;
@@ -209,9 +216,14 @@ pub fn start(
         0 | u32::MAX => Time::NEVER,
         ms => Host::now().plus(Span::from_millis(ms.into())),
     };
+    let manner = sock.manner();
+    let departure = endpoint.host().departure(&path, &manner, manner.source);
+    if departure.is_none() {
+        is_routed(sock, &destination, &path)?;
+    }
     let streamed = sock.options.is_streaming();
     let header_checksum = sock.options.checksum() == uapi::VMTP_CHECKSUM_HEADER;
-    let start = Start {
+    let mut start = Start {
         request: Request {
             server: out.server,
             peer: destination.peer,
@@ -227,8 +239,9 @@ pub fn start(
             more: streamed && out.more,
         },
         segment,
-        manner: sock.manner(),
+        manner,
         path,
+        departure,
         cookie: out.cookie,
         claimed: out.claimed,
         buffer: sock.sk().send_buffer(),
@@ -263,9 +276,19 @@ pub fn start(
                     Wait::Timeout => return Err(EAGAIN),
                     Wait::Signal => return Err(EINTR),
                 }
+                // The route may have changed meanwhile.
+                start.departure = None;
             }
         }
     }
+}
+
+/// No route is an error of the call, not of the transaction.
+fn is_routed(sock: &Sock<VmtpSocket>, destination: &Destination, path: &PathRecord) -> Result {
+    if destination.peer.is_known() && !destination.multicast {
+        path.is_routed(sock.host())?;
+    }
+    Ok(())
 }
 
 /// Waits for what comes of a transaction (or of any). EAGAIN when `patience` is at its end.
@@ -276,7 +299,7 @@ pub fn wait_outcome(
     peek: bool,
     patience: Patience,
 ) -> Result<Outcome> {
-    let mut seen = endpoint.wakes();
+    let seen = endpoint.wakes();
     if let Some(outcome) = endpoint.take_outcome(which, peek) {
         return Ok(outcome);
     }
@@ -289,6 +312,33 @@ pub fn wait_outcome(
     if !endpoint.knows(which) {
         return Err(Errno::ECANCELED.into());
     }
+    sleep_for_outcome(sock, endpoint, which, peek, patience, seen)
+}
+
+/// Waits for what comes of a transaction that has just been started, when receivers had been woken `seen` times.
+pub fn wait_for_new(
+    sock: &Sock<VmtpSocket>,
+    endpoint: &Ref<Endpoint>,
+    transaction: Transaction,
+    patience: Patience,
+    seen: u32,
+) -> Result<Outcome> {
+    let which = Whose::Of(transaction);
+    if matches!(patience, Patience::None) {
+        return wait_outcome(sock, endpoint, &which, false, patience);
+    }
+    sleep_for_outcome(sock, endpoint, &which, false, patience, seen)
+}
+
+/// Waits until there is an outcome, at which is looked whenever receivers were woken once more than `seen`.
+fn sleep_for_outcome(
+    sock: &Sock<VmtpSocket>,
+    endpoint: &Ref<Endpoint>,
+    which: &Whose,
+    peek: bool,
+    patience: Patience,
+    mut seen: u32,
+) -> Result<Outcome> {
     endpoint.client_waits(true);
     let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
         let wakes = endpoint.wakes();
@@ -415,6 +465,7 @@ pub fn forward(
     let client = Entity::from_bits(mcb.client);
     let transaction = Transaction::from_bits(mcb.transaction);
     let (destination, path) = sock.way(server, Peer::NONE)?;
+    is_routed(sock, &destination, &path)?;
     // For a nested call, if it takes one.
     let start = Start {
         request: Request {
@@ -434,6 +485,7 @@ pub fn forward(
         segment,
         manner: sock.manner(),
         path,
+        departure: None,
         cookie: 0,
         claimed: false,
         buffer: usize::MAX,

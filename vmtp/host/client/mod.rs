@@ -3,12 +3,13 @@
 //! A local entity as a Client: what its user, packets and timers do to its transactions.
 //!
 //! `side` is what it keeps under its lock, `aftermath` what follows when that has been dropped, `outcome` how a user takes
-//! what came of a transaction, `sequence` its receive sequence numbers.
+//! what came of a transaction, `sequence` its receive sequence numbers. `single` is the common case of one packet each way.
 
 mod aftermath;
 mod outcome;
 mod sequence;
 mod side;
+mod single;
 
 pub use self::outcome::{Outcome, Whose};
 pub use self::side::{ClientSide, Preallocated};
@@ -24,9 +25,11 @@ use super::Host;
 use crate::kernel::array::Array;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
+use crate::kernel::route::Route;
 use crate::kernel::skb::Skb;
 use crate::kernel::trace;
 use crate::proto::client::{stray, Event, Request, State, Stray, Unreachable};
+use crate::proto::context::Timing;
 use crate::proto::manager::is_error;
 use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
@@ -47,6 +50,8 @@ pub struct Start {
     pub manner: Manner,
     /// The way to the Server, or to everybody while that is not known.
     pub path: Ref<PathRecord>,
+    /// What the first packet needs of that way, if it was just looked up ([`Host::departure`]).
+    pub departure: Option<(Route, Timing)>,
     /// Comes back with the Responses.
     pub cookie: u64,
     /// The caller waits for what comes of it: [`Endpoint::release_claim`] ends that.
@@ -102,6 +107,9 @@ impl Endpoint {
         start: &Start,
         slot: &mut Option<Preallocated>,
     ) -> core::result::Result<Transaction, Refused> {
+        if let Some(transaction) = Self::start_single(record, start) {
+            return Ok(transaction);
+        }
         let mut result = Err(Refused::Memory);
         Self::client_event(record, false, |side, host, now| {
             let (started, aftermath) = side.start(start, slot, host, &record.options, now);
@@ -122,6 +130,10 @@ impl Endpoint {
         peer: Peer,
         multicast: bool,
     ) -> bool {
+        let skb = match Self::response_single(record, header, skb, &peer) {
+            Ok(()) => return true,
+            Err(skb) => skb,
+        };
         let waiting = record.waiters.load(Ordering::Relaxed) != 0;
         let replies_max = record.options.response_queue().min(REPLIES_MAX);
         let wishes = record.options.wishes();

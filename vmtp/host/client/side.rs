@@ -58,6 +58,26 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Tells whoever traces of another state.
+    #[inline]
+    pub(super) fn show(&mut self, client: &Client) {
+        let state = self.call.state();
+        if state == self.shown {
+            return;
+        }
+        self.shown = state;
+        let name = match state {
+            State::Held => "Held",
+            State::Locating => "Locating",
+            State::AwaitingResponse => "AwaitingResponse",
+            State::ReceivingResponse => "ReceivingResponse",
+            State::Processing { .. } => "Processing",
+        };
+        let (server, transaction) = (self.call.server(), self.call.transaction());
+        let client = client.entity().bits();
+        trace::state(true, client, server.bits(), transaction.bits(), name);
+    }
+
     /// Whether the user has taken all that has come of it so far.
     pub(super) fn is_taken(&self) -> bool {
         match self.outcome {
@@ -128,20 +148,7 @@ impl ClientSide {
         host: &Host,
     ) -> Aftermath {
         if let Some(slot) = self.slots.get_mut(index) {
-            let state = slot.call.state();
-            if state != slot.shown {
-                slot.shown = state;
-                let name = match state {
-                    State::Held => "Held",
-                    State::Locating => "Locating",
-                    State::AwaitingResponse => "AwaitingResponse",
-                    State::ReceivingResponse => "ReceivingResponse",
-                    State::Processing { .. } => "Processing",
-                };
-                let (server, transaction) = (slot.call.server(), slot.call.transaction());
-                let client = self.client.entity().bits();
-                trace::state(true, client, server.bits(), transaction.bits(), name);
-            }
+            slot.show(&self.client);
         }
         let mut aftermath = Aftermath {
             step: Some(step),

@@ -3,20 +3,22 @@
 //! The record of a remote Client with one server of this host: `proto::server::Remote`, the packets of the Request that
 //! is being received, the Requests of a run that wait, and the Responses that may be asked for again.
 //! The parts: `table` finds and makes records, `step` makes consequences of `proto`'s steps known, `run` is about
-//! Clients that stream, `overheard` about group Responses, `rare` is what of both is kept, `aftermath` is what is done without the lock.
+//! Clients that stream, `overheard` about group Responses, `rare` is what of both is kept, `single` the common case of one
+//! packet each way, `aftermath` is what is done without the lock.
 
 mod aftermath;
 pub(super) mod moved;
 mod overheard;
 mod rare;
 mod run;
+mod single;
 mod step;
 mod table;
 
 use self::rare::Rare;
 use crate::host::counters::Counter;
 use crate::host::endpoint::{Charge, Endpoint};
-use crate::host::kept::header_of;
+use crate::host::kept::{header_of, single};
 use crate::host::path::PathRecord;
 use crate::host::transmit::Manner;
 use crate::host::Host;
@@ -264,8 +266,37 @@ impl RemoteRecord {
             true
         };
         inner.retries = endpoint.options.response_retries();
-        let cx = host.context(now, inner.path.timing(), inner.retries);
         let service = endpoint.service(must_probe, room);
+        let plain = host.last_received().is_none();
+        let single_request = plain
+            .then(|| inner.request_single(header, source, &service, now))
+            .flatten();
+        if let Some((arrival, received)) = single_request {
+            let segment = inner.segment.take();
+            inner.follow(host, now);
+            inner.path.heard(&skb);
+            if header.control.gap() != 0 {
+                inner.path.asked_for_gap(header.control.gap());
+            }
+            inner.path.learn(None, None, None, Some(received));
+            inner.show(record);
+            record.arm(inner.remote.deadline().nanos());
+            drop(guard);
+            drop(segment);
+            host.learn(header.client, &source.peer);
+            let refused = endpoint.deliver(Delivered {
+                record: record.clone(),
+                kind: Kind::Request,
+                arrival,
+                packets: single(skb, header),
+                offset: 0,
+            });
+            if let Some(refused) = refused {
+                Self::drop_request(refused);
+            }
+            return None;
+        }
+        let cx = host.context(now, inner.path.timing(), inner.retries);
         let mut step = inner.remote.request(header, source, &service, &cx);
         if step.keep == Keep::Drop(crate::proto::server::Drop::NoRoom) {
             if let Some(sk) = endpoint.sk() {
@@ -273,15 +304,8 @@ impl RemoteRecord {
             }
         }
         // Only a packet that the record took says where its Client is.
-        let peer = inner.remote.peer();
-        if inner.path.peer != peer {
-            if let Ok(path) = host.path(&peer, now) {
-                path.records.fetch_add(1, Ordering::Relaxed);
-                inner.path.records.fetch_sub(1, Ordering::Relaxed);
-                inner.path = path;
-            }
-        }
-        let taken = peer == source.peer && !matches!(step.keep, Keep::Drop(_));
+        inner.follow(host, now);
+        let taken = inner.remote.peer() == source.peer && !matches!(step.keep, Keep::Drop(_));
         if taken {
             inner.path.heard(&skb);
         }
@@ -299,7 +323,7 @@ impl RemoteRecord {
             }
         }
         if taken && header.control.forward_count() == 0 {
-            host.learn(header.client, &source.peer, now);
+            host.learn(header.client, &source.peer);
         }
         if let Some(refused) = aftermath.finish(record, Some(endpoint), &step, true) {
             Self::drop_request(refused);

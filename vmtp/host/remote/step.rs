@@ -14,6 +14,8 @@ use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::trace;
 use crate::proto::context::Context;
 use crate::proto::server::{Arrival, Event, State, Step, Stop};
+use crate::proto::time::Time;
+use core::sync::atomic::Ordering;
 
 impl Inner {
     /// What is sent from now on is sent like this, from the address that the Client knows.
@@ -103,25 +105,7 @@ impl Inner {
         if !self.remote.holds_packets() {
             self.packets = SkbQueue::new();
         }
-        let state = self.remote.state();
-        if state != self.shown {
-            self.shown = state;
-            let name = match state {
-                State::AwaitingRequest => "AwaitingRequest",
-                State::Processing => "Processing",
-                State::Responded => "Responded",
-                State::ResponseDiscarded => "ResponseDiscarded",
-                State::Forwarded => "Forwarded",
-            };
-            let transaction = self.remote.transaction().bits();
-            trace::state(
-                false,
-                record.key(),
-                record.server.bits(),
-                transaction,
-                name,
-            );
-        }
+        self.show(record);
         self.tidy();
         self.charge_packets();
         aftermath
@@ -150,6 +134,39 @@ impl Inner {
         }
         if let (Some(notify), Some(rare)) = (&mut step.notify, &self.rare) {
             rare.sequence.report(notify);
+        }
+    }
+
+    /// Tells whoever traces of another state.
+    #[inline]
+    pub(super) fn show(&mut self, record: &Ref<RemoteRecord>) {
+        let state = self.remote.state();
+        if state == self.shown {
+            return;
+        }
+        self.shown = state;
+        let name = match state {
+            State::AwaitingRequest => "AwaitingRequest",
+            State::Processing => "Processing",
+            State::Responded => "Responded",
+            State::ResponseDiscarded => "ResponseDiscarded",
+            State::Forwarded => "Forwarded",
+        };
+        let transaction = self.remote.transaction().bits();
+        let (client, server) = (record.key(), record.server.bits());
+        trace::state(false, client, server, transaction, name);
+    }
+
+    /// The Client may be elsewhere since the last packet.
+    #[inline]
+    pub(super) fn follow(&mut self, host: &Host, now: Time) {
+        let peer = self.remote.peer();
+        if self.path.peer != peer {
+            if let Ok(path) = host.path(&peer, now) {
+                path.records.fetch_add(1, Ordering::Relaxed);
+                self.path.records.fetch_sub(1, Ordering::Relaxed);
+                self.path = path;
+            }
         }
     }
 

@@ -9,7 +9,7 @@
 //! Here are the records; what the user starts is in `send`, where the Server is in `locate`, packets
 //! from the server in `response`, its Notify operations in `notify`, the timer in `timeout`, runs of
 //! several transactions in `run`, receive sequence numbers in `sequence`, and what all of these lead
-//! to in `step`.
+//! to in `step`. `single` is the common case of them all.
 
 mod locate;
 mod notify;
@@ -17,6 +17,7 @@ mod response;
 mod run;
 mod send;
 mod sequence;
+mod single;
 mod step;
 mod timeout;
 
@@ -24,6 +25,7 @@ pub use self::locate::Unreachable;
 pub use self::response::{no_room, stray, Stray};
 pub use self::send::{Found, Request, StartError};
 pub use self::sequence::{Heard, Sequence};
+pub use self::single::Single;
 pub use self::step::{Delivery, Drop, Event, Keep, Step};
 
 use super::context::Context;

@@ -7,7 +7,7 @@ use crate::proto::context::Context;
 use crate::proto::incoming::{begins_transmission, Taken};
 use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
-use crate::proto::time::Time;
+use crate::proto::time::{Span, Time};
 use crate::proto::timers;
 use crate::proto::wire::{
     Code, Control, Header, Mask, NotifyVmtpServer, ResponseCode, Transaction,
@@ -179,7 +179,7 @@ impl Call {
             };
         }
         let mut step = Step::NOTHING;
-        step.round_trip = self.response_round_trip(control, cx);
+        step.round_trip = self.response_round_trip(control, cx.now);
         step.keep = Keep::Keep;
         if reply.state == ReplyState::Empty {
             reply.start(header, self.transaction());
@@ -351,11 +351,7 @@ impl Call {
         });
     }
 
-    fn response_round_trip(
-        &self,
-        control: Control,
-        cx: &Context,
-    ) -> Option<crate::proto::time::Span> {
+    pub(super) fn response_round_trip(&self, control: Control, now: Time) -> Option<Span> {
         // Once the server said that it works, a Response tells how long the work took. A long
         // Response is measured by its first packet only.
         let first =
@@ -365,7 +361,7 @@ impl Call {
         }
         // The server's work is in it as well: it never tells more than is assumed without it.
         self.outgoing
-            .round_trip(control.retransmit_count(), cx.now)
+            .round_trip(control.retransmit_count(), now)
             .filter(|span| *span <= timers::FIRST_ROUND_TRIP)
     }
 }

@@ -57,6 +57,17 @@ impl Remote {
             let kept = self.flags.streamed && !self.flags.idempotent;
             step.retain = kept.then(|| Retained::new(self.transaction, self.groups, self.outgoing));
         }
+        self.process(arrival, cx.now);
+        self.flags.streamed = streamed;
+        // TS2 is for Requests whose Client goes on asking: not for groups, datagrams, forwards. These
+        // are orphans only after a time in which no Client waits any more, but do not stay for ever.
+        if arrival.multicast || self.forward_count != 0 {
+            self.deadline = cx.now.plus(cx.policy.record_lifetime.times(4));
+        }
+    }
+
+    /// The Request is with the server: one of no run, until it is an orphan.
+    pub(super) fn process(&mut self, arrival: &Arrival, now: Time) {
         self.state = State::Processing;
         self.request = arrival.control;
         self.flags.datagram = false;
@@ -65,17 +76,11 @@ impl Remote {
         self.forward_count = arrival.control.forward_count();
         self.priority = arrival.control.priority();
         self.flags.multicast = arrival.multicast;
-        self.flags.streamed = streamed;
+        self.flags.streamed = false;
         self.flags.idempotent = false;
         self.flags.forward_accepted = false;
         self.received = arrival.received;
-        // TS2 is for Requests whose Client goes on asking: not for groups, datagrams, forwards. These
-        // are orphans only after a time in which no Client waits any more, but do not stay for ever.
-        self.deadline = if arrival.multicast || self.forward_count != 0 {
-            cx.now.plus(cx.policy.record_lifetime.times(4))
-        } else {
-            cx.now.plus(timers::ORPHAN)
-        };
+        self.deadline = now.plus(timers::ORPHAN);
     }
 
     /// Whether a datagram of the Client, which was delivered and nobody has taken yet, is still of its present run and

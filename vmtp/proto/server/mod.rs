@@ -9,7 +9,7 @@
 //! Here is the record; Request packets are in `request`, those that come again in `repeat`, complete
 //! Requests in `deliver`, the Response in `respond`, Responses of other members of a group in
 //! `overheard`, the client's Notify operations in `notify`, the timer in `timeout`, forwarding in
-//! `forward`, receive sequence numbers in `sequence`.
+//! `forward`, receive sequence numbers in `sequence`. `single` is the common case.
 
 mod deliver;
 mod forward;
@@ -19,6 +19,7 @@ mod repeat;
 mod request;
 mod respond;
 mod sequence;
+mod single;
 mod snapshot;
 mod timeout;
 

@@ -31,7 +31,7 @@ impl Remote {
                 }
             }
             State::Responded if self.flags.response_held => {
-                if first && !self.flags.probing && self.amplifies() {
+                if first && !self.flags.probing && self.amplifies(self.outgoing.segment_octets()) {
                     self.prove_client(step);
                 }
             }

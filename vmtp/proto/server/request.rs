@@ -152,7 +152,7 @@ impl Remote {
     }
 
     /// The Client is there. The octets received of it, with those `before`.
-    fn hear(&mut self, header: &Header, source: &Source, before: u32) -> u32 {
+    pub(super) fn hear(&mut self, header: &Header, source: &Source, before: u32) -> u32 {
         self.peer = source.peer;
         self.control = header.control;
         let octets = u32::from(header.length)

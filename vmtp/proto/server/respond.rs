@@ -4,7 +4,7 @@
 
 use super::{Event, Remote, State, Step, To};
 use crate::proto::burst::Burst;
-use crate::proto::context::Context;
+use crate::proto::context::{Context, Policy, Timing};
 use crate::proto::incoming::begins_transmission;
 use crate::proto::outgoing::{groups_of, Outgoing};
 use crate::proto::time::{Span, Time};
@@ -193,7 +193,7 @@ impl Remote {
         self.state = State::Responded;
         self.flags.idempotent = respond.mcb.code.has(Code::DGM);
         self.flags.group_response = to_group;
-        if self.amplifies() {
+        if self.amplifies(octets) {
             self.flags.response_held = true;
             self.prove_client(&mut step);
             return Ok(step);
@@ -211,9 +211,10 @@ impl Remote {
     }
 
     /// Whether the Response may go only to a Client that is there for certain (decision 28).
-    pub(super) fn amplifies(&self) -> bool {
+    /// and may not yet, with a segment of so many octets.
+    pub(super) fn amplifies(&self, octets: u32) -> bool {
         let allowed = self.received.saturating_mul(AMPLIFICATION);
-        !self.flags.probed && response_octets(self.outgoing.segment_octets()) > allowed
+        !self.flags.probed && response_octets(octets) > allowed
     }
 
     /// The Response is held until the Client has been probed.
@@ -250,7 +251,7 @@ impl Remote {
         Ok(step)
     }
 
-    fn response_control(&self, respond: &Respond, skip: bool) -> Control {
+    pub(super) fn response_control(&self, respond: &Respond, skip: bool) -> Control {
         let mut bits =
             respond.flags & (Control::APG | Control::NRT | Control::NRS) | Control::RESPONSE;
         if self.flags.streamed {
@@ -306,16 +307,16 @@ impl Remote {
             step.release = true;
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
         } else {
-            let wait = self.response_wait(cx);
+            let wait = self.response_wait(&cx.timing, &cx.policy);
             self.deadline = self.outgoing.after(wait, cx);
         }
     }
 
     /// TS5 with a segment, TS4 without (5.6.2, 5.7).
-    fn response_wait(&self, cx: &Context) -> Span {
+    pub(super) fn response_wait(&self, timing: &Timing, policy: &Policy) -> Span {
         match self.outgoing.segment_octets() {
-            0 => cx.policy.record_lifetime,
-            octets => cx.timing.acknowledgment(octets),
+            0 => policy.record_lifetime,
+            octets => timing.acknowledgment(octets),
         }
     }
 
@@ -354,7 +355,7 @@ impl Remote {
         self.outgoing.heard();
         step.burst = Some(self.outgoing.repeat(&ends, false, cx));
         step.to = self.response_to();
-        let wait = self.response_wait(cx);
+        let wait = self.response_wait(&cx.timing, &cx.policy);
         self.deadline = self.outgoing.after(wait, cx);
     }
 }

@@ -21,7 +21,9 @@ impl Remote {
             return step;
         }
         match self.state {
-            State::Responded if self.flags.response_held && self.amplifies() => {
+            State::Responded
+                if self.flags.response_held && self.amplifies(self.outgoing.segment_octets()) =>
+            {
                 // The Client was not there and has not asked again: what waits behind is void as well.
                 self.abandon_all(cx, &mut step);
             }

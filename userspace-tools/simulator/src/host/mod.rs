@@ -334,9 +334,7 @@ impl Host {
         if !peer.is_known() || matches!(peer.as_inet(), Some([224..=239, ..])) {
             return;
         }
-        let now = env.now;
         let path = self.path(env, peer);
-        path.used = now;
         if let Some(span) = round_trip {
             path.sample_round_trip(span);
         }

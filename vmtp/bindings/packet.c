@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A packet on its way out, in as few calls as there are decisions in between: made, given its IP header, sent. In Rust
+ * each inline function of the headers that these need would be a call of its own.
+ */
+#include "bindings.h"
+
+/* A packet of so many octets of IP payload, not yet written, with room for all headers in front. */
+struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int octets, gfp_t flags)
+{
+	unsigned int head = LL_RESERVED_SPACE(dst_dev(&rt->dst)) + rt->dst.header_len + sizeof(struct iphdr);
+	struct sk_buff *skb = vmtp_helper_alloc_skb(head + octets + rt->dst.trailer_len, flags);
+
+	if (skb) {
+		skb_reserve(skb, head);
+		skb_reset_transport_header(skb);
+		__skb_put(skb, octets);
+	}
+	return skb;
+}
+
+/* Puts the IP header in front, but for what ip_local_out() writes. False if there is no room for it. */
+bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rtable *rt, const struct vmtp_ip *options)
+{
+	bool dont_fragment = options->dont_fragment && !ip_mtu_locked(&rt->dst);
+	struct iphdr *ip;
+
+	if (skb_headroom(skb) < sizeof(*ip))
+		return false;
+	skb_push(skb, sizeof(*ip));
+	skb_reset_network_header(skb);
+	ip = ip_hdr(skb);
+	*(__be16 *)ip = htons(4 << 12 | 5 << 8 | options->tos);
+	ip->frag_off = dont_fragment ? htons(IP_DF) : 0;
+	ip->ttl = options->ttl ?: ip4_dst_hoplimit(&rt->dst);
+	ip->protocol = options->protocol;
+	ip->saddr = (__force __be32)options->source;
+	ip->daddr = (__force __be32)options->destination;
+	ip->id = 0;
+	if (!dont_fragment)
+		__ip_select_ident(net, ip, 1);
+	skb->priority = options->priority;
+	skb->mark = options->mark;
+	memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
+	vmtp_helper_skb_set_origin(skb);
+	return true;
+}
+
+/* Sends it along a route that is held as long as the call; owner, if there is one, is charged. The packet is gone. */
+int vmtp_helper_packet_send(struct net *net, struct sk_buff *skb, struct rtable *rt, struct sock *sender,
+			    struct sock *owner)
+{
+	int result;
+
+	if (owner)
+		skb_set_owner_w(skb, owner);
+	rcu_read_lock();
+	skb_dst_set_noref(skb, &rt->dst);
+	result = ip_local_out(net, sender, skb);
+	rcu_read_unlock();
+	return result;
+}
