@@ -19,7 +19,7 @@ use crate::proto::manager::{
     classify, is_error, notify_client, probe_answer, request, response, Probed, Work, AUTH_DOMAIN,
 };
 use crate::proto::peer::Peer;
-use crate::proto::server::{Source, State};
+use crate::proto::server::Source;
 use crate::proto::wire::{
     domain1_identifier, write_domain_list, Code, Entity, EntityDescriptor, GroupRecordWriter,
     Header, ManagementRequest, Mcb, NoResults, NodeFlags, NotifyVmtpClient, NotifyVmtpServer,
@@ -196,25 +196,33 @@ impl Host {
                 path.numbered(heard);
             }
         }
-        if let Some(endpoint) = self.entities.get(notify.client.bits()) {
-            if !Endpoint::notified(&endpoint, notify, from) {
-                self.discard(skb, Counter::DropUnwanted);
-            }
+        // A Request that was forwarded from here, perhaps of a Client that is here too, and by several servers.
+        if remote && self.forward_notified(notify) {
             return;
         }
-        if !remote {
+        let heard = match self.entities.get(notify.client.bits()) {
+            Some(endpoint) => Endpoint::notified(&endpoint, notify, from),
+            None => false,
+        };
+        if !heard {
             self.discard(skb, Counter::DropUnwanted);
-            return;
         }
-        // A Request that was forwarded from here.
+    }
+
+    /// Tells the record of the forward that a NotifyRemoteVmtpClient is about. False if there is none.
+    fn forward_notified(&self, notify: &NotifyVmtpClient) -> bool {
+        let mut found = None;
         self.remotes.for_each(notify.client.bits(), |record| {
             let (state, _) = record.look();
-            if state.state() == State::Forwarded && state.transaction() == notify.transaction {
-                RemoteRecord::forward_notified(&record, notify);
+            if state.is_forward_notified_by(notify) {
+                found = Some(record);
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         });
+        let Some(record) = found else { return false };
+        RemoteRecord::forward_notified(&record, notify);
+        true
     }
 
     fn notified_server(&self, notify: &NotifyVmtpServer, skb: Skb, from: &Peer) {
