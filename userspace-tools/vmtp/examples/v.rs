@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 //! The primitives of the V kernel, for which VMTP was made: Send, Receive, Reply, Forward, GetPid and
 //! SetPid, CopyFrom and CopyTo. A message has 32 octets. Who sends one lends some memory until it is
-//! answered; whom the message reaches may copy from it and to it meanwhile.
+//! answered; whom the message reaches may copy from it and to it meanwhile. So may anybody else who
+//! knows the sender's pid, as long as the memory is lent: nothing here asks who it is that copies.
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
