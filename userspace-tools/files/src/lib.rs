@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod convert;
 pub mod export;
 pub mod mount;
 mod nodes;
@@ -22,3 +23,4 @@ pub mod protocol;
 pub mod server;
 pub mod service;
 pub mod transport;
+mod tree;

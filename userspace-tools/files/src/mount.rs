@@ -4,37 +4,37 @@
 //!
 //! Nothing is kept back: what a program has written is at the server when its call returns. What was
 //! read may be shown again until the file is opened anew, or for a second is known to be as it was.
+//!
+//! Here the kernel is asked for the mount and answered; what is known of the files is in
+//! [`tree`](crate::tree).
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
-    Config, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, MountOption, OpenAccMode, OpenFlags, RenameFlags,
-    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
-    ReplyStatfs, ReplyWrite, Request, Session, SessionACL, SessionUnmounter, TimeOrNow, WriteFlags,
+    Config, Errno as FuseErrno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request,
+    Session, SessionACL, SessionUnmounter, TimeOrNow, WriteFlags,
 };
 use rustix::io::Errno;
 
 use crate::client::Files;
-use crate::nodes::Nodes;
+use crate::convert::{code, file_attr, open_flags, wire_time};
 use crate::protocol::{
-    Attributes, Changes, Entry, Handle, Identity, Time, DATA_MAX, OPEN_CREATE, OPEN_EXCLUSIVE,
-    OPEN_READ, OPEN_TRUNCATE, OPEN_WRITE, PATH_MAX, SET_ACCESSED, SET_ACCESSED_NOW, SET_GROUP,
-    SET_MODE, SET_MODIFIED, SET_MODIFIED_NOW, SET_SIZE, SET_USER,
+    Attributes, Changes, Handle, Time, DATA_MAX, OPEN_EXCLUSIVE, OPEN_TRUNCATE, OPEN_WRITE,
+    SET_ACCESSED, SET_ACCESSED_NOW, SET_GROUP, SET_MODE, SET_MODIFIED, SET_MODIFIED_NOW, SET_SIZE,
+    SET_USER,
 };
 use crate::transport::Transport;
+use crate::tree::{lock, Tree};
 
 /// How long the kernel believes what it was told.
 const BELIEF: Duration = Duration::from_secs(1);
-/// What programs are told to read and write at a time; the kernel asks for as much.
-const BLOCK: u32 = 128 * 1024;
 
 /// How to mount.
 #[derive(Clone, Debug)]
@@ -62,12 +62,7 @@ impl<T: Transport> Mount<T> {
         directory: &Path,
         options: &Options,
     ) -> io::Result<Mount<T>> {
-        let tree = Tree {
-            files,
-            nodes: Mutex::new(Nodes::new(root.identity())),
-            opened: Table::default(),
-            listings: Table::default(),
-        };
+        let tree = Tree::new(files, root);
         let mut config = Config::default();
         config.mount_options = vec![
             MountOption::FSName(options.source.clone()),
@@ -101,98 +96,14 @@ impl<T: Transport> Mount<T> {
     }
 }
 
-/// An open file of this host.
-#[derive(Debug)]
-struct Opened {
-    node: u64,
-    identity: Identity,
-    /// For reading, for writing.
-    flags: u32,
-    /// As the server calls it now; another after the server was started again.
-    handle: Mutex<Handle>,
-}
-
-/// What was read of a directory and not told yet.
-#[derive(Debug, Default)]
-struct Listing {
-    /// Where the entries begin.
-    start: u64,
-    entries: Vec<Entry>,
-    end: bool,
-}
-
-/// Open things by numbers.
-#[derive(Debug)]
-struct Table<V> {
-    entries: Mutex<HashMap<u64, Arc<V>>>,
-    next: AtomicU64,
-}
-
-impl<V> Default for Table<V> {
-    fn default() -> Self {
-        Table {
-            entries: Mutex::default(),
-            next: AtomicU64::new(1),
-        }
+fn finish(result: Result<(), Errno>, reply: ReplyEmpty) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(errno) => reply.error(code(errno)),
     }
-}
-
-fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<V> Table<V> {
-    fn add(&self, value: V) -> FileHandle {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.entries).insert(number, Arc::new(value));
-        FileHandle(number)
-    }
-
-    fn get(&self, number: FileHandle) -> Result<Arc<V>, Errno> {
-        let found = lock(&self.entries).get(&number.0).cloned();
-        found.ok_or(Errno::BADF)
-    }
-
-    fn remove(&self, number: FileHandle) -> Option<Arc<V>> {
-        lock(&self.entries).remove(&number.0)
-    }
-}
-
-/// The kernel's wishes, and what is known of the server's files.
-struct Tree<T> {
-    files: Files<T>,
-    nodes: Mutex<Nodes>,
-    opened: Table<Opened>,
-    listings: Table<Mutex<Listing>>,
-}
-
-fn code(errno: Errno) -> FuseErrno {
-    FuseErrno::from_i32(errno.raw_os_error())
-}
-
-fn checked(path: Option<OsString>) -> Result<OsString, Errno> {
-    let path = path.ok_or(Errno::STALE)?;
-    if path.len() > PATH_MAX {
-        return Err(Errno::NAMETOOLONG);
-    }
-    Ok(path)
 }
 
 impl<T: Transport> Tree<T> {
-    fn path(&self, node: INodeNo) -> Result<OsString, Errno> {
-        checked(lock(&self.nodes).path(node.0))
-    }
-
-    fn path_in(&self, parent: INodeNo, name: &OsStr) -> Result<OsString, Errno> {
-        checked(lock(&self.nodes).path_in(parent.0, name))
-    }
-
-    /// The kernel is told of a file.
-    fn entry(&self, parent: INodeNo, name: &OsStr, attributes: &Attributes) -> FileAttr {
-        let number = lock(&self.nodes).look_up(parent.0, name, attributes.identity());
-        file_attr(number, attributes)
-    }
-
     fn tell(
         &self,
         parent: INodeNo,
@@ -204,222 +115,6 @@ impl<T: Transport> Tree<T> {
             Ok(found) => reply.entry(&BELIEF, &self.entry(parent, name, &found), Generation(0)),
             Err(errno) => reply.error(code(errno)),
         }
-    }
-
-    /// Does something with an open file; one that the server does not know any more is opened again.
-    fn with<R>(
-        &self,
-        opened: &Opened,
-        wish: impl Fn(Handle) -> Result<R, Errno>,
-    ) -> Result<R, Errno> {
-        let handle = *lock(&opened.handle);
-        match wish(handle) {
-            Err(Errno::STALE) => wish(self.open_again(opened, handle)?),
-            result => result,
-        }
-    }
-
-    fn open_again(&self, opened: &Opened, stale: Handle) -> Result<Handle, Errno> {
-        let mut handle = lock(&opened.handle);
-        if *handle != stale {
-            return Ok(*handle); // Another thread was faster.
-        }
-        let path = self.path(INodeNo(opened.node))?;
-        let (new, found) = match self.files.open(&path, opened.flags, 0) {
-            Err(Errno::NOENT) => return Err(Errno::STALE),
-            result => result?,
-        };
-        if found.identity() != opened.identity {
-            let _ = self.files.close(new); // The server would find out by itself.
-            return Err(Errno::STALE);
-        }
-        *handle = new;
-        Ok(new)
-    }
-
-    /// The open file that is meant. The kernel does not always say which, and of one that was removed
-    /// there is nothing else.
-    fn open_file(&self, node: INodeNo, fh: Option<FileHandle>) -> Option<Arc<Opened>> {
-        match fh {
-            Some(fh) => self.opened.get(fh).ok(),
-            None if lock(&self.nodes).path(node.0).is_some() => None,
-            None => {
-                let opened = lock(&self.opened.entries);
-                opened
-                    .values()
-                    .find(|opened| opened.node == node.0)
-                    .cloned()
-            }
-        }
-    }
-
-    fn opened(&self, node: u64, flags: u32, (handle, found): (Handle, Attributes)) -> FileHandle {
-        self.opened.add(Opened {
-            node,
-            identity: found.identity(),
-            flags: flags & (OPEN_READ | OPEN_WRITE),
-            handle: Mutex::new(handle),
-        })
-    }
-
-    fn make_file(
-        &self,
-        parent: INodeNo,
-        name: &OsStr,
-        flags: u32,
-        mode: u32,
-    ) -> Result<(FileAttr, FileHandle), Errno> {
-        let path = self.path_in(parent, name)?;
-        let made = self.files.open(&path, flags | OPEN_CREATE, mode)?;
-        let attr = self.entry(parent, name, &made.1);
-        Ok((attr, self.opened(attr.ino.0, flags, made)))
-    }
-
-    fn close(&self, number: FileHandle) {
-        if let Some(opened) = self.opened.remove(number) {
-            let _ = self.files.close(*lock(&opened.handle)); // The server would find out by itself.
-        }
-    }
-
-    fn rename(
-        &self,
-        from: (INodeNo, &OsStr),
-        to: (INodeNo, &OsStr),
-        flags: RenameFlags,
-    ) -> Result<(), Errno> {
-        let (old, new) = (self.path_in(from.0, from.1)?, self.path_in(to.0, to.1)?);
-        self.files.rename(&old, &new, flags.bits())?;
-        let exchange = flags.contains(RenameFlags::RENAME_EXCHANGE);
-        lock(&self.nodes).rename((from.0 .0, from.1), (to.0 .0, to.1), exchange);
-        Ok(())
-    }
-
-    fn fill(
-        &self,
-        node: INodeNo,
-        listing: &Mutex<Listing>,
-        offset: u64,
-        reply: &mut ReplyDirectory,
-    ) -> Result<(), Errno> {
-        let listing = &mut *lock(listing);
-        let mut at = match listing
-            .entries
-            .iter()
-            .position(|entry| entry.cookie == offset)
-        {
-            Some(before) => before + 1,
-            None if listing.start == offset && !listing.entries.is_empty() => 0,
-            None => {
-                *listing = self.read_listing(node, offset)?;
-                0
-            }
-        };
-        let mut told = false;
-        loop {
-            while let Some(entry) = listing.entries.get(at) {
-                let kind = file_type(entry.kind).unwrap_or(FileType::RegularFile);
-                let number = INodeNo(entry.inode.max(1));
-                if reply.add(number, entry.cookie, kind, &entry.name) {
-                    return Ok(());
-                }
-                told = true;
-                at += 1;
-            }
-            if told || listing.end {
-                return Ok(());
-            }
-            let behind = listing.entries.last().map_or(offset, |entry| entry.cookie);
-            *listing = self.read_listing(node, behind)?;
-            at = 0;
-        }
-    }
-
-    fn read_listing(&self, node: INodeNo, start: u64) -> Result<Listing, Errno> {
-        let (entries, end) = self.files.list(&self.path(node)?, start)?;
-        Ok(Listing {
-            start,
-            entries,
-            end,
-        })
-    }
-}
-
-fn file_type(kind: u32) -> Option<FileType> {
-    Some(match kind {
-        0o140_000 => FileType::Socket,
-        0o120_000 => FileType::Symlink,
-        0o100_000 => FileType::RegularFile,
-        0o060_000 => FileType::BlockDevice,
-        0o040_000 => FileType::Directory,
-        0o020_000 => FileType::CharDevice,
-        0o010_000 => FileType::NamedPipe,
-        _ => return None,
-    })
-}
-
-fn system_time(time: Time) -> SystemTime {
-    let part = Duration::from_nanos(time.nanoseconds.get().into());
-    let seconds = Duration::from_secs(time.seconds.get().unsigned_abs());
-    let time = if time.seconds.get() < 0 {
-        UNIX_EPOCH.checked_sub(seconds)
-    } else {
-        UNIX_EPOCH.checked_add(seconds)
-    };
-    time.and_then(|time| time.checked_add(part))
-        .unwrap_or(UNIX_EPOCH)
-}
-
-fn wire_time(time: SystemTime) -> Time {
-    let (seconds, nanoseconds) = match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => (since.as_secs() as i64, since.subsec_nanos()),
-        Err(before) => {
-            let before = before.duration();
-            let whole = -(before.as_secs() as i64);
-            match before.subsec_nanos() {
-                0 => (whole, 0),
-                part => (whole - 1, 1_000_000_000 - part),
-            }
-        }
-    };
-    Time {
-        seconds: seconds.into(),
-        nanoseconds: nanoseconds.into(),
-    }
-}
-
-fn file_attr(number: u64, found: &Attributes) -> FileAttr {
-    let (major, minor) = (found.major.get(), found.minor.get());
-    FileAttr {
-        ino: INodeNo(number),
-        size: found.size.get(),
-        blocks: found.blocks.get(),
-        atime: system_time(found.accessed),
-        mtime: system_time(found.modified),
-        ctime: system_time(found.changed),
-        crtime: system_time(found.made),
-        kind: file_type(found.kind()).unwrap_or(FileType::RegularFile),
-        perm: (found.mode.get() & 0o7777) as u16,
-        nlink: found.links.get(),
-        uid: found.user.get(),
-        gid: found.group.get(),
-        rdev: (minor & 0xFF) | (major & 0xFFF) << 8 | (minor & !0xFF) << 12,
-        blksize: BLOCK,
-        flags: 0,
-    }
-}
-
-fn open_flags(access: OpenAccMode) -> u32 {
-    match access {
-        OpenAccMode::O_RDONLY => OPEN_READ,
-        OpenAccMode::O_WRONLY => OPEN_WRITE,
-        OpenAccMode::O_RDWR => OPEN_READ | OPEN_WRITE,
-    }
-}
-
-fn finish(result: Result<(), Errno>, reply: ReplyEmpty) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(errno) => reply.error(code(errno)),
     }
 }
 
@@ -815,27 +510,5 @@ impl<T: Transport> Filesystem for Tree<T> {
             ),
             Err(errno) => reply.error(code(errno)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_before_1970_come_back_as_they_were() {
-        for (seconds, nanoseconds) in [(0, 0), (5, 7), (-1, 999_999_999), (-5, 0), (-5, 1)] {
-            let time = Time {
-                seconds: seconds.into(),
-                nanoseconds: nanoseconds.into(),
-            };
-            assert_eq!(wire_time(system_time(time)), time);
-        }
-        let far = Time {
-            seconds: i64::MAX.into(),
-            nanoseconds: 0.into(),
-        };
-        system_time(far); // and does not panic
-        assert_eq!(INodeNo::ROOT.0, crate::nodes::ROOT);
     }
 }
