@@ -137,11 +137,12 @@ static long logged(void)
 	char line[256];
 	long value = -1;
 
+	/* HOST MTU RTT_NS DEVIATION_NS GAP_NS GAP IDLE_MS SEQUENCE, of which the last is - if there is none. */
 	while (file && fgets(line, sizeof(line), file)) {
-		char *last = strrchr(line, ' ');
+		char sequence[32];
 
-		if (!strncmp(line, "10.81.0.2 ", 10) && last && last[1] != '-')
-			value = strtol(last, NULL, 10);
+		if (sscanf(line, "10.81.0.2 %*s %*s %*s %*s %*s %*s %31s", sequence) == 1 && strcmp(sequence, "-"))
+			value = strtol(sequence, NULL, 10);
 	}
 	if (file)
 		fclose(file);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The interfaces of a host: on each that speaks IPv4 it is in the host group of all VMTP hosts (IV.1), and of each it
-//! knows the speed, in which interpacket gaps are counted (2.5.6).
+//! knows the speed, in which interpacket gaps are counted (2.5.6). Both are the namespace's: the host of Domain 1 has
+//! them for all.
 
 use super::settings::Setting;
-use super::Host;
+use super::{Host, INTERNET};
 use crate::kernel::multicast::{join_interface, leave_interface};
 use crate::kernel::net::Net;
 use crate::kernel::netdev::{self, link_speed, Change, Watch, Watcher};
@@ -27,8 +28,8 @@ impl Host {
     /// The transmission time of an octet is that of a link of so many Mb/s.
     pub(super) fn speed_of(&self, interface: u32) -> u32 {
         let told = self
-            .links
-            .get(interface.into())
+            .of_domain(INTERNET)
+            .and_then(|host| host.links.get(interface.into()))
             .map_or(0, |link| link.speed.load(Ordering::Relaxed));
         match told {
             0 => self.settings.get(Setting::LinkSpeed),
@@ -39,7 +40,8 @@ impl Host {
     /// Changes whenever [`Host::speed_of`] may answer otherwise than before.
     #[inline]
     pub(super) fn speeds(&self) -> u32 {
-        self.speeds.load(Ordering::Relaxed)
+        self.of_domain(INTERNET)
+            .map_or(0, |host| host.speeds.load(Ordering::Relaxed))
     }
 
     /// An interface came up, or its link is another. Its own lock is held, and that of network configuration.
@@ -90,14 +92,13 @@ impl Watcher for Host {
     }
 
     fn changed(net: &Net, interface: u32, change: Change) {
-        for host in Host::all(net) {
-            match change {
-                Change::Up | Change::Link => host.link_up(interface),
-                // An MTU that is too small for IPv4 takes all groups away.
-                Change::Mtu if netdev::speaks_ipv4(net, interface) => host.join_link(interface),
-                Change::Mtu | Change::Unregister => host.leave_link(interface),
-                Change::Down => {}
-            }
+        let Some(host) = Host::of(net) else { return };
+        match change {
+            Change::Up | Change::Link => host.link_up(interface),
+            // An MTU that is too small for IPv4 takes all groups away.
+            Change::Mtu if netdev::speaks_ipv4(net, interface) => host.join_link(interface),
+            Change::Mtu | Change::Unregister => host.leave_link(interface),
+            Change::Down => {}
         }
     }
 }
