@@ -95,34 +95,15 @@ pub(crate) fn run(ping: Ping, json: bool) -> Result<bool> {
 
 /// A call that a signal does not end: that is the signal thread's to do.
 fn transact(client: &Client, entity: Entity, request: &Request<'_>) -> vmtp::Result<Response> {
-    let mut result = client.call(entity, request);
+    let mut result = Some(client.call(entity, request));
     loop {
         match result {
-            Err(error) if error.interrupted() => (),
-            result => return result,
+            Some(Err(error)) if error.interrupted() => (),
+            Some(result) => return result,
+            None => (),
         }
-        result = match client.next_response(None) {
-            Ok(Some(response)) => Ok(response),
-            // USER_TIMEOUT, the only code that is told so.
-            Ok(None) => Err(Error::Failed(Box::new(timed_out(entity)))),
-            Err(error) => Err(error),
-        };
+        result = client.next_response(None).transpose();
     }
-}
-
-fn timed_out(entity: Entity) -> Response {
-    let mcb = vmtp::sys::vmtp_mcb {
-        server: entity.bits(),
-        code: Code::USER_TIMEOUT.bits(),
-        ..Default::default()
-    };
-    Response::new(
-        vmtp::Received {
-            mcb: mcb.into(),
-            ..Default::default()
-        },
-        Vec::new(),
-    )
 }
 
 /// A panic elsewhere leaves counts that are still true.

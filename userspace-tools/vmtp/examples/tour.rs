@@ -42,6 +42,14 @@ fn time_limit(server: Entity) -> vmtp::Result<()> {
     client.set_time_limit(Some(Duration::from_millis(100)));
     let error = client.call(server, &Request::new(SILENT)).unwrap_err();
     assert_eq!(error.code(), Some(Code::USER_TIMEOUT));
+    // That there is no Response yet is no failure; that the transaction's time is up is one.
+    client.set_time_limit(Some(Duration::from_secs(2)));
+    client.start(server, &Request::new(SILENT))?;
+    assert!(client.next_response(Some(Duration::ZERO))?.is_none());
+    let error = client
+        .next_response(Some(Duration::from_secs(30)))
+        .unwrap_err();
+    assert_eq!(error.code(), Some(Code::USER_TIMEOUT));
     client.set_time_limit(None);
     assert_eq!(client.call(server, &double(4))?.mcb().user_words()[0], 8);
     Ok(())

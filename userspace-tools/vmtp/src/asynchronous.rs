@@ -101,7 +101,7 @@ impl Client {
     /// other, as of a group: put it under `tokio::time::timeout`.
     pub async fn next_response(&mut self) -> Result<Response> {
         until(&self.0, Interest::READABLE, |client| {
-            client.try_next_response()
+            client.next_response(None)
         })
         .await
     }
@@ -128,7 +128,7 @@ async fn call(
         started(client.start(server, request))
     })
     .await?;
-    let response = until(fd, Interest::READABLE, |client| client.try_next_response()).await?;
+    let response = until(fd, Interest::READABLE, |client| client.next_response(None)).await?;
     // To a group, the others may still answer.
     std::mem::forget(open);
     Ok(response)

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use crate::{
-    Code, Domain, Entity, Error, Host, Probe, Received, Request, Response, Result, Socket,
+    Code, Domain, Entity, Error, Host, Mcb, Probe, Received, Request, Response, Result, Socket,
     GROUP_SIZE, MESSAGE_SIZE,
 };
 
@@ -87,23 +87,12 @@ impl Client {
     }
 
     /// The next Response to the open transaction: after [`start`](Self::start) the first, after
-    /// [`call`](Self::call) to a group the second. None if there was none in this time.
+    /// [`call`](Self::call) to a group the second. None if there was none in this time; a
+    /// transaction whose own limit has run out is [`Error::Failed`] with USER_TIMEOUT.
     pub fn next_response(&self, time: Option<Duration>) -> Result<Option<Response>> {
         let mut segment = Vec::with_capacity(self.response_limit);
-        let received = match self.socket.getreply(time, false, &mut segment) {
-            Ok(received) if received.mcb.code() == Code::USER_TIMEOUT => return Ok(None),
-            Err(error) if error.would_block() => return Ok(None),
-            result => result?,
-        };
-        self.complete(received, segment).map(Some)
-    }
-
-    /// The same of a socket that does not wait: None if there is no Response yet. USER_TIMEOUT is then
-    /// the transaction's own.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn try_next_response(&self) -> Result<Option<Response>> {
-        let mut segment = Vec::with_capacity(self.response_limit);
-        match self.socket.getreply(None, false, &mut segment) {
+        match self.socket.getreply(time, false, &mut segment) {
+            Ok(received) if is_wait_over(received.mcb) => Ok(None),
             Err(error) if error.would_block() => Ok(None),
             result => self.complete(result?, segment).map(Some),
         }
@@ -136,6 +125,11 @@ impl Client {
             Ok(response)
         }
     }
+}
+
+/// Whether it is getreply's own time that is up. A transaction that failed names its Server.
+fn is_wait_over(mcb: Mcb) -> bool {
+    mcb.code() == Code::USER_TIMEOUT && mcb.server() == Entity::ZERO
 }
 
 impl From<Socket> for Client {
