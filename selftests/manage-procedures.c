@@ -122,7 +122,10 @@ static long with_segment(int tun, __u32 code, struct words words)
 	return answer_of(tun, &request, &answer, code & VMTP_DGM ? QUIET_MS : LONG_MS) ? (long)PROCEDURE(answer.code) : -1;
 }
 
-/* Cut behind every word, in the middle of words too. Whether anything was said to it. */
+/*
+ * Cut behind every word, in the middle of words too. Whether anything was said to it: a Response to an earlier
+ * transaction may come again meanwhile.
+ */
 static bool cut_is_answered(int tun, __u32 code, struct words words)
 {
 	struct packet request, answer;
@@ -134,7 +137,9 @@ static bool cut_is_answered(int tun, __u32 code, struct words words)
 		encode(&request, &octets);
 		octets.length = length;
 		answered |= !send_octets(tun, &octets);
-		answered |= receive_packet(tun, &answer, 0);
+		while (receive_packet(tun, &answer, 0))
+			answered |= !(answer.control & C_RESPONSE) || answer.client != request.client ||
+				    answer.transaction == request.transaction;
 	}
 	return answered;
 }

@@ -55,6 +55,7 @@ class Run:
         self.verbose = verbose
         self.passed = 0
         self.failed = 0
+        self.failures: list[str] = []
         self._waiting = list(reversed(tests))
         self._lock = threading.Lock()
         self._begin = time.monotonic()
@@ -78,6 +79,7 @@ class Run:
         with self._lock:
             self.passed += report.passed
             self.failed += len(report.failures)
+            self.failures.extend(f"{test}: {failure}" for failure in report.failures)
         verdict = f"FAILED: {len(report.failures)}" if report.failures else "ok"
         text = f"{test}: {report.passed} passed, {verdict} ({seconds:.1f} s)"
         if report.failures:
@@ -90,6 +92,7 @@ class Run:
     def fail(self, text: str) -> None:
         with self._lock:
             self.failed += 1
+            self.failures.append(text.splitlines()[0])
         self.tell(f"✗ {text}")
 
 
@@ -108,6 +111,7 @@ def main() -> int:
     elsewhere = "icount" if options.debug else "faults"
     tests = select(options.tests, elsewhere)
     passed = failed = 0
+    failures = list[str]()
     with workspace("debug" if options.debug else "stock") as folder:
         write_initramfs(folder / "initramfs.cpio", kernel, overlay())
         for collection, how, guests in (
@@ -123,6 +127,10 @@ def main() -> int:
             run_in_guests(run, guests, kernel, how, folder)
             passed += run.passed
             failed += run.failed
+            failures += run.failures
+    # Once more, where one who sees only the end of a long log finds it.
+    for failure in failures:
+        print(f"✗ {failure}")
     print(f"kselftests on Linux {kernel.release}: {passed} passed, {failed} failed")
     if options.count:
         options.count.write_text(f"{passed} {failed}\n")
