@@ -42,7 +42,7 @@ LEAK_AGE_SECONDS = 6  # kmemleak reports what is older than 5 s
 # The guest's shell: before each test the module is there, also after a test that removed it.
 LOAD = "grep -q '^vmtp ' /proc/modules || modprobe vmtp"
 # A socket of a program that has just ended may take a moment to go.
-UNLOAD = "for i in $(seq 10); do rmmod vmtp 2>/tmp/rmmod && exit 0; sleep 0.5; done; cat /tmp/rmmod; lsmod; exit 1"
+UNLOAD = "for i in $(seq 10); do rmmod vmtp 2>/tmp/rmmod && exit 0; sleep 0.5; done; cat /tmp/rmmod; lsmod; ps; exit 1"
 
 
 class Run:
