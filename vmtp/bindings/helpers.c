@@ -57,36 +57,6 @@ void vmtp_helper_skb_orphan(struct sk_buff *skb)
 	skb_orphan(skb);
 }
 
-void vmtp_helper_skb_set_owner_r(struct sk_buff *skb, struct sock *sk)
-{
-	skb_set_owner_r(skb, sk);
-}
-
-void vmtp_helper_skb_set_destructor(struct sk_buff *skb, void (*destructor)(struct sk_buff *skb))
-{
-	skb->destructor = destructor;
-}
-
-void vmtp_helper_skb_set_dropcount(struct sock *sk, struct sk_buff *skb)
-{
-	sock_skb_set_dropcount(sk, skb);
-}
-
-void vmtp_helper_sk_receive_lock(struct sock *sk)
-{
-	spin_lock_bh(&sk->sk_receive_queue.lock);
-}
-
-void vmtp_helper_sk_receive_unlock(struct sock *sk)
-{
-	spin_unlock_bh(&sk->sk_receive_queue.lock);
-}
-
-bool vmtp_helper_sk_rmem_schedule(struct sock *sk, struct sk_buff *skb, int size)
-{
-	return sk_rmem_schedule(sk, skb, size);
-}
-
 u32 vmtp_helper_skb_mark(const struct sk_buff *skb)
 {
 	return skb->mark;
@@ -460,16 +430,6 @@ void vmtp_helper_spin_lock_init(spinlock_t *lock, const char *name, struct lock_
 #endif
 }
 
-void vmtp_helper_spin_lock_bh(spinlock_t *lock)
-{
-	spin_lock_bh(lock);
-}
-
-void vmtp_helper_spin_unlock_bh(spinlock_t *lock)
-{
-	spin_unlock_bh(lock);
-}
-
 int vmtp_helper_spin_trylock_bh(spinlock_t *lock)
 {
 	return spin_trylock_bh(lock);
@@ -549,11 +509,20 @@ static u32 vmtp_hash(const void *data, u32 length, u32 seed)
 	return hsiphash_3u32(key[0], key[1], seed, &vmtp_hash_secret);
 }
 
+/* One comparison, where the default is a call of memcmp(). */
+static int vmtp_compare(struct rhashtable_compare_arg *wanted, const void *object)
+{
+	const struct vmtp_record_head *head = object;
+
+	return *(const u64 *)wanted->key != head->key;
+}
+
 static const struct rhashtable_params vmtp_params = {
 	.key_len = sizeof(u64),
 	.key_offset = offsetof(struct vmtp_record_head, key),
 	.head_offset = offsetof(struct vmtp_record_head, node),
 	.hashfn = vmtp_hash,
+	.obj_cmpfn = vmtp_compare,
 	.automatic_shrinking = true,
 };
 
@@ -573,9 +542,17 @@ int vmtp_helper_table_remove(struct rhashtable *table, struct vmtp_record_head *
 	return rhashtable_remove_fast(table, &head->node.rhead, vmtp_params);
 }
 
-struct vmtp_record_head *vmtp_helper_table_lookup(struct rhashtable *table, const u64 *key)
+/* With a reference, unless it is on its way out. */
+struct vmtp_record_head *vmtp_helper_table_get(struct rhashtable *table, u64 key)
 {
-	return rhashtable_lookup(table, key, vmtp_params);
+	struct vmtp_record_head *head;
+
+	rcu_read_lock();
+	head = rhashtable_lookup(table, &key, vmtp_params);
+	if (head && !refcount_inc_not_zero(&head->references))
+		head = NULL;
+	rcu_read_unlock();
+	return head;
 }
 
 int vmtp_helper_list_init(struct rhltable *table)

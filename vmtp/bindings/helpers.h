@@ -45,6 +45,7 @@ void vmtp_helper_memory_end(void);
 void *vmtp_helper_segment_alloc(size_t size, gfp_t flags);
 struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags);
 void vmtp_helper_consume_skb(struct sk_buff *skb);
+bool vmtp_helper_skb_charge(struct sk_buff *skb, struct sock *sk);
 
 /* train.c */
 int vmtp_helper_trains_begin(u8 protocol);
@@ -86,12 +87,6 @@ struct net *vmtp_helper_skb_dev_net(const struct sk_buff *skb);
 void vmtp_helper_skb_dst_drop(struct sk_buff *skb);
 void vmtp_helper_nf_reset_ct(struct sk_buff *skb);
 void vmtp_helper_skb_orphan(struct sk_buff *skb);
-void vmtp_helper_skb_set_owner_r(struct sk_buff *skb, struct sock *sk);
-void vmtp_helper_skb_set_destructor(struct sk_buff *skb, void (*destructor)(struct sk_buff *skb));
-void vmtp_helper_skb_set_dropcount(struct sock *sk, struct sk_buff *skb);
-void vmtp_helper_sk_receive_lock(struct sock *sk);
-void vmtp_helper_sk_receive_unlock(struct sock *sk);
-bool vmtp_helper_sk_rmem_schedule(struct sock *sk, struct sk_buff *skb, int size);
 u32 vmtp_helper_skb_mark(const struct sk_buff *skb);
 u8 *vmtp_helper_icmp_hdr(const struct sk_buff *skb);
 s64 vmtp_helper_skb_tstamp(const struct sk_buff *skb);
@@ -167,8 +162,6 @@ struct in_device *vmtp_helper_in_dev_get_rtnl(const struct net_device *dev);
 
 /* locks, RCU, references */
 void vmtp_helper_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key);
-void vmtp_helper_spin_lock_bh(spinlock_t *lock);
-void vmtp_helper_spin_unlock_bh(spinlock_t *lock);
 int vmtp_helper_spin_trylock_bh(spinlock_t *lock);
 void vmtp_helper_spin_assert_is_held(spinlock_t *lock);
 struct kmem_cache *vmtp_helper_record_cache(const char *name, unsigned int size);
@@ -184,7 +177,7 @@ unsigned int vmtp_helper_record_references(const struct vmtp_record_head *head);
 int vmtp_helper_table_init(struct rhashtable *table);
 int vmtp_helper_table_insert(struct rhashtable *table, struct vmtp_record_head *head);
 int vmtp_helper_table_remove(struct rhashtable *table, struct vmtp_record_head *head);
-struct vmtp_record_head *vmtp_helper_table_lookup(struct rhashtable *table, const u64 *key);
+struct vmtp_record_head *vmtp_helper_table_get(struct rhashtable *table, u64 key);
 int vmtp_helper_list_init(struct rhltable *table);
 int vmtp_helper_list_insert(struct rhltable *table, struct vmtp_record_head *head);
 int vmtp_helper_list_remove(struct rhltable *table, struct vmtp_record_head *head);

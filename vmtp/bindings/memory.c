@@ -131,6 +131,38 @@ struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags)
 	return skb;
 }
 
+/* ---- what received packets are charged to ---- */
+
+/*
+ * What a socket has reserved of the protocol's memory is no atomic number, so it changes only under the lock of the
+ * socket's (otherwise unused) receive queue.
+ */
+static void vmtp_uncharge(struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	spin_lock_bh(&sk->sk_receive_queue.lock);
+	sock_rfree(skb);
+	spin_unlock_bh(&sk->sk_receive_queue.lock);
+}
+
+/* To the receive memory of sk until the packet is freed, instead of what it was charged to. False if there is none. */
+bool vmtp_helper_skb_charge(struct sk_buff *skb, struct sock *sk)
+{
+	bool scheduled;
+
+	skb_orphan(skb);
+	spin_lock_bh(&sk->sk_receive_queue.lock);
+	scheduled = sk_rmem_schedule(sk, skb, skb->truesize);
+	if (scheduled) {
+		skb_set_owner_r(skb, sk);
+		skb->destructor = vmtp_uncharge;
+		sock_skb_set_dropcount(sk, skb);
+	}
+	spin_unlock_bh(&sk->sk_receive_queue.lock);
+	return scheduled;
+}
+
 /* ---- the module's begin and end ---- */
 
 int vmtp_helper_memory_begin(void)

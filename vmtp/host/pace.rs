@@ -119,7 +119,7 @@ impl PathRecord {
 impl Host {
     /// Sends what of the waiting groups is due.
     pub(super) fn pace(&self, path: &Record<PathRecord>) {
-        while let Some((packet, cargo)) = path.turn(Host::now(), path.data_limit()) {
+        while let Some((mut packet, cargo)) = path.turn(Host::now(), path.data_limit()) {
             let Cargo {
                 segment,
                 manner,
@@ -129,7 +129,7 @@ impl Host {
             let owner = owner.as_deref();
             // What cannot be sent now is sent again by its transaction's timer.
             if let Ok(route) = self.route(path, manner) {
-                let _ = self.send(&route, &packet, segment.as_ref(), manner, *again, owner);
+                let _ = self.send(&route, &mut packet, segment.as_ref(), manner, *again, owner);
             }
         }
     }

@@ -175,7 +175,7 @@ impl Host {
         let mut train: Option<(Train, Transaction)> = None;
         loop {
             let group = packet.header.transaction;
-            let car = self.car(&route, &packet, segment, manner, again)?;
+            let car = self.car(&route, &mut packet, segment, manner, again)?;
             let rest = match &mut train {
                 Some((train, before)) if trains && *before == group => train.add(car).err(),
                 Some(_) | None => Some(car),
@@ -223,7 +223,7 @@ impl Host {
     pub(super) fn send(
         &self,
         route: &Route,
-        packet: &Packet,
+        packet: &mut Packet,
         segment: Option<&Pages>,
         manner: &Manner,
         again: bool,
@@ -243,19 +243,25 @@ impl Host {
     fn car(
         &self,
         route: &Route,
-        packet: &Packet,
+        packet: &mut Packet,
         segment: Option<&Pages>,
         manner: &Manner,
         again: bool,
     ) -> Result<Train> {
-        let mut header = packet.header;
-        header.mpg = route.is_multicast();
+        packet.header.mpg = route.is_multicast();
+        let (packet, header) = (&*packet, &packet.header);
         let skb = self
             .packet(
                 route,
-                &header,
+                header,
                 |filler| {
                     let pages = segment.ok_or(EINVAL)?;
+                    if header.delivery == Mask::for_octets(packet.octets) {
+                        // One row from the group's start, as in most packets.
+                        let offset = packet.group_offset as usize;
+                        filler.put_pages(pages, offset, packet.octets as usize)?;
+                        return filler.put_zeros(packet.padded.saturating_sub(packet.octets) as usize);
+                    }
                     for extent in Placement::new(header.delivery, header.group_octets()) {
                         let offset = packet.group_offset.saturating_add(extent.group_offset);
                         filler.put_pages(pages, offset as usize, extent.octets as usize)?;
@@ -269,7 +275,7 @@ impl Host {
         if again {
             self.count(Counter::Retransmissions);
         }
-        self.prepare(skb, route, &header, manner)
+        self.prepare(skb, route, header, manner)
     }
 
     /// Sends one packet without state: a Notify, a Probe, or the Response to a Query with `data` as its segment.

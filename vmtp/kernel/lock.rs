@@ -43,8 +43,8 @@ unsafe impl Backend for BhBackend {
 
     #[inline]
     unsafe fn lock(ptr: *mut Self::State) -> Self::GuardState {
-        // SAFETY: the lock is initialised by the caller's promise.
-        unsafe { bindings::vmtp_helper_spin_lock_bh(ptr) }
+        // SAFETY: the lock is initialised by the caller's promise, and the raw one is its first member.
+        unsafe { bindings::_raw_spin_lock_bh(ptr.cast()) }
     }
 
     #[inline]
@@ -55,8 +55,8 @@ unsafe impl Backend for BhBackend {
 
     #[inline]
     unsafe fn unlock(ptr: *mut Self::State, _guard_state: &Self::GuardState) {
-        // SAFETY: the caller owns the lock.
-        unsafe { bindings::vmtp_helper_spin_unlock_bh(ptr) }
+        // SAFETY: the caller owns the lock; as above.
+        unsafe { bindings::_raw_spin_unlock_bh(ptr.cast()) }
     }
 
     #[inline]

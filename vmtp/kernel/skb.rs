@@ -120,9 +120,11 @@ impl Skb {
     /// The first N octets, made linear if they are not; `None` if there are fewer or memory is short. Any context.
     #[inline]
     pub fn pull<const N: usize>(&mut self) -> Option<&[u8; N]> {
-        // SAFETY: valid by the invariant, and nobody borrows the data that may move.
-        if !unsafe { bindings::vmtp_helper_pskb_may_pull(self.as_raw(), N as u32) } {
-            return None;
+        if self.linear().len() < N {
+            // SAFETY: valid by the invariant, and nobody borrows the data that may move.
+            if !unsafe { bindings::vmtp_helper_pskb_may_pull(self.as_raw(), N as u32) } {
+                return None;
+            }
         }
         self.linear().first_chunk::<N>()
     }
@@ -307,23 +309,8 @@ impl Skb {
     /// SO_RCVBUF is the caller's business. It must be dropped before the socket is, in any context, under no lock in
     /// particular. Any context.
     pub fn charge_receive(&mut self, sk: &Sk) -> Result {
-        let size = i32::try_from(self.truesize())?;
-        self.uncharge();
-        let (skb, sk) = (self.as_raw(), sk.as_raw());
-        // SAFETY: both are valid. What the socket has reserved of the protocol's memory is no atomic number, so it
-        // changes only under the lock of the socket's (otherwise unused) receive queue, here and in `uncharge_receive`.
-        let scheduled = unsafe {
-            bindings::vmtp_helper_sk_receive_lock(sk);
-            let scheduled = bindings::vmtp_helper_sk_rmem_schedule(sk, skb, size);
-            if scheduled {
-                bindings::vmtp_helper_skb_set_owner_r(skb, sk);
-                bindings::vmtp_helper_skb_set_destructor(skb, Some(uncharge_receive));
-                bindings::vmtp_helper_skb_set_dropcount(sk, skb);
-            }
-            bindings::vmtp_helper_sk_receive_unlock(sk);
-            scheduled
-        };
-        scheduled
+        // SAFETY: both are valid and the packet is ours; by the promise above the socket is still there when it goes.
+        unsafe { bindings::vmtp_helper_skb_charge(self.as_raw(), sk.as_raw()) }
             .then_some(())
             .ok_or(super::errno::Errno::ENOBUFS.into())
     }
@@ -367,18 +354,6 @@ impl Skb {
     pub fn discard(self, reason: DropReason) {
         // SAFETY: our reference is given up.
         unsafe { bindings::vmtp_helper_kfree_skb_reason(self.into_raw(), reason as u32) };
-    }
-}
-
-/// Ends what [`Skb::charge_receive`] began.
-unsafe extern "C" fn uncharge_receive(skb: *mut bindings::sk_buff) {
-    // SAFETY: C calls once, when the packet goes or gets another owner; by the promise of `charge_receive` the socket is
-    // still there.
-    unsafe {
-        let sk = (*skb).sk;
-        bindings::vmtp_helper_sk_receive_lock(sk);
-        bindings::sock_rfree(skb);
-        bindings::vmtp_helper_sk_receive_unlock(sk);
     }
 }
 

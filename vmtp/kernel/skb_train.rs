@@ -9,7 +9,11 @@ use crate::bindings;
 
 impl SkbQueue {
     /// The packets behind the first of a received train, in order, each as if it had come by itself. Any context.
+    #[inline]
     pub fn behind(first: &mut Skb) -> Self {
+        if first.linear().len() == first.len() {
+            return Self::new();
+        }
         // SAFETY: valid and ours; what comes back is a chain of packets that are ours.
         unsafe { Self::from_chain(bindings::vmtp_helper_train_part(first.as_raw())) }
     }

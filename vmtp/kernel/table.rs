@@ -73,14 +73,10 @@ impl<T: Recorded> Table<T> {
     /// The record of this key. Any context.
     #[inline]
     pub fn get(&self, key: u64) -> Option<Ref<T>> {
-        let _rcu = rcu::read_lock();
-        // SAFETY: initialised; what is found has a `Record<T>`'s head and stays for the RCU read section.
+        // SAFETY: initialised; what is found is the head of a `Record<T>`, its first member, and one count of it is ours.
         unsafe {
-            let head = bindings::vmtp_helper_table_lookup(self.table.get(), &raw const key);
-            if head.is_null() {
-                return None;
-            }
-            Ref::try_get(head)
+            let head = bindings::vmtp_helper_table_get(self.table.get(), key);
+            (!head.is_null()).then(|| Ref::from_raw(head.cast::<Record<T>>()))
         }
     }
 

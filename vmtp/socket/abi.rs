@@ -103,8 +103,9 @@ pub fn host_out(peer: &Peer) -> vmtp_host {
     }
 }
 
-/// A message control block from a program, with a segment of `octets` octets. EINVAL.
-pub fn mcb_in(mcb: &vmtp_mcb, octets: u32) -> Result<Mcb> {
+/// A message control block from a program, of a Response or of a Request, with a segment of `octets` octets; what it says
+/// itself of its function does not matter. EINVAL.
+pub fn mcb_in(mcb: &vmtp_mcb, response: bool, octets: u32) -> Result<Mcb> {
     const RES: u32 = 0x0800_0000;
     if mcb.code & RES != 0 || u32::from(mcb.flags) & !FLAGS != 0 {
         return Err(EINVAL);
@@ -130,7 +131,7 @@ pub fn mcb_in(mcb: &vmtp_mcb, octets: u32) -> Result<Mcb> {
             octets
         },
     };
-    let coresident = code.has(Code::CRE) && u32::from(mcb.function) != uapi::VMTP_RESPONSE;
+    let coresident = code.has(Code::CRE) && !response;
     Ok(if coresident {
         block.with_coresident(Entity::from_bits(mcb.coresident))
     } else {

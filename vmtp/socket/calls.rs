@@ -111,10 +111,7 @@ fn invoke(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Result
     let datagram = out.mcb.code & uapi::VMTP_DGM != 0;
     let claimed = !datagram && out.flags & uapi::VMTP_MSG_START == 0;
     let request = Outgoing {
-        mcb: &vmtp_mcb {
-            function: uapi::VMTP_REQUEST as u8,
-            ..out.mcb
-        },
+        mcb: &out.mcb,
         server,
         peer,
         length: out.length as usize,

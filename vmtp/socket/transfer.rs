@@ -192,7 +192,7 @@ pub fn start(
     if endpoint.is_frozen() {
         return Err(EBUSY);
     }
-    let mcb = abi::mcb_in(out.mcb, u32::try_from(out.length)?)?;
+    let mcb = abi::mcb_in(out.mcb, false, u32::try_from(out.length)?)?;
     let mut peer = out.peer;
     let mut beside = false;
     if !peer.is_known() && out.server == Entity::MANAGER_GROUP {
@@ -413,11 +413,7 @@ pub fn reply(
 ) -> Result {
     let client = Entity::from_bits(mcb.client);
     let transaction = Transaction::from_bits(mcb.transaction);
-    let response = vmtp_mcb {
-        function: uapi::VMTP_RESPONSE as u8,
-        ..*mcb
-    };
-    let mut block = abi::mcb_in(&response, u32::try_from(length)?)?;
+    let mut block = abi::mcb_in(mcb, true, u32::try_from(length)?)?;
     if abi::has_flag(mcb, uapi::VMTP_F_ABANDON) {
         return endpoint.abandon(client, transaction);
     }
@@ -452,13 +448,9 @@ pub fn forward(
     if server.is_zero() || !server.is_valid() {
         return Err(EINVAL);
     }
-    let request = vmtp_mcb {
-        function: uapi::VMTP_REQUEST as u8,
-        ..*mcb
-    };
     let forward = Forward {
         server,
-        mcb: abi::mcb_in(&request, u32::try_from(length)?)?,
+        mcb: abi::mcb_in(mcb, false, u32::try_from(length)?)?,
         flags: abi::flags_in(mcb),
         hco: abi::has_flag(mcb, uapi::VMTP_F_HCO),
     };

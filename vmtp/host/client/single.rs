@@ -39,7 +39,7 @@ impl Endpoint {
         if start.request.streamed || !over || (slot.claims != 0 && !slot.is_taken()) {
             return None;
         }
-        let packet = side.client.start_single(
+        let mut packet = side.client.start_single(
             &mut slot.call,
             &start.request,
             data_limit(route.mtu()),
@@ -64,7 +64,7 @@ impl Endpoint {
         host.count(Counter::TransactionsStarted);
         // What cannot be sent now is sent again by the timer.
         let segment = start.segment.as_ref();
-        let _ = host.send(route, &packet, segment, &start.manner, false, record.sk());
+        let _ = host.send(route, &mut packet, segment, &start.manner, false, record.sk());
         Some(transaction)
     }
 

@@ -51,7 +51,7 @@ impl RemoteRecord {
         let Some((route, timing)) = host.departure(&inner.path, manner, inner.manner.source) else {
             return false;
         };
-        let Some(packet) = inner.remote.respond_single(
+        let Some(mut packet) = inner.remote.respond_single(
             transaction,
             respond,
             data_limit(route.mtu()),
@@ -70,7 +70,7 @@ impl RemoteRecord {
         drop(before);
         host.count(Counter::ResponsesSent);
         // What cannot be sent now is sent again when the Client asks.
-        let _ = host.send(&route, &packet, segment, manner, false, endpoint.sk());
+        let _ = host.send(&route, &mut packet, segment, manner, false, endpoint.sk());
         if ended {
             endpoint.request_ended();
         }
