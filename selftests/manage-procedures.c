@@ -124,7 +124,7 @@ static long with_segment(int tun, __u32 code, struct words words)
 
 /*
  * Cut behind every word, in the middle of words too. Whether anything was said to it: a Response to an earlier
- * transaction may come again meanwhile.
+ * transaction may come again meanwhile, and the Request that the server has passed on.
  */
 static bool cut_is_answered(int tun, __u32 code, struct words words)
 {
@@ -138,8 +138,9 @@ static bool cut_is_answered(int tun, __u32 code, struct words words)
 		octets.length = length;
 		answered |= !send_octets(tun, &octets);
 		while (receive_packet(tun, &answer, 0))
-			answered |= !(answer.control & C_RESPONSE) || answer.client != request.client ||
-				    answer.transaction == request.transaction;
+			answered |= answer.client != FORWARDED &&
+				    (!(answer.control & C_RESPONSE) || answer.client != request.client ||
+				     answer.transaction == request.transaction);
 	}
 	return answered;
 }
