@@ -482,4 +482,32 @@ TEST_F(group, a_restricted_group_of_others_is_not_entered)
 	EXPECT_EQ(0, join(self->root, RESTRICTED));
 }
 
+/* Lines of the namespace's /proc/net/vmtp/groups, without its head. */
+static int memberships(void)
+{
+	FILE *file = fopen("/proc/thread-self/net/vmtp/groups", "r");
+	int c, lines = -1;
+
+	while (file && (c = fgetc(file)) != EOF)
+		lines += c == '\n';
+	if (file)
+		fclose(file);
+	return lines;
+}
+
+/* However they lie in the table: a membership that stayed would keep the socket, its namespace and the module. */
+TEST_F(group, who_goes_leaves_every_group)
+{
+	for (int round = 0; round < 16; round++) {
+		int fd = open_entity(0);
+
+		ASSERT_GE(fd, 0);
+		for (int i = 0; i < 16; i++)
+			ASSERT_EQ(0, join(fd, GROUP_OF(VMTP_ENTITY_GROUP | VMTP_ENTITY_UGP, 0x00700000 + 977 * i + 3 * round, HOST)));
+		EXPECT_EQ(16, memberships());
+		close(fd);
+		EXPECT_EQ(0, memberships());
+	}
+}
+
 TEST_HARNESS_MAIN

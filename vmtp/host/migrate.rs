@@ -15,6 +15,7 @@ use crate::kernel::clock::sleep_us;
 use crate::kernel::errno::Errno;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
+use crate::kernel::table::collect;
 use crate::proto::peer::Peer;
 use crate::proto::server::{State, SNAPSHOT_OCTETS};
 use crate::proto::time::Span;
@@ -63,13 +64,10 @@ impl Endpoint {
 
     /// All records of its Clients. ENOMEM. Sleeps.
     fn records(&self) -> Result<Array<Ref<RemoteRecord>>> {
-        let mut records = Array::new();
-        for record in self.host().remotes.walk()? {
-            if record.server == self.entity {
-                records.push(record, GFP_KERNEL).map_err(|_| ENOMEM)?;
-            }
-        }
-        Ok(records)
+        collect(
+            || self.host().remotes.walk(),
+            |record| record.server == self.entity,
+        )
     }
 
     /// Stops it: no Request is taken or handed over any more. Those that its user handles may be answered for `patience` ms.
@@ -115,12 +113,10 @@ impl Endpoint {
     /// How many Requests its user has taken and not answered.
     fn handled(&self) -> Result<usize> {
         let mut processing = 0usize;
-        for record in self.host().remotes.walk()? {
-            if record.server == self.entity {
-                let (state, _) = record.look();
-                if state.state() == State::Processing {
-                    processing = processing.wrapping_add(1);
-                }
+        for record in self.records()?.iter() {
+            let (state, _) = record.look();
+            if state.state() == State::Processing {
+                processing = processing.wrapping_add(1);
             }
         }
         Ok(processing.saturating_sub(self.waiting_requests()))
@@ -150,13 +146,10 @@ impl Endpoint {
             return Err(Errno::ENOTCONN.into());
         }
         let records = record.records()?;
-        let mut memberships = Array::new();
-        for membership in record.host().members.walk()? {
-            if membership.endpoint.is(record) {
-                let of = (membership.key(), membership.permissions.bits());
-                memberships.push(of, GFP_KERNEL).map_err(|_| ENOMEM)?;
-            }
-        }
+        let memberships = collect(
+            || record.host().members.walk(),
+            |membership| membership.endpoint.is(record),
+        )?;
         let mut head = [0; HEAD];
         let [first, second, domain, third, fourth] = [
             MAGIC,
@@ -172,7 +165,8 @@ impl Endpoint {
             &[&first, &second, &entity, &domain, &third, &fourth],
         );
         put(Piece::Octets(&head))?;
-        for (group, permissions) in memberships.iter() {
+        for membership in memberships.iter() {
+            let (group, permissions) = (membership.key(), membership.permissions.bits());
             let mut octets = [0; MEMBERSHIP];
             fill(
                 &mut octets,

@@ -5,6 +5,7 @@
 //!
 //! A table holds a count of each record in it. A record is put into at most one table, and once in its life.
 
+use super::array::Array;
 use super::record::{Record, Recorded, Ref, LINKED, REMOVED, UNLINKED};
 use crate::bindings;
 use core::marker::PhantomData;
@@ -248,7 +249,7 @@ fn clear<'a, T: Recorded>(
                 record.stop();
             }
         }
-        // A table that grows meanwhile may hide some of it from a walk, and memory for a walk may be short.
+        // Others may come meanwhile, and memory for a walk may be short.
         if !is_empty() {
             // SAFETY: process context, as the callers promise.
             unsafe { bindings::msleep(1) };
@@ -274,11 +275,17 @@ impl<T: Recorded> PinnedDrop for MultiTable<T> {
     }
 }
 
-/// Goes through a table. While a table grows or shrinks a record may be shown twice or not at all; what is neither put
-/// in nor taken out meanwhile is otherwise shown once. Nothing is locked between two records. Process context.
+/// Records in one chain of a table: rhashtable grows long before.
+const CHAIN: usize = 64;
+
+/// Goes through a table. What is neither put in nor taken out meanwhile is shown, and more than once if the table grows or
+/// shrinks or the record that was shown last is taken out: see [`collect`]. Nothing is locked between two records. Process
+/// context.
 pub struct Walk<'a, T: Recorded> {
     /// In a box: C links it into a list.
     iterator: KBox<MaybeUninit<bindings::rhashtable_iter>>,
+    /// The table was resized, and the walk began anew.
+    resized: bool,
     _table: PhantomData<&'a Ref<T>>,
 }
 
@@ -295,8 +302,30 @@ impl<T: Recorded> Walk<'_, T> {
         unsafe { bindings::rhashtable_walk_enter(table, iterator.as_mut_ptr()) };
         Ok(Self {
             iterator,
+            resized: false,
             _table: PhantomData,
         })
+    }
+}
+
+/// The records that are `wanted`, each once, whatever happens to others meanwhile. ENOMEM. Sleeps.
+pub fn collect<'a, T: Recorded>(
+    walk: impl Fn() -> Result<Walk<'a, T>>,
+    wanted: impl Fn(&Ref<T>) -> bool,
+) -> Result<Array<Ref<T>>> {
+    loop {
+        let mut all = walk()?;
+        let mut found = Array::<Ref<T>>::new();
+        for record in all.by_ref() {
+            let last = found.get(found.len().saturating_sub(CHAIN)..);
+            let again = last.is_some_and(|last| last.iter().any(|known| known.is(&record)));
+            if !again && wanted(&record) {
+                found.push(record, GFP_KERNEL).map_err(|_| ENOMEM)?;
+            }
+        }
+        if !all.resized {
+            return Ok(found);
+        }
     }
 }
 
@@ -307,7 +336,13 @@ impl<T: Recorded> Iterator for Walk<'_, T> {
         let iterator = self.iterator.as_mut_ptr();
         // SAFETY: entered in `new`. `start` begins an RCU read section and `stop` ends it, whatever `start` says.
         unsafe {
-            bindings::rhashtable_walk_start_check(iterator);
+            let stood = (*iterator).p;
+            self.resized |= bindings::rhashtable_walk_start_check(iterator) != 0;
+            // It stood on a record that was taken out. C passes over as many records of the chain as were before it, itself
+            // included: one too many.
+            if !stood.is_null() && (*iterator).p.is_null() {
+                (*iterator).skip = 0;
+            }
             let found = loop {
                 let record = bindings::rhashtable_walk_next(iterator);
                 if record.is_null() {
@@ -315,6 +350,7 @@ impl<T: Recorded> Iterator for Walk<'_, T> {
                 }
                 // An error is EAGAIN: the table was resized, the walk goes on from its start.
                 if bindings::vmtp_helper_is_err(record) {
+                    self.resized = true;
                     continue;
                 }
                 if let Some(record) = Ref::try_get(record.cast()) {
