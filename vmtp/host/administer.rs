@@ -8,7 +8,8 @@
 //! authenticated.
 
 use super::client::Start;
-use super::endpoint::{own_kind, Endpoint, Owner, Role};
+use super::endpoint::{Endpoint, Owner, Role};
+use super::identifier::own_kind;
 use super::group::Group;
 use super::kept::header_of;
 use super::remote::Delivered;

@@ -5,7 +5,7 @@
 //! identifier is in use as long as it is valid or was lately.
 
 use super::counters::Counter;
-use super::endpoint::own_kind;
+use super::identifier::own_kind;
 use super::transmit::Manner;
 use super::{Host, ALL_HOSTS, ATOMIC};
 use crate::kernel::errno::Errno;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A local entity: one socket's identifier with its two sides, and how identifiers are given out and taken back.
-//! What the sides do is in `client` and `server`.
+//! A local entity: one socket's identifier with its two sides. What the sides do is in `client` and `server`, how
+//! identifiers are given out and taken back in `identifier`, what its Requests occupy in `charge`.
 
+use super::charge::{Charge, Memory};
 use super::client::ClientSide;
+use super::identifier::Vacated;
 use super::nested::Nested;
 use super::service::ServiceState;
 use super::settings::Setting;
 use super::{Host, ATOMIC};
-use crate::kernel::clock;
 use crate::kernel::cred::Caller;
 use crate::kernel::errno::Errno;
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
@@ -21,16 +22,12 @@ use crate::kernel::skb::Skb;
 use crate::kernel::sock::SkRef;
 use crate::proto::client::Client;
 use crate::proto::server::Service;
-use crate::proto::time::{Span, Time};
-use crate::proto::wire::{Entity, EntityKind, Transaction};
+use crate::proto::wire::{Entity, Transaction};
 use crate::socket::options::Options;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-
-/// T: how long an identifier stays invalid before it may mean something else.
-const STABILITY: Span = Span::from_millis(600_000);
 
 /// Whose an entity is.
 #[derive(Clone)]
@@ -118,149 +115,6 @@ pub struct Endpoint {
     closed: AtomicBool,
     /// The socket; none for an entity that the host itself made. It goes last: packets above are charged to it.
     sk: Option<SkRef>,
-}
-
-/// What Requests occupy of an entity.
-pub struct Memory {
-    /// Octets of memory of the packets of those that are incomplete, or wait.
-    used: AtomicUsize,
-    /// Requests that a user has, and has not answered yet.
-    in_hand: AtomicU32,
-    /// Who may go beyond SO_RCVBUF, so that a message larger than that can be received: one at a time.
-    privileged: AtomicUsize,
-}
-
-/// The same of all hosts, to be held below a part of the machine's memory.
-static ALL: AtomicUsize = AtomicUsize::new(0);
-
-/// The same of Clients that are being probed. It fills no server's SO_RCVBUF: they may all be forged.
-static UNPROVEN: AtomicUsize = AtomicUsize::new(0);
-
-/// What of a message is kept while its Client is being probed: a packet group.
-const STRANGER_MAX: u32 = 48 << 10;
-
-impl Memory {
-    fn new() -> Self {
-        Self {
-            used: AtomicUsize::new(0),
-            in_hand: AtomicU32::new(0),
-            privileged: AtomicUsize::new(0),
-        }
-    }
-}
-
-/// A record's part of an entity's [`Memory`].
-pub struct Charge {
-    memory: Arc<Memory>,
-    octets: u32,
-    proven: bool,
-    in_hand: bool,
-}
-
-impl Charge {
-    /// Nothing yet.
-    pub fn new(memory: &Arc<Memory>) -> Self {
-        Self {
-            memory: memory.clone(),
-            octets: 0,
-            proven: true,
-            in_hand: false,
-        }
-    }
-
-    /// The record occupies so much now, and its Client is `proven` to be there or need not be.
-    #[inline]
-    pub fn set(&mut self, octets: usize, proven: bool) {
-        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
-        if octets == self.octets && (proven == self.proven || octets == 0) {
-            return;
-        }
-        let (before, after) = (self.octets as usize, octets as usize);
-        self.pool().fetch_sub(before, Ordering::Relaxed);
-        if self.proven {
-            self.memory.used.fetch_sub(before, Ordering::Relaxed);
-        }
-        self.octets = octets;
-        self.proven = proven;
-        self.pool().fetch_add(after, Ordering::Relaxed);
-        if proven {
-            self.memory.used.fetch_add(after, Ordering::Relaxed);
-        }
-        if octets == 0 {
-            let me = core::ptr::from_ref(self).addr();
-            let _ = self.memory.privileged.compare_exchange(
-                me,
-                0,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-        }
-    }
-
-    /// The server's user has the Request now, or not any more. Whether that is news.
-    #[inline]
-    pub fn set_in_hand(&mut self, in_hand: bool) -> bool {
-        if in_hand == self.in_hand {
-            return false;
-        }
-        self.in_hand = in_hand;
-        if in_hand {
-            self.memory.in_hand.fetch_add(1, Ordering::AcqRel);
-        } else {
-            self.memory.in_hand.fetch_sub(1, Ordering::AcqRel);
-        }
-        true
-    }
-
-    fn pool(&self) -> &'static AtomicUsize {
-        if self.proven {
-            &ALL
-        } else {
-            &UNPROVEN
-        }
-    }
-
-    /// Whether a Client that is not proven may have another packet kept. `full` is [`Charge::strangers_fill`].
-    pub fn stranger_may_add(&self, full: bool) -> bool {
-        self.octets == 0 || (!full && self.octets < STRANGER_MAX)
-    }
-
-    /// Whether Clients that are not proven occupy all that they may together.
-    pub fn strangers_fill(host: &Host) -> bool {
-        UNPROVEN.load(Ordering::Relaxed) >= host.memory_max / 4
-    }
-
-    /// Whether this record alone may go beyond SO_RCVBUF from now on, until it occupies nothing.
-    pub fn is_privileged(&self) -> bool {
-        let me = core::ptr::from_ref(self).addr();
-        match self
-            .memory
-            .privileged
-            .compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed)
-        {
-            Ok(_) => true,
-            Err(other) => other == me,
-        }
-    }
-
-    /// The charge goes to another entity of the same name, which took the place of the first.
-    pub fn move_to(&mut self, memory: &Arc<Memory>) {
-        if !Arc::ptr_eq(&self.memory, memory) {
-            let (octets, proven, in_hand) = (self.octets as usize, self.proven, self.in_hand);
-            self.set(0, proven);
-            self.set_in_hand(false);
-            self.memory = memory.clone();
-            self.set(octets, proven);
-            self.set_in_hand(in_hand);
-        }
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.set(0, self.proven);
-        self.set_in_hand(false);
-    }
 }
 
 #[pinned_drop]
@@ -528,9 +382,9 @@ impl Endpoint {
         let Some(sk) = &self.sk else {
             return !matches!(self.role, Role::Manager);
         };
-        let used = self.memory.used.load(Ordering::Relaxed);
+        let used = self.memory.used();
         used.saturating_add(sk.receive_memory()) >= sk.receive_buffer()
-            || ALL.load(Ordering::Relaxed) >= self.host.memory_max
+            || Charge::all_fill(&self.host)
     }
 
     /// What the server can do for a Request now. `room` says whether there is memory for it.
@@ -550,7 +404,7 @@ impl Endpoint {
     /// Requests that users have and have not answered; datagrams, which have no answer, are not among them.
     #[inline]
     pub(super) fn in_hand(&self) -> u32 {
-        self.memory.in_hand.load(Ordering::Acquire)
+        self.memory.in_hand()
     }
 
     /// Requests that wait to be received.
@@ -563,148 +417,3 @@ impl Endpoint {
         &self.host
     }
 }
-
-/// An identifier that was valid until lately.
-#[pin_data(PinnedDrop)]
-pub struct Vacated {
-    host: StateRef<Host>,
-    /// The Transaction that its Client would have used next.
-    next: Transaction,
-    /// Whose it was: it is nobody else's meanwhile.
-    user: u32,
-    /// It lives on another host now.
-    moved: bool,
-}
-
-#[pinned_drop]
-impl PinnedDrop for Vacated {
-    fn drop(self: Pin<&mut Self>) {
-        self.host.vacated_of.give_back(self.user);
-    }
-}
-
-impl Recorded for Vacated {
-    fn expired(record: Ref<Self>) {
-        record.forget();
-    }
-}
-
-/// Vacated identifiers that are remembered.
-const VACATED_MAX: u32 = 1 << 15;
-
-/// The part of them that one user may have.
-const VACATED_SHARE: u32 = VACATED_MAX / 4;
-
-/// How many of the oldest are looked at to find one that may go.
-const VACATED_TRIES: u32 = 64;
-
-impl Vacated {
-    /// Whether the entity lives on another host now.
-    pub(super) fn has_moved(&self) -> bool {
-        self.moved
-    }
-
-    fn forget(self: &Record<Self>) {
-        self.host.vacated.remove(self);
-        self.host.vacated_ages.remove(self);
-        self.stop();
-    }
-
-    /// Without memory it is forgotten. Of one user so many are remembered that those of others stay. Sleeps.
-    fn remember(endpoint: &Endpoint, next: Transaction, moved: bool) {
-        let host = &endpoint.host;
-        let user = endpoint.owner.caller.uid;
-        if !host.vacated_of.take(user, VACATED_SHARE) {
-            let own = |old: &Record<Self>| old.user == user;
-            match host.vacated_ages.evict(VACATED_TRIES, own) {
-                Some(old) => old.forget(),
-                None => return,
-            }
-            if !host.vacated_of.take(user, VACATED_SHARE) {
-                return;
-            }
-        } else if host.vacated.len() >= VACATED_MAX {
-            if let Some(old) = host.vacated_ages.evict(1, |_| true) {
-                old.forget();
-            }
-        }
-        let made = Record::new(
-            endpoint.entity.bits(),
-            pin_init!(Vacated {
-                host: host.clone(),
-                next,
-                user,
-                moved,
-            }),
-            GFP_KERNEL_ACCOUNT,
-        );
-        let Ok(record) = made else {
-            host.vacated_of.give_back(user);
-            return;
-        };
-        if host.vacated.insert(&record).is_ok() {
-            host.vacated_ages.push(&record);
-            record.arm(Time::from_nanos(clock::monotonic()).plus(STABILITY).nanos());
-        } else {
-            record.stop();
-        }
-    }
-}
-
-impl Host {
-    /// A new identifier of this host, T-stable: for a single little-endian (or big-endian) entity, after the machine.
-    /// EAGAIN if there is none to give just now; see [`Host::replenish`]. Any context.
-    pub fn allocate(&self) -> Result<Entity> {
-        let address = self.primary_address();
-        for _ in 0..ALLOCATION_TRIES {
-            let entity = if self.names_hosts() {
-                let discriminator = self.allocator.lock().next(clock::realtime());
-                let discriminator = discriminator.ok_or(EAGAIN)?;
-                Entity::domain1(own_kind(), false, discriminator, address).ok_or(EAGAIN)?
-            } else {
-                self.take_of_block().ok_or(EAGAIN)?
-            };
-            if !self.is_in_use(entity) {
-                return Ok(entity);
-            }
-        }
-        Err(EAGAIN)
-    }
-
-    /// Sees to it that there is an identifier to give. EADDRNOTAVAIL if all blocks that were tried are in use, EINTR.
-    /// Sleeps.
-    pub fn replenish(&self) -> Result {
-        if self.names_hosts() {
-            // The clock gives 10,000 a second.
-            clock::sleep_us(100);
-            return Ok(());
-        }
-        self.obtain_block()
-    }
-
-    /// Whether an identifier was made for this user by CreateEntity, or was the user's within T.
-    pub fn was_given_to(&self, entity: Entity, owner: &Owner) -> bool {
-        let user = |other: &Owner| other.caller.euid == owner.caller.euid;
-        let made = self.entities.get(entity.bits());
-        let lately = self.vacated.get(entity.bits());
-        made.is_some_and(|made| user(&made.owner))
-            || lately.is_some_and(|vacated| vacated.user == owner.caller.uid)
-    }
-
-    /// Whether an identifier is valid here, or was within T.
-    pub(super) fn is_in_use(&self, entity: Entity) -> bool {
-        self.entities.get(entity.bits()).is_some() || self.vacated.get(entity.bits()).is_some()
-    }
-}
-
-/// The sort of a single entity of this machine.
-pub(super) fn own_kind() -> EntityKind {
-    if cfg!(target_endian = "little") {
-        EntityKind::LittleEndian
-    } else {
-        EntityKind::BigEndian
-    }
-}
-
-/// Identifiers that are looked at to find one that is not in use.
-const ALLOCATION_TRIES: u32 = 64;

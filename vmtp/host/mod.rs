@@ -6,7 +6,7 @@
 //! It owns the tables, turns packets and timers into events of `proto`, and does what the steps say. What a system call
 //! wants comes through `endpoint`. The parts: `receive` takes packets apart, `transmit` makes them, `endpoint` is a local
 //! entity with its two sides, `client` and `server`; `remote` is the record of a remote Client, `manager` the management
-//! procedures, `probe` the Probes this host sends, `path` what is known of other hosts.
+//! procedures, `probe` the Probes this host sends, `path` what is known of other hosts, `find` where an entity is.
 //!
 //! Locks, each taken alone unless said so: a record's or a side's spinlock is held for one event of `proto` and no longer;
 //! packets are made and sent, and sockets woken, after it is dropped.
@@ -16,10 +16,13 @@
 
 mod administer;
 mod block;
+pub mod charge;
 pub mod client;
 pub mod counters;
 pub mod endpoint;
+mod find;
 pub mod group;
+pub mod identifier;
 pub mod kept;
 pub mod links;
 pub mod manager;
@@ -41,8 +44,10 @@ pub mod users;
 
 use self::block::Blocks;
 use self::counters::Counter;
-use self::endpoint::{Endpoint, Vacated};
+use self::endpoint::Endpoint;
+pub use self::find::Destination;
 use self::group::{Group, Membership};
+use self::identifier::Vacated;
 use self::links::Link;
 use self::path::{PathRecord, PlaceRecord};
 use self::probe::Pending;
@@ -66,9 +71,7 @@ use crate::kernel::table::{MultiTable, Table};
 use crate::kernel::trace;
 use crate::kernel::work::Work;
 use crate::proto::allocate::Allocator;
-use crate::proto::client::Found;
 use crate::proto::context::{Context, ProbeClients, Timing};
-use crate::proto::peer::Peer;
 use crate::proto::time::Time;
 use crate::proto::wire::{Entity, Header, Transaction, IPPROTO};
 use core::net::Ipv4Addr;
@@ -471,135 +474,6 @@ impl Host {
         self.wary_until.fetch_max(until.nanos(), Ordering::Relaxed);
     }
 
-    /// The way to a host, made if it is not known. Any context.
-    pub fn path(&self, peer: &Peer, now: Time) -> Result<Ref<PathRecord>> {
-        let key = path::key(peer);
-        if let Some(record) = self.paths.get(key) {
-            record.touch();
-            return Ok(record);
-        }
-        let record = PathRecord::make(self.to_ref()?, *peer, now)?;
-        if self.paths.len() >= self.settings.get(Setting::PathsMax) {
-            let old = self.path_ages.evict(EVICT_TRIES, PathRecord::is_unused);
-            let Some(old) = old else {
-                // It works without being remembered.
-                return Ok(record);
-            };
-            self.paths.remove(&old);
-            self.ways_changed();
-            old.stop();
-        }
-        match self.paths.insert(&record) {
-            Ok(()) => {
-                self.path_ages.push(&record);
-                record.keep(now);
-                Ok(record)
-            }
-            Err(_) => Ok(self.paths.get(key).unwrap_or(record)),
-        }
-    }
-
-    /// Where to send to an entity, and whether that is certain: this host, the cache, the address in the identifier if
-    /// there is one, or nowhere yet.
-    pub fn find(&self, entity: Entity, now: Time) -> Destination {
-        if let Some(address) = entity.host_group() {
-            return Destination {
-                peer: Peer::inet(address),
-                found: Found::Certain,
-                multicast: true,
-            };
-        }
-        if self.entities.get(entity.bits()).is_some() {
-            return Destination {
-                peer: Peer::inet([127, 0, 0, 1]),
-                found: Found::Certain,
-                multicast: false,
-            };
-        }
-        let guessed = |peer| Destination {
-            peer,
-            found: Found::Guessed,
-            multicast: false,
-        };
-        if let Some(place) = self.places.get(entity.bits()) {
-            return guessed(place.peer(now));
-        }
-        guessed(if self.names_hosts() {
-            embedded(entity)
-        } else {
-            Peer::NONE
-        })
-    }
-
-    /// An entity was heard from a host.
-    #[inline]
-    pub fn learn(&self, entity: Entity, peer: &Peer) {
-        let named = peer
-            .as_inet()
-            .is_some_and(|address| address == entity.address());
-        // The usual case: it is where its identifier says, and so is everybody.
-        if named && self.names_hosts() && self.places.is_empty() {
-            return;
-        }
-        self.learn_place(entity, peer, Self::now());
-    }
-
-    fn learn_place(&self, entity: Entity, peer: &Peer, now: Time) {
-        if entity.is_group() || entity.is_zero() {
-            return;
-        }
-        if !self.places.is_empty() {
-            if let Some(place) = self.places.get(entity.bits()) {
-                if place.moved(*peer, now) {
-                    self.ways_changed();
-                }
-                return;
-            }
-        }
-        let address = peer.as_inet().unwrap_or([0; 4]);
-        let [first, ..] = address;
-        if first == 127 || (self.names_hosts() && entity.address() == address) {
-            return;
-        }
-        if self.places.len() >= self.settings.get(Setting::PlacesMax) {
-            let Some(old) = self.place_ages.evict(EVICT_TRIES, |_| true) else {
-                return;
-            };
-            self.forget_place(&old);
-        }
-        if let Ok(host) = self.to_ref() {
-            if let Ok(record) = PlaceRecord::make(host, entity, *peer, now) {
-                if self.places.insert(&record).is_ok() {
-                    self.place_ages.push(&record);
-                    self.ways_changed();
-                } else {
-                    record.stop();
-                }
-            }
-        }
-    }
-
-    /// What the cache says of an entity proved wrong.
-    pub fn unlearn(&self, entity: Entity) {
-        if let Some(place) = self.places.get(entity.bits()) {
-            self.forget_place(&place);
-        }
-    }
-
-    pub(super) fn forget_place(&self, place: &Ref<PlaceRecord>) {
-        self.places.remove(place);
-        self.ways_changed();
-        self.place_ages.remove(place);
-        place.stop();
-    }
-
-    pub(super) fn forget_path(&self, path: &Ref<PathRecord>) {
-        self.paths.remove(path);
-        self.ways_changed();
-        self.path_ages.remove(path);
-        path.stop();
-    }
-
     /// Records of remote Clients that this host may have.
     pub(super) fn records_max(&self) -> u32 {
         self.settings.get(Setting::RecordsMax)
@@ -632,28 +506,6 @@ fn trace_packet(arrived: bool, host: Ipv4Addr, header: &Header, octets: usize) {
             octets,
         },
     );
-}
-
-/// Where to send to an entity.
-#[derive(Clone, Copy)]
-pub struct Destination {
-    /// The host or host group; not known if it must be found.
-    pub peer: Peer,
-    /// Whether a failure there is believed.
-    pub found: Found,
-    /// Whether `peer` is a multicast address.
-    pub multicast: bool,
-}
-
-/// The host that the identifier of a Domain 1 entity names.
-fn embedded(entity: Entity) -> Peer {
-    let address = entity.address();
-    let [first, ..] = address;
-    let usable = Ipv4Addr::from(address);
-    if usable.is_unspecified() || usable.is_multicast() || usable.is_broadcast() || first == 0 {
-        return Peer::NONE;
-    }
-    Peer::inet(address)
 }
 
 /// The memory of what there may be a million of.

@@ -17,7 +17,8 @@ mod table;
 
 use self::rare::Rare;
 use crate::host::counters::Counter;
-use crate::host::endpoint::{Charge, Endpoint};
+use crate::host::charge::Charge;
+use crate::host::endpoint::Endpoint;
 use crate::host::kept::{header_of, single};
 use crate::host::path::PathRecord;
 use crate::host::transmit::Manner;

@@ -3,7 +3,8 @@
 //! The record of a remote Client on its way to another host, with its server (`migrate`).
 
 use super::{Inner, RemoteRecord};
-use crate::host::endpoint::{Charge, Endpoint};
+use crate::host::charge::Charge;
+use crate::host::endpoint::Endpoint;
 use crate::host::path::PathRecord;
 use crate::host::transmit::Manner;
 use crate::host::Host;

@@ -4,7 +4,8 @@
 
 use super::{Inner, RemoteRecord};
 use crate::host::counters::Counter;
-use crate::host::endpoint::{Charge, Endpoint};
+use crate::host::charge::Charge;
+use crate::host::endpoint::Endpoint;
 use crate::host::transmit::Manner;
 use crate::host::{Host, ATOMIC};
 use crate::kernel::lock::new_spinlock_bh;
