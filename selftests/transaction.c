@@ -180,7 +180,11 @@ TEST_F(link, many_clients_at_a_time_get_each_their_own)
 	struct echo echo;
 
 	ASSERT_EQ(0, echo_start(&echo, self->server));
-	EXPECT_EQ(0, call_all(_metadata, 8, 50));
+	EXPECT_EQ(0, call_all(_metadata, 8, 50)) {
+		TH_LOG("sent again: %ld here, %ld there; no room: %ld here, %ld there", counter("Retransmissions"),
+		       counter_there(self->here, self->there, "Retransmissions"), counter("DropNoRoom"),
+		       counter_there(self->here, self->there, "DropNoRoom"));
+	}
 	echo_stop(&echo);
 	EXPECT_EQ(8 * CALLERS, echo.served);
 	EXPECT_EQ(0, echo.damaged);
