@@ -9,10 +9,10 @@ said=/tmp/top.said
 cleanup() {
 	# shellcheck disable=SC2046
 	kill $(jobs -p) 2>/dev/null
-	# What the loop below had just started is nobody's job.
+	wait
+	# What the loop below had started last is nobody's job.
 	# shellcheck disable=SC2046
 	kill $(ip netns pids top-a) $(ip netns pids top-b) 2>/dev/null
-	wait
 	ip netns del top-a 2>/dev/null
 	ip netns del top-b 2>/dev/null
 }

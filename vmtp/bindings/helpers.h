@@ -160,10 +160,12 @@ struct net *vmtp_helper_netdev_net(const struct net_device *dev);
 struct net_device *vmtp_helper_netdev_notifier_info(void *info);
 struct in_device *vmtp_helper_in_dev_get_rtnl(const struct net_device *dev);
 
-/* locks, RCU, references */
+/* locks */
 void vmtp_helper_spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key);
 int vmtp_helper_spin_trylock_bh(spinlock_t *lock);
 void vmtp_helper_spin_assert_is_held(spinlock_t *lock);
+
+/* records.c: records */
 struct kmem_cache *vmtp_helper_record_cache(const char *name, unsigned int size);
 void vmtp_helper_record_init(struct vmtp_record_head *head, u64 key);
 void vmtp_helper_record_get(struct vmtp_record_head *head);
@@ -173,7 +175,7 @@ void *vmtp_helper_record_alloc(struct kmem_cache *cache, size_t size, gfp_t flag
 void vmtp_helper_record_free_rcu(struct vmtp_record_head *head);
 unsigned int vmtp_helper_record_references(const struct vmtp_record_head *head);
 
-/* hash tables: with one record a key (table), and with several (list) */
+/* records.c: hash tables, with one record a key (table), and with several (list) */
 int vmtp_helper_table_init(struct rhashtable *table);
 int vmtp_helper_table_insert(struct rhashtable *table, struct vmtp_record_head *head);
 int vmtp_helper_table_remove(struct rhashtable *table, struct vmtp_record_head *head);
@@ -186,7 +188,7 @@ struct vmtp_record_head *vmtp_helper_list_next(struct vmtp_record_head *head);
 unsigned int vmtp_helper_table_count(const struct rhashtable *table);
 bool vmtp_helper_is_err(const void *pointer);
 
-/* timer */
+/* records.c: timers */
 bool vmtp_helper_hrtimer_is_queued(const struct hrtimer *timer);
 void vmtp_helper_timer_lock(const void *timer);
 void vmtp_helper_timer_unlock(const void *timer);

@@ -9,8 +9,8 @@
 
 use super::client::Start;
 use super::endpoint::{Endpoint, Owner, Role};
-use super::identifier::own_kind;
 use super::group::Group;
+use super::identifier::own_kind;
 use super::kept::header_of;
 use super::remote::Delivered;
 use super::server::Which;

@@ -186,7 +186,10 @@ impl Host {
                 let claim = inner.claim.as_ref();
                 claim.is_some_and(Claim::is_objected).then_some(())
             };
-            let wait = self.blocks.heard.wait(false, Some(patience.nanos()), objected);
+            let wait = self
+                .blocks
+                .heard
+                .wait(false, Some(patience.nanos()), objected);
             if wait == Wait::Signal {
                 return Err(EINTR);
             }
@@ -257,14 +260,19 @@ impl Host {
     /// to it by multicast, this host does not object to.
     fn block_in_use(&self, entity: Entity, source: &Source) -> bool {
         let inner = self.blocks.inner.lock();
-        let has = |block: &Option<Block>| block.as_ref().is_some_and(|block| block.contains(entity));
+        let has =
+            |block: &Option<Block>| block.as_ref().is_some_and(|block| block.contains(entity));
         let reserved = has(&inner.present) || has(&inner.next);
-        let claimed = inner.claim.as_ref().is_some_and(|claim| claim.contains(entity));
+        let claimed = inner
+            .claim
+            .as_ref()
+            .is_some_and(|claim| claim.contains(entity));
         drop(inner);
         let base = block_of(entity).bits();
         reserved
             || (claimed && !self.is_from_here(&source.peer))
-            || (0..u64::from(BLOCK_SIZE)).any(|number| self.is_in_use(Entity::from_bits(base | number)))
+            || (0..u64::from(BLOCK_SIZE))
+                .any(|number| self.is_in_use(Entity::from_bits(base | number)))
     }
 
     /// There is something for `Worker::work`. Any context.

@@ -23,8 +23,8 @@ use crate::proto::server::Source;
 use crate::proto::wire::{
     domain1_identifier, write_domain_list, Code, Entity, EntityDescriptor, GroupRecordWriter,
     Header, ManagementRequest, Mcb, NoResults, NodeFlags, NotifyVmtpClient, NotifyVmtpServer,
-    Parameters, ProbeEntityResults, Procedure, QueryVmtpNodeResults,
-    ResponseCode, Results, ServiceFlags,
+    Parameters, ProbeEntityResults, Procedure, QueryVmtpNodeResults, ResponseCode, Results,
+    ServiceFlags,
 };
 use crate::socket::options::Options;
 use core::net::Ipv4Addr;
@@ -275,7 +275,8 @@ impl Host {
                 return;
             }
             ManagementRequest::QueryVmtpNode(_) => {
-                used = write_domain_list(&mut data, &DOMAINS.map(u32::from), &[AUTH_DOMAIN]).unwrap_or(0);
+                used = write_domain_list(&mut data, &DOMAINS.map(u32::from), &[AUTH_DOMAIN])
+                    .unwrap_or(0);
                 Some(self.node(source).encode())
             }
             ManagementRequest::QueryEntity(query) => {

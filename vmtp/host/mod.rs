@@ -6,7 +6,8 @@
 //! It owns the tables, turns packets and timers into events of `proto`, and does what the steps say. What a system call
 //! wants comes through `endpoint`. The parts: `receive` takes packets apart, `transmit` makes them, `endpoint` is a local
 //! entity with its two sides, `client` and `server`; `remote` is the record of a remote Client, `manager` the management
-//! procedures, `probe` the Probes this host sends, `path` what is known of other hosts, `find` where an entity is.
+//! procedures, `probe` the Probes this host sends, `path` what is known of other hosts, `find` where an entity
+//! is, `identifier` how identifiers are given out, `charge` what Requests occupy.
 //!
 //! Locks, each taken alone unless said so: a record's or a side's spinlock is held for one event of `proto` and no longer;
 //! packets are made and sent, and sockets woken, after it is dropped.
@@ -375,9 +376,11 @@ impl Host {
     /// The number of a message that was just received, if this host numbers them (2.12).
     #[inline]
     pub(super) fn number_received(&self) -> Option<u32> {
-        self.settings
-            .is_set(Setting::ReceiveSequence)
-            .then(|| self.received.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
+        self.settings.is_set(Setting::ReceiveSequence).then(|| {
+            self.received
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_add(1)
+        })
     }
 
     /// The number of the message that was received last, if this host numbers them.

@@ -8,7 +8,9 @@ use super::transmit::Manner;
 use super::Host;
 use crate::kernel::skb::Skb;
 use crate::proto::server::Source;
-use crate::proto::wire::{Code, Control, Header, Mask, ResponseCode, HEADER_OCTETS, OVERHEAD_OCTETS};
+use crate::proto::wire::{
+    Code, Control, Header, Mask, ResponseCode, HEADER_OCTETS, OVERHEAD_OCTETS,
+};
 use kernel::prelude::*;
 
 impl Host {

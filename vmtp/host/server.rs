@@ -153,9 +153,7 @@ impl Endpoint {
             self.count_queued(&queue);
             drop(queue);
             let delivered = taken?;
-            if delivered.kind == Kind::Request
-                && delivered.record.is_current(&delivered.arrival)
-            {
+            if delivered.kind == Kind::Request && delivered.record.is_current(&delivered.arrival) {
                 return Some(delivered);
             }
         }

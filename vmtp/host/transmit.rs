@@ -260,11 +260,11 @@ impl Host {
                         // One row from the group's start, as in most packets.
                         let offset = packet.group_offset as usize;
                         filler.put_pages(pages, offset, packet.octets as usize)?;
-                        return filler.put_zeros(packet.padded.saturating_sub(packet.octets) as usize);
-                    }
-                    for extent in Placement::new(header.delivery, header.group_octets()) {
-                        let offset = packet.group_offset.saturating_add(extent.group_offset);
-                        filler.put_pages(pages, offset as usize, extent.octets as usize)?;
+                    } else {
+                        for extent in Placement::new(header.delivery, header.group_octets()) {
+                            let offset = packet.group_offset.saturating_add(extent.group_offset);
+                            filler.put_pages(pages, offset as usize, extent.octets as usize)?;
+                        }
                     }
                     filler.put_zeros(packet.padded.saturating_sub(packet.octets) as usize)
                 },

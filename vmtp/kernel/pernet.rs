@@ -205,9 +205,8 @@ unsafe extern "C" fn init<T: NetState>(net: *mut bindings::net) -> ffi::c_int {
         for number in 0..T::COUNT {
             let slot = slots.wrapping_add(number);
             // SAFETY: the memory is free, aligned and stays where it is until `exit`.
-            let made = unsafe {
-                T::init(net, number).__pinned_init((&raw mut (*slot).value).cast::<T>())
-            };
+            let made =
+                unsafe { T::init(net, number).__pinned_init((&raw mut (*slot).value).cast::<T>()) };
             if let Err(error) = made {
                 // C calls neither of what failed.
                 before_end::<T>(net);

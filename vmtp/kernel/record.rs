@@ -5,8 +5,8 @@
 
 use super::timer::Timer;
 use crate::bindings;
-use core::ops::Deref;
 use core::marker::PhantomData;
+use core::ops::Deref;
 use core::ptr::{null_mut, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use kernel::alloc::Flags;

@@ -98,8 +98,7 @@ impl<T: Recorded> Table<T> {
     /// Takes a record out; false if it is not in. Its deadline is [`Record::stop`]'s affair. Any context.
     pub fn remove(&self, record: &Record<T>) -> bool {
         // SAFETY: initialised; C looks for this very record.
-        let error =
-            unsafe { bindings::vmtp_helper_table_remove(self.table.get(), record.head()) };
+        let error = unsafe { bindings::vmtp_helper_table_remove(self.table.get(), record.head()) };
         unlink(record, error == 0)
     }
 
@@ -177,9 +176,7 @@ impl<T: Recorded> MultiTable<T> {
         }
         link(record, || {
             // SAFETY: initialised; the record is in no table and the caller leaves the table a count.
-            to_result(unsafe {
-                bindings::vmtp_helper_list_insert(self.table.get(), record.head())
-            })
+            to_result(unsafe { bindings::vmtp_helper_list_insert(self.table.get(), record.head()) })
         })
     }
 
@@ -275,7 +272,8 @@ impl<T: Recorded> PinnedDrop for MultiTable<T> {
     }
 }
 
-/// Records in one chain of a table: rhashtable grows long before.
+/// More records than are ever in one chain of a table, which rhashtable would make larger: what a walk shows again without
+/// a resize, it showed that lately.
 const CHAIN: usize = 64;
 
 /// Goes through a table. What is neither put in nor taken out meanwhile is shown, and more than once if the table grows or
@@ -317,12 +315,16 @@ pub fn collect<'a, T: Recorded>(
         let mut all = walk()?;
         let mut found = Array::<Ref<T>>::new();
         for record in all.by_ref() {
-            let last = found.get(found.len().saturating_sub(CHAIN)..);
-            let again = last.is_some_and(|last| last.iter().any(|known| known.is(&record)));
-            if !again && wanted(&record) {
-                found.push(record, GFP_KERNEL).map_err(|_| ENOMEM)?;
+            if !wanted(&record) {
+                continue;
             }
+            let last = found.get(found.len().saturating_sub(CHAIN)..);
+            if last.is_some_and(|last| last.iter().any(|known| known.is(&record))) {
+                continue;
+            }
+            found.push(record, GFP_KERNEL).map_err(|_| ENOMEM)?;
         }
+        // A table is resized only after so many have come or gone as it has places.
         if !all.resized {
             return Ok(found);
         }

@@ -340,20 +340,17 @@ impl Sock<VmtpSocket> {
         if self.state.lock().endpoint.is_some() {
             return Err(EINVAL);
         }
-        let endpoint = bind(
-            host,
-            entity,
-            sk.to_ref(),
-            self.owner.clone(),
-            &self.options,
-        )?;
+        let endpoint = bind(host, entity, sk.to_ref(), self.owner.clone(), &self.options)?;
         let mut state = self.state.lock();
         if state.closed {
             drop(state);
             Endpoint::release(&endpoint);
             return Err(EBADF);
         }
-        let number = self.hosts.iter().position(|own| own.domain() == host.domain());
+        let number = self
+            .hosts
+            .iter()
+            .position(|own| own.domain() == host.domain());
         self.number.store(number.unwrap_or(0), Ordering::Release);
         state.endpoint = Some(endpoint.clone());
         Ok(endpoint)

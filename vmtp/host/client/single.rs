@@ -64,7 +64,14 @@ impl Endpoint {
         host.count(Counter::TransactionsStarted);
         // What cannot be sent now is sent again by the timer.
         let segment = start.segment.as_ref();
-        let _ = host.send(route, &mut packet, segment, &start.manner, false, record.sk());
+        let _ = host.send(
+            route,
+            &mut packet,
+            segment,
+            &start.manner,
+            false,
+            record.sk(),
+        );
         Some(transaction)
     }
 

@@ -16,8 +16,8 @@ mod step;
 mod table;
 
 use self::rare::Rare;
-use crate::host::counters::Counter;
 use crate::host::charge::Charge;
+use crate::host::counters::Counter;
 use crate::host::endpoint::Endpoint;
 use crate::host::kept::{header_of, single};
 use crate::host::path::PathRecord;
@@ -157,12 +157,7 @@ impl Recorded for RemoteRecord {
         record.host.count(Counter::Timeouts);
         RemoteRecord::event(&record, None, true, |inner, cx| {
             let transaction = inner.remote.transaction().bits();
-            trace::timeout(
-                false,
-                record.key(),
-                record.server.bits(),
-                transaction,
-            );
+            trace::timeout(false, record.key(), record.server.bits(), transaction);
             inner.remote.timeout(cx)
         });
     }

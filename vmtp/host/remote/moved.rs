@@ -84,9 +84,7 @@ impl RemoteRecord {
         let retries = endpoint.options.response_retries();
         let cx = host.context(now, path.timing(), retries);
         let remote = Remote::restore(&image.octets, image.peer, image.segment.is_some(), &cx)
-            .filter(|remote| {
-                remote.server() == endpoint.entity && remote.domain() == host.domain()
-            })
+            .filter(|remote| remote.server() == endpoint.entity && remote.domain() == host.domain())
             .ok_or(EINVAL)?;
         let (client, server, deadline) = (remote.client(), remote.server(), remote.deadline());
         path.records.fetch_add(1, Ordering::Relaxed);

@@ -3,8 +3,8 @@
 //! The table of records of remote Clients: a record is found or made, and an old one has to go when there is no room.
 
 use super::{Inner, RemoteRecord};
-use crate::host::counters::Counter;
 use crate::host::charge::Charge;
+use crate::host::counters::Counter;
 use crate::host::endpoint::Endpoint;
 use crate::host::transmit::Manner;
 use crate::host::{Host, ATOMIC};
