@@ -79,7 +79,7 @@ impl Setup {
                     let all = code == ResponseCode::RetransTimeout;
                     if other == op || all && world.outcomes[other].is_none() {
                         world.root.failed(&mut world.open[other].call, code);
-                        ended(world, other, Outcome::Failed(code));
+                        self.ended(world, other, Outcome::Failed(code));
                     }
                 }
             }
@@ -127,13 +127,13 @@ impl Setup {
         let wanted = self.calls[op].response;
         let open = &world.open[op];
         if delivery.code.is_some() {
-            ended(world, op, Outcome::Failed(ResponseCode::BadReplySegment));
+            self.ended(world, op, Outcome::Failed(ResponseCode::BadReplySegment));
         } else if op_of(&open.mcb) != Some(op) {
             world.wrong = Some("a Response answers another Request");
         } else if delivery.segment_octets != wanted || open.data != segment(op, true, wanted) {
             world.wrong = Some("a Response was altered");
         } else {
-            ended(world, op, Outcome::Answered);
+            self.ended(world, op, Outcome::Answered);
         }
     }
 
@@ -197,18 +197,18 @@ impl Setup {
             }
         }
     }
-}
 
-fn ended(world: &mut World, op: usize, outcome: Outcome) {
-    if world.outcomes[op].is_some() {
-        world.wrong = Some("a transaction ends twice");
-        return;
+    fn ended(&self, world: &mut World, op: usize, outcome: Outcome) {
+        if world.outcomes[op].is_some() {
+            world.wrong = Some("a transaction ends twice");
+            return;
+        }
+        world.outcomes[op] = Some(outcome);
+        let oldest = (0..world.open.len()).find(|op| world.outcomes[*op].is_none());
+        if let Some(oldest) = oldest {
+            let World { root, open, .. } = world;
+            root.oldest_is(&mut open[oldest].call, &self.context(NOW));
+        }
+        world.open[op].data = Vec::new();
     }
-    world.outcomes[op] = Some(outcome);
-    let oldest = (0..world.open.len()).find(|op| world.outcomes[*op].is_none());
-    if let Some(oldest) = oldest {
-        let first = world.open[oldest].call.first_transaction();
-        world.root.oldest_is(first);
-    }
-    world.open[op].data = Vec::new();
 }

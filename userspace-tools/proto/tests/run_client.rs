@@ -61,6 +61,17 @@ impl Run {
         call.response(&mut self.client, reply, header, SERVER_HOST, true, &self.cx)
     }
 
+    /// After the call before it has ended.
+    fn oldest_is(&mut self, index: usize) {
+        let (call, _) = &mut self.calls[index];
+        self.client.oldest_is(call, &self.cx);
+    }
+
+    fn timeout(&mut self, index: usize) -> Step {
+        let (call, _) = &mut self.calls[index];
+        call.timeout(&mut self.client, &self.cx)
+    }
+
     fn resend(&mut self, index: usize, after: Transaction, first: bool) -> Step {
         let (call, _) = &mut self.calls[index];
         call.resend(&mut self.client, after, first, &self.cx)
@@ -367,6 +378,41 @@ fn run_whose_server_is_silent_fails_as_a_whole() {
         assert_eq!(step.event, Event::Finished(ResponseCode::RetransTimeout));
     }
     assert_eq!(run.client.open(), 0);
+}
+
+/// Three Requests at 0 ms, of which the first is answered at 500 ms: the timer is the second's then,
+/// and starts anew.
+///
+/// Shows: 4.9-g
+#[test]
+fn response_to_the_oldest_of_a_run_starts_the_timer_anew_for_the_next() {
+    let mut run = Run::of(3);
+    run.cx.now = at(500);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    run.oldest_is(1);
+    assert_eq!(run.calls[1].0.deadline(), at(500 + TC1));
+    // The timers of others are nothing to the run.
+    run.cx.now = at(TC1);
+    assert_eq!(run.timeout(2).burst, None);
+    run.cx.now = at(500 + TC1);
+    assert_eq!(only(&run.timeout(1).burst).transaction, t(1));
+    // Only a Response does so: the failure of the one before does not.
+    let mut run = Run::of(2);
+    run.cx.now = at(500);
+    let (call, _) = &mut run.calls[0];
+    run.client.failed(call, ResponseCode::UserTimeout);
+    run.oldest_is(1);
+    assert_eq!(run.calls[1].0.deadline(), at(TC1));
+    // The user's limit holds.
+    let mut run = Run::of(1);
+    run.start(&Request {
+        limit: at(700),
+        ..member(mcb(0, 0), true)
+    });
+    run.cx.now = at(500);
+    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
+    run.oldest_is(1);
+    assert_eq!(run.calls[1].0.deadline(), at(700));
 }
 
 /// Responses 0, 1 and 3: the third is asked for by its place in the run, and the fourth is taken

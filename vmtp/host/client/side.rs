@@ -190,9 +190,6 @@ impl ClientSide {
             Event::DoesNotStream => slot.path.does_not_stream(),
             Event::ResendAfter(_) | Event::RestartRun => {}
         }
-        if step.event != Event::None {
-            self.settle();
-        }
         aftermath
     }
 
@@ -243,10 +240,11 @@ impl ClientSide {
     }
 
     /// Tells the Client which of its calls is the oldest open one.
-    fn settle(&mut self) {
-        let open = |slot: &&KBox<Slot>| !matches!(slot.call.state(), State::Processing { .. });
-        if let Some(oldest) = self.slots.iter().find(open) {
-            self.client.oldest_is(oldest.call.first_transaction());
+    fn settle(&mut self, host: &Host, now: Time, wishes: Wishes) {
+        let open = |slot: &&mut KBox<Slot>| !matches!(slot.call.state(), State::Processing { .. });
+        if let Some(oldest) = self.slots.iter_mut().find(open) {
+            let cx = context_of(host, now, &oldest.path, wishes);
+            self.client.oldest_is(&mut oldest.call, &cx);
         }
     }
 
@@ -523,6 +521,7 @@ impl ClientSide {
         wishes: Wishes,
         more: &mut Array<Sending>,
     ) {
+        self.settle(host, now, wishes);
         // Which calls go out again, and whether the first of them starts the run anew.
         let (after, restart) = match event {
             Event::ResendAfter(after) => (Some(after), false),

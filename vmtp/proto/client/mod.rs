@@ -49,8 +49,8 @@ pub const RUN_LIMIT: u16 = 64;
 pub struct Client {
     entity: Entity,
     domain: u16,
-    /// Calls started and not finished.
-    open: u16,
+    /// Calls started and not finished, at most [`RUN_LIMIT`].
+    open: u8,
     /// Calls of the run that may be outstanding at the server.
     limit: u8,
     run: Run,
@@ -58,6 +58,8 @@ pub struct Client {
     overflow: bool,
     /// Some of the Response to the oldest unanswered call has come.
     receiving: bool,
+    /// The oldest call was answered, and the one after it was not told yet.
+    answered: bool,
     /// The Transaction of the next message's first group.
     next: Transaction,
     /// The Transaction that the next consecutive Response answers.
@@ -170,6 +172,7 @@ impl Client {
             gap_quiet: Time::from_nanos(0),
             overflow: false,
             receiving: false,
+            answered: false,
             next: first,
             expected: first,
         }
@@ -182,7 +185,7 @@ impl Client {
 
     /// Transactions started and not finished.
     pub const fn open(&self) -> u16 {
-        self.open
+        self.open as u16
     }
 
     /// The Transaction a ProbeEntity tells: the oldest outstanding one, else the next.
@@ -227,11 +230,16 @@ impl Client {
         self.finished(call, false);
     }
 
-    /// Tells the Client the first Transaction of its oldest open call, after one has ended while
-    /// others are open: an end out of order leaves a hole that only the host's list shows.
-    pub fn oldest_is(&mut self, first: Transaction) {
-        if self.open != 0 {
-            self.expected = first;
+    /// Tells the Client its oldest open call, after one has ended while others are open: an end out
+    /// of order leaves a hole that only the host's list shows. After a Response the run's single
+    /// timer, which was that of the call before, starts anew as this one's (4.9).
+    pub fn oldest_is(&mut self, oldest: &mut Call, cx: &Context) {
+        if self.open == 0 {
+            return;
+        }
+        self.expected = oldest.first_transaction();
+        if core::mem::take(&mut self.answered) && oldest.state == State::AwaitingResponse {
+            oldest.wait(cx, oldest.response_time(cx));
         }
     }
 

@@ -177,8 +177,7 @@ impl Call {
             }
             Some(ResponseCode::MsgtransOverflow) => {
                 // 2.11: fewer are outstanding from now on; those after the one named wait.
-                let outstanding = u8::try_from(client.open).unwrap_or(u8::MAX);
-                client.limit = (client.limit.min(outstanding) / 2).max(1);
+                client.limit = (client.limit.min(client.open) / 2).max(1);
                 client.overflow = true;
                 self.outgoing.heard();
                 if let Some(group) = group {

@@ -283,6 +283,7 @@ impl Call {
             client.expected = self.outgoing.first();
         }
         client.finished(self, collecting);
+        client.answered = true;
     }
 
     fn enter_receiving(&mut self, client: &mut Client) {

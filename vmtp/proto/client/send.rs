@@ -62,7 +62,7 @@ pub enum StartError {
 impl Client {
     /// Whether a transaction may start now that is a member of a run (`streamed`) or stands alone.
     pub fn may_start(&self, streamed: bool) -> bool {
-        self.open == 0 || (streamed && self.run == Run::Open && self.open < RUN_LIMIT)
+        self.open == 0 || (streamed && self.run == Run::Open && self.open() < RUN_LIMIT)
     }
 
     /// Starts a transaction. The first packets are in the step, unless the call is [`State::Held`]
@@ -81,7 +81,7 @@ impl Client {
         if self.open != 0 && !continues {
             return Err(StartError::Open);
         }
-        if self.open >= RUN_LIMIT {
+        if self.open() >= RUN_LIMIT {
             return Err(StartError::RunFull);
         }
         let datagram = request.mcb.code.has(Code::DGM);
@@ -129,6 +129,7 @@ impl Client {
         self.run = if more { Run::Open } else { Run::Closed };
         if self.open == 0 {
             self.receiving = false;
+            self.answered = false;
             self.overflow = false;
             self.expected = first;
             self.limit = RUN_LIMIT as u8;
@@ -139,7 +140,7 @@ impl Client {
                 self.expected = self.next;
             }
         } else {
-            let held = self.open >= u16::from(self.limit) || (one_at_a_time && self.open != 0);
+            let held = self.open >= self.limit || (one_at_a_time && self.open != 0);
             self.open = self.open.saturating_add(1);
             if held {
                 call.state = State::Held;

@@ -66,6 +66,7 @@ impl Client {
         self.next = first.plus(if skip { 256 } else { 1 });
         self.run = Run::Closed;
         self.receiving = false;
+        self.answered = false;
         self.overflow = false;
         self.expected = first;
         self.limit = RUN_LIMIT as u8;

@@ -270,13 +270,7 @@ impl Host {
         op: OpId,
         code: Option<ResponseCode>,
     ) {
-        if let Some(endpoint) = self.endpoints.get_mut(&client) {
-            let oldest = endpoint.calls.iter().find(|open| !open.ended);
-            let first = oldest.map_or(Transaction::from_bits(0), |open| {
-                open.call.first_transaction()
-            });
-            endpoint.root.oldest_is(first);
-        }
+        self.settle(env, client);
         self.release_held(env, client);
         if let Some(parent) = env.oracle.cases[op].op.parent {
             self.nested_done(env, client, parent, code);
@@ -284,6 +278,25 @@ impl Host {
         let host = self.number;
         let pause = self.endpoints.get(&client).map_or(Span::ZERO, |e| e.pause);
         env.after(pause, Event::User { host, client });
+    }
+
+    /// Tells the Client which of its calls is the oldest open one.
+    fn settle(&mut self, env: &mut Env, client: Entity) {
+        let open = |endpoint: &Endpoint| endpoint.calls.iter().position(|open| !open.ended);
+        let Some((index, peer)) = self.endpoints.get(&client).and_then(|endpoint| {
+            let index = open(endpoint)?;
+            Some((index, endpoint.calls[index].call.peer()))
+        }) else {
+            return;
+        };
+        let cx = self.context(env, peer);
+        let Some(endpoint) = self.endpoints.get_mut(&client) else {
+            return;
+        };
+        let oldest = &mut endpoint.calls[index].call;
+        endpoint.root.oldest_is(oldest, &cx);
+        let first = oldest.first_transaction();
+        self.arm_call(env, client, first);
     }
 
     /// Held calls of the run go out as far as they may.
