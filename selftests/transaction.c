@@ -155,17 +155,23 @@ static void *caller_thread(void *argument)
 
 #define CALLERS	32
 
-/* So many transactions of each of CALLERS Clients at a time; how many Clients saw something wrong. */
-static int call_all(struct __test_metadata *_metadata, int calls, int retries)
-{
-	static struct caller callers[CALLERS];
-	int wrong = 0;
+static struct caller callers[CALLERS];
 
+/* So many transactions of each of CALLERS Clients begin. */
+static void call_begin(int calls, int retries)
+{
 	for (int i = 0; i < CALLERS; i++) {
 		callers[i] = (struct caller){ .fd = open_entity(0), .number = i + 1, .calls = calls };
 		set_option(callers[i].fd, VMTP_OPT_RETRIES, retries);
 		pthread_create(&callers[i].thread, NULL, caller_thread, &callers[i]);
 	}
+}
+
+/* They have ended: how many Clients saw something wrong. */
+static int call_end(struct __test_metadata *_metadata)
+{
+	int wrong = 0;
+
 	for (int i = 0; i < CALLERS; i++) {
 		pthread_join(callers[i].thread, NULL);
 		EXPECT_EQ(NULL, callers[i].wrong) { TH_LOG("client %d: %s", i, callers[i].wrong); }
@@ -173,6 +179,12 @@ static int call_all(struct __test_metadata *_metadata, int calls, int retries)
 		close(callers[i].fd);
 	}
 	return wrong;
+}
+
+static int call_all(struct __test_metadata *_metadata, int calls, int retries)
+{
+	call_begin(calls, retries);
+	return call_end(_metadata);
 }
 
 TEST_F(link, many_clients_at_a_time_get_each_their_own)
@@ -187,6 +199,28 @@ TEST_F(link, many_clients_at_a_time_get_each_their_own)
 	}
 	echo_stop(&echo);
 	EXPECT_EQ(8 * CALLERS, echo.served);
+	EXPECT_EQ(0, echo.damaged);
+}
+
+/*
+ * A server that receives nothing for longer than a Client tries in vain, and has room for a few of the Requests: it is
+ * BUSY, and not silent, also to those of which it had taken a part.
+ *
+ * Shows: 4.8-i
+ */
+TEST_F(link, clients_of_a_server_without_room_wait_for_it)
+{
+	int octets = 65536;
+	struct echo echo;
+
+	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_RCVBUF, &octets, sizeof(octets)));
+	call_begin(1, 2);
+	sleep(4);
+	EXPECT_GE(counter_there(self->here, self->there, "DropNoRoom"), 1);
+	ASSERT_EQ(0, echo_start(&echo, self->server));
+	EXPECT_EQ(0, call_end(_metadata));
+	echo_stop(&echo);
+	EXPECT_EQ(CALLERS, echo.served);
 	EXPECT_EQ(0, echo.damaged);
 }
 

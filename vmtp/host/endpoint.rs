@@ -387,13 +387,14 @@ impl Endpoint {
             || Charge::all_fill(&self.host)
     }
 
-    /// What the server can do for a Request now. `room` says whether there is memory for it.
-    pub(super) fn service(&self, must_probe: bool, room: bool) -> Service {
+    /// What the server can do for a Request now. `memory` says whether there is memory for another packet of it.
+    pub(super) fn service(&self, must_probe: bool, memory: bool) -> Service {
         let queued = self.queued.load(Ordering::Relaxed);
         let most = self.options.request_queue();
         Service {
             waiting: self.callers.load(Ordering::Relaxed) != 0 && self.may_begin(),
-            room: room && queued < most,
+            memory,
+            room: memory && queued < most,
             // What a flood of forged Requests could fill is kept for Clients that are there.
             probe: self
                 .options

@@ -69,6 +69,7 @@ impl Setup {
         }
         let service = Service {
             waiting: true,
+            memory: true,
             room: true,
             probe: world.restarts != 0,
         };

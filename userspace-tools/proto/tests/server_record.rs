@@ -5,9 +5,9 @@
 
 mod common;
 
-use common::far::{arrival, Far, MULTICAST, TS1, TS3};
+use common::far::{arrival, Far, MULTICAST, TS1, TS3, WAITING};
 use common::{at, carrying, mcb, request, t, GROUP};
-use vmtp_proto::server::{Event, Forward, State};
+use vmtp_proto::server::{Drop, Event, Forward, Keep, Service, State};
 use vmtp_proto::wire::{Control, ResponseCode};
 
 /// A Client that still waits for a Response repeats its Request within this time.
@@ -122,6 +122,70 @@ fn newer_request_for_another_server_ends_what_is_older() {
     // Then nothing was executed, and nothing is aborted.
     let (mut far, _) = Far::with(&carrying(request(0, t(5), mcb(0, 2_048)), 1));
     assert!(!far.remote.superseded(t(6), &far.cx).aborted);
+}
+
+/// Shows: 4.8-i
+/// Packets for which there is no memory are no lost packets: the Client learns that the server is busy, and what is kept
+/// of its Request does not fill the memory in which another could be completed.
+#[test]
+fn request_whose_rest_has_no_memory_is_refused_and_not_remembered() {
+    let long = request(0, t(0), mcb(0, 2_048));
+    let mut far = Far::new(&long);
+    far.request(&carrying(long, 0b0001));
+    far.service.memory = false;
+    far.service.room = false;
+    let step = far.request(&carrying(long, 0b0010));
+    assert_eq!(step.keep, Keep::Drop(Drop::NoRoom));
+    assert_eq!(common::far::code_of(&step.notify), Some(ResponseCode::Busy));
+    assert_eq!(step.notify.unwrap().transaction, t(0));
+    assert!(!far.remote.holds_packets());
+    assert_eq!(far.remote.deadline(), at(common::far::TS4));
+    // The packets behind it tell nothing new.
+    for blocks in [0b0100, 0b1000] {
+        let step = far.request(&carrying(long, blocks));
+        assert_eq!(step.keep, Keep::Drop(Drop::NoRoom));
+        assert_eq!(step.notify, None);
+    }
+    // The first of another try does, and so does one without data.
+    for blocks in [0b0001, 0] {
+        let step = far.request(&carrying(long, blocks));
+        assert_eq!(common::far::code_of(&step.notify), Some(ResponseCode::Busy));
+    }
+    far.service = WAITING;
+    far.request(&carrying(long, 0b0011));
+    let step = far.request(&carrying(long, 0b1100));
+    assert_eq!(arrival(&step).transaction, t(0));
+    // A question without data needs no memory.
+    let mut far = Far::new(&long);
+    far.request(&carrying(long, 0b0001));
+    far.service.memory = false;
+    let step = far.request(&carrying(long, 0));
+    assert_eq!(
+        common::far::code_of(&step.notify),
+        Some(ResponseCode::Retry)
+    );
+    // A group behind one that was refused is no gap within a round trip: the Client sends all of it again.
+    let first = request(Control::NER | Control::CMG, t(5), mcb(0, 20_000));
+    let second = request(Control::NSR | Control::CMG, t(6), mcb(0, 20_000));
+    let mut far = Far::new(&first);
+    far.request(&carrying(first, 1));
+    far.service = Service {
+        memory: false,
+        room: false,
+        ..WAITING
+    };
+    let step = far.request(&carrying(first, 2));
+    assert_eq!(common::far::code_of(&step.notify), Some(ResponseCode::Busy));
+    assert_eq!(far.request(&carrying(second, 1)).notify, None);
+    assert_eq!(far.request(&carrying(first, 4)).notify, None);
+    assert_eq!(far.request(&carrying(second, 2)).notify, None);
+    let quiet = far.cx.timing.round_trip;
+    far.cx.now = far.cx.now.plus(quiet);
+    let step = far.request(&carrying(second, 4));
+    assert_eq!(
+        common::far::code_of(&step.notify),
+        Some(ResponseCode::RetryAll)
+    );
 }
 
 /// Figure 5-1: the queue filled while the Request came. It is not remembered, and may come again.

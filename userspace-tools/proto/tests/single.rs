@@ -268,6 +268,7 @@ fn server_in_the_common_case_does_what_it_does_in_general() {
                     };
                     let service = Service {
                         waiting: dice.one_in(2),
+                        memory: true,
                         room: !dice.one_in(8),
                         probe: dice.one_in(6),
                     };
@@ -386,6 +387,7 @@ fn plain_transaction_of_one_packet_each_way_is_the_common_case() {
         };
         let service = Service {
             waiting: true,
+            memory: true,
             room: true,
             probe: false,
         };

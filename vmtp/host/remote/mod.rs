@@ -248,21 +248,9 @@ impl RemoteRecord {
             host.discard(skb, Counter::DropNoRoom);
             return None;
         }
-        let room = if full {
-            let receiving = inner.remote.is_receiving();
-            let room = receiving && inner.charge.is_privileged();
-            if receiving && !room && !header.delivery.is_empty() {
-                // It comes again when there is room: the Client is told what is missing whenever it asks.
-                drop(guard);
-                host.discard(skb, Counter::DropNoRoom);
-                return None;
-            }
-            room
-        } else {
-            true
-        };
+        let memory = !full || (inner.remote.is_receiving() && inner.charge.is_privileged());
         inner.retries = endpoint.options.response_retries();
-        let service = endpoint.service(must_probe, room);
+        let service = endpoint.service(must_probe, memory);
         let plain = host.last_received().is_none();
         let single_request = plain
             .then(|| inner.request_single(header, source, &service, now))

@@ -26,7 +26,9 @@ pub struct Source {
 pub struct Service {
     /// A caller waits for a Request (CMD).
     pub waiting: bool,
-    /// Another Request fits its queue.
+    /// Another packet of a Request that is being received can be kept.
+    pub memory: bool,
+    /// Another Request fits its queue and its memory.
     pub room: bool,
     /// A Client without a record must be probed before its Request is executed.
     pub probe: bool,
@@ -258,6 +260,11 @@ impl Remote {
             return;
         }
         self.notify(step, transaction, held, code);
+        self.tell_no_gap(cx);
+    }
+
+    /// The Client knows what is missing, or will: what comes within a round trip was sent before.
+    fn tell_no_gap(&mut self, cx: &Context) {
         let quiet = cx.timing.round_trip.at_least(cx.timing.packet_gap);
         self.gap_quiet = cx.now.plus(quiet);
     }
@@ -301,6 +308,11 @@ impl Remote {
         }
         if !service.room {
             self.refuse(header, source, ResponseCode::Busy, Drop::NoRoom, step);
+            if !begins_transmission(header) {
+                // The first packet of the group was told.
+                step.notify = None;
+            }
+            self.tell_no_gap(cx);
             self.settle(cx);
             return;
         }
@@ -328,6 +340,12 @@ impl Remote {
 
     /// A packet of the Request being received.
     fn collect(&mut self, header: &Header, service: &Service, cx: &Context, step: &mut Step) {
+        if !service.memory && !header.delivery.is_empty() && !self.incoming.is_complete() {
+            // To drop it in silence would look like loss, and the Client would give up in the end. And what is kept of
+            // many that are incomplete leaves room for none of them.
+            self.drop_for_room(header, cx, step);
+            return;
+        }
         let interpacket = self.incoming.since_last_packet(cx.now);
         // A message that starts anew takes the place of what was kept before.
         let first_time = interpacket.is_none();
@@ -416,6 +434,25 @@ impl Remote {
         }
     }
 
+    /// There is no room for the Request being received. It is not remembered, so that it can come again.
+    fn drop_for_room(&mut self, header: &Header, cx: &Context, step: &mut Step) {
+        self.forget_incoming();
+        self.tell_no_gap(cx);
+        self.settle(cx);
+        step.keep = Keep::Drop(Drop::NoRoom);
+        step.event = Event::None;
+        step.notify = None;
+        if self.flags.incoming_multicast {
+            return;
+        }
+        let (about, code) = if self.queued != 0 {
+            (self.last, ResponseCode::MsgtransOverflow)
+        } else {
+            (header.transaction, ResponseCode::Busy)
+        };
+        self.notify(step, about, Mask::EMPTY, code);
+    }
+
     fn group_complete(
         &mut self,
         header: &Header,
@@ -454,25 +491,8 @@ impl Remote {
         }
         self.receive_deadline = Time::NEVER;
         if !service.room {
-            // The queue filled while this came. It is not remembered, so that it can come again.
-            self.forget_incoming();
-            self.settle(cx);
-            let code = if self.queued != 0 {
-                ResponseCode::MsgtransOverflow
-            } else {
-                ResponseCode::Busy
-            };
-            step.keep = Keep::Drop(Drop::NoRoom);
-            step.event = Event::None;
-            step.notify = None;
-            if !self.flags.incoming_multicast {
-                let about = if self.queued != 0 {
-                    self.last
-                } else {
-                    header.transaction
-                };
-                self.notify(step, about, Mask::EMPTY, code);
-            }
+            // The queue filled while this came.
+            self.drop_for_room(header, cx, step);
             return;
         }
         if self.flags.probing {

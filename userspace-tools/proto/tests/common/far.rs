@@ -24,6 +24,7 @@ pub(crate) struct Far {
 /// A server that waits for a Request, with room, to which every Client is welcome.
 pub(crate) const WAITING: Service = Service {
     waiting: true,
+    memory: true,
     room: true,
     probe: false,
 };

@@ -52,6 +52,8 @@ pub struct Config {
     pub records: usize,
     /// Requests that wait for one server at most.
     pub queue: usize,
+    /// Octets that the Requests of one server occupy that are incomplete, or wait.
+    pub memory: usize,
     /// Requests that a server handles at a time.
     pub workers: usize,
     /// Responses kept of one group Request at most.
@@ -75,6 +77,7 @@ impl Config {
         probe_clients: ProbeClients::Auto,
         records: 4_096,
         queue: 64,
+        memory: usize::MAX,
         workers: 1,
         replies: 32,
         searches: 256,

@@ -244,6 +244,7 @@ impl Builder {
             Class::Busy => {
                 config.workers = 1;
                 config.queue = 1 + self.random.usize(..3);
+                config.memory = 2_048 << self.random.usize(..6);
                 config.records = 2 + self.random.usize(..6);
                 config.policy = Policy {
                     run_queue: 1 + self.random.u16(..4),

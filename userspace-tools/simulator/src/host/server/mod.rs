@@ -104,6 +104,8 @@ struct Message {
 pub(super) struct Server {
     queue: VecDeque<Message>,
     running: Vec<(Message, u32)>,
+    /// The Client that alone may go beyond the memory, until it occupies nothing.
+    privileged: Option<Entity>,
     /// It moved away, and finishes what it had.
     moved: bool,
 }
@@ -242,9 +244,11 @@ impl Host {
         let here = self.servers.get(&server);
         let busy = here.map_or(0, |s| s.running.len());
         let queued = here.map_or(0, |s| s.queue.len());
+        let memory = self.has_memory(key);
         let service = Service {
             waiting: busy < self.config.workers && queued == 0,
-            room: queued + waits < self.config.queue,
+            memory,
+            room: memory && queued + waits < self.config.queue,
             probe: !self.probe_until.has_come(env.now),
         };
         let cx = self.context(env, source.peer);
@@ -265,6 +269,46 @@ impl Host {
             format!("   {server} for T{:08x}: {what}", transaction.bits())
         });
         self.server_step(env, key, step, Some((header, data)));
+    }
+
+    /// Whether another packet of this Client may be kept for the server. Of what goes beyond its memory one Request is
+    /// taken at a time, so that one larger than that can be received.
+    fn has_memory(&mut self, (client, entity): Key) -> bool {
+        if self.config.memory == usize::MAX {
+            return true;
+        }
+        let used = |client: Entity, record: &Record| {
+            let held = if record.remote.holds_packets() {
+                record.data.len()
+            } else {
+                0
+            };
+            let waiting = record.queue.iter().map(|(_, message)| message.data.len());
+            let Some(server) = self.servers.get(&entity) else {
+                return 0;
+            };
+            let queued = server.queue.iter().filter(|m| m.client == client);
+            held + waiting.sum::<usize>() + queued.map(|m| m.data.len()).sum::<usize>()
+        };
+        let of_all =
+            |((c, s), record): (&Key, &Record)| if *s == entity { used(*c, record) } else { 0 };
+        let occupied: usize = self.records.iter().map(of_all).sum();
+        let holder = self.servers.get(&entity).and_then(|s| s.privileged);
+        let holder = holder.filter(|c| {
+            self.records
+                .get(&(*c, entity))
+                .is_some_and(|r| used(*c, r) != 0)
+        });
+        let receiving = self
+            .records
+            .get(&(client, entity))
+            .is_some_and(|r| r.remote.is_receiving());
+        let full = occupied >= self.config.memory;
+        if let Some(server) = self.servers.get_mut(&entity) {
+            server.privileged = holder.or((full && receiving).then_some(client));
+            return !full || receiving && server.privileged == Some(client);
+        }
+        true
     }
 
     /// 2.3, 5.3: a new Request outside a run ends what its Client has at other servers of this host.
