@@ -16,7 +16,7 @@ use crate::kernel::record::{Record, Ref};
 use crate::kernel::skb::Skb;
 use crate::proto::client::Heard;
 use crate::proto::manager::{
-    classify, is_error, notify_client, probe_answer, request, response, Probed, Work, AUTH_DOMAIN,
+    classify, is_limited, notify_client, probe_answer, request, response, Probed, Work, AUTH_DOMAIN,
 };
 use crate::proto::peer::Peer;
 use crate::proto::server::Source;
@@ -481,7 +481,7 @@ impl Host {
     }
 
     fn notify(&self, path: &PathRecord, mcb: Mcb, code: Code) {
-        if is_error(code) && !path.may_notify_error(Host::now()) {
+        if is_limited(code) && !path.may_notify_error(Host::now()) {
             self.count(Counter::NotifiesLimited);
             return;
         }

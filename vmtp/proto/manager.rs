@@ -156,8 +156,18 @@ pub fn notify_client(notify: &NotifyVmtpClient, remote: bool) -> Mcb {
     }
 }
 
-/// Whether a Notify reports an error, which is rate-limited for each source, and not an
-/// acknowledgment or a request for blocks, which belong to a transaction.
+/// Whether a Notify with this code is rate-limited for each source: an error, after which there is nothing more to
+/// say. BUSY and MSGTRANS_OVERFLOW hold the peer back, and it takes their absence for loss. They are no amplifier:
+/// a packet without data for each that was sent.
+pub fn is_limited(code: Code) -> bool {
+    match ResponseCode::from_bits(code.bits()) {
+        Some(ResponseCode::Busy | ResponseCode::MsgtransOverflow) => false,
+        Some(_) | None => is_error(code),
+    }
+}
+
+/// Whether a Notify reports an error, and not an acknowledgment or a request for blocks, which belong to a
+/// transaction.
 pub fn is_error(code: Code) -> bool {
     match ResponseCode::from_bits(code.bits()) {
         Some(ResponseCode::Ok | ResponseCode::Retry | ResponseCode::RetryAll) => false,
@@ -313,7 +323,8 @@ impl Limiter {
                 .saturating_add(new)
                 .min(u64::from(ERRORS_A_SECOND));
             self.tokens = u16::try_from(tokens).unwrap_or(ERRORS_A_SECOND);
-            self.filled = now;
+            // What is left of the last step counts for the next one.
+            self.filled = self.filled.plus(Span::from_nanos(new.saturating_mul(step)));
         }
         match self.tokens.checked_sub(1) {
             Some(left) => {

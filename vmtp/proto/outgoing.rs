@@ -191,15 +191,13 @@ impl Outgoing {
     }
 
     /// The peer has no room (BUSY): what it had is gone, and all goes again after the wait, which is
-    /// `first` and twice as long each time it refuses again, up to `longest`.
-    pub fn refused(&mut self, first: Span, longest: Span) -> Span {
+    /// `first`, and longer each time it refuses again.
+    pub fn refused(&mut self, first: Span, cx: &Context) -> Span {
         let before = self.asked;
         self.restart();
         self.heard();
         self.asked = before.saturating_add(1);
-        first
-            .times(1u64.wrapping_shl(u32::from(before.min(16))))
-            .at_most(longest.at_least(first))
+        super::timers::busy(before, first, cx.random)
     }
 
     /// The round trip, if an answer with this RetransmitCount belongs to the last transmission.

@@ -84,6 +84,20 @@ impl Estimate {
     }
 }
 
+/// The wait after BUSY, before all of the message goes again: `first`, and twice as long for each of the `refusals`
+/// in a row before this one, up to the last of the doubling waits. All but the first are spread over one quarter of
+/// their length: those who were refused together do not come again together.
+pub fn busy(refusals: u8, first: Span, random: u32) -> Span {
+    if refusals == 0 {
+        return first;
+    }
+    let longest = Span::from_millis(BACKOFF_FIRST_MS << BACKOFF_DOUBLINGS).at_least(first);
+    let base = first
+        .times(1u64.wrapping_shl(u32::from(refusals.min(16))))
+        .at_most(longest);
+    base.plus(base.fraction(random.wrapping_shr(16), 18))
+}
+
 /// The wait after transmission number `transmissions - 1` of a message, counted from 1: `first`
 /// after the first transmission, `second` after the second, then 200, 400, 800 and 1,600 ms, and
 /// 1,600 ms from there on where more retries than 5 are configured.

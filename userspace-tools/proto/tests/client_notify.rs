@@ -186,6 +186,53 @@ fn busy_sends_the_whole_request_after_tc1_with_a_fresh_count() {
     assert_eq!(packets(&step.burst).len(), 16);
 }
 
+/// What the server has of a Request after it said BUSY are packets that were under way: that it asks for the rest of
+/// them, and gives up, ends nothing.
+#[test]
+fn what_is_told_of_packets_behind_busy_changes_nothing() {
+    let mut near = asked(4_096);
+    near.at(10).notify(ResponseCode::Busy, 0, 0, 0);
+    for code in [
+        ResponseCode::Retry,
+        ResponseCode::RetryAll,
+        ResponseCode::TooManyRetries,
+    ] {
+        let step = near.at(20).notify(code, 0, 0b1000, 0);
+        assert_eq!((step.burst, step.event), (None, Event::None), "{code:?}");
+        assert_eq!(near.call.deadline(), at(10 + TC1));
+    }
+    let step = near.timeout(10 + TC1);
+    assert_eq!(packets(&step.burst).len(), 4);
+    // Of what goes out now it is told in earnest.
+    let step = near.notify(ResponseCode::TooManyRetries, 0, 0b1000, 1);
+    assert_eq!(step.event, Event::Finished(ResponseCode::TooManyRetries));
+}
+
+/// 2.5.5, IV.5: the waits between refusals double up to the last of the schedule, 1,600 ms, and are spread.
+#[test]
+fn waits_after_busy_double_and_are_spread() {
+    for (random, spread) in [(0, 0), (0x8000_0000, 1), (0xFFFF_FFFF, 2)] {
+        let mut near = asked(0);
+        near.cx.random = random;
+        let (mut now, mut expected) = (10, TC1);
+        for refusal in 0..12 {
+            near.at(now).notify(ResponseCode::Busy, 0, 0, 0);
+            let wait = near.call.deadline().since(at(now)).nanos() / 1_000_000;
+            let longest = expected + expected / 4;
+            let wanted = match (refusal, spread) {
+                (0, _) | (_, 0) => expected..=expected,
+                (_, 1) => expected + expected / 8..=expected + expected / 8,
+                _ => longest - 1..=longest,
+            };
+            assert!(wanted.contains(&wait), "{refusal}: {wait}, not {wanted:?}");
+            near.cx.now = near.call.deadline();
+            near.call.timeout(&mut near.client, &near.cx);
+            now = near.cx.now.since(at(0)).nanos() / 1_000_000 + 1;
+            expected = (2 * expected).min(1_600);
+        }
+    }
+}
+
 /// Shows: 4.8-j
 #[test]
 fn busy_after_the_limit_of_the_user_is_user_timeout() {

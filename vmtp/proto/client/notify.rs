@@ -52,10 +52,16 @@ impl Call {
         let code = ResponseCode::from_bits(notify.code.bits());
         let again = matches!(
             code,
-            Some(ResponseCode::Retry | ResponseCode::RetryAll | ResponseCode::NoRunRecord)
+            Some(
+                ResponseCode::Retry
+                    | ResponseCode::RetryAll
+                    | ResponseCode::NoRunRecord
+                    | ResponseCode::TooManyRetries
+            )
         );
         if again && self.flags.resend_all {
-            // The server was busy: all of it goes again, but not at once.
+            // The server was busy: all of it goes again, but not at once. It may have packets that came after BUSY
+            // had been said, ask for the rest meanwhile, and give up.
             return Step::dropped(Drop::Unwanted);
         }
         if let Some(group) = group.filter(|_| notify.control.pg_count() != 0) {
@@ -138,9 +144,7 @@ impl Call {
                 // One refusal for each transmission, whatever the number of its packets.
                 if !self.flags.resend_all {
                     self.flags.resend_all = true;
-                    let wait = self
-                        .outgoing
-                        .refused(self.response_time(cx), cx.timing.working());
+                    let wait = self.outgoing.refused(self.response_time(cx), cx);
                     self.wait(cx, wait);
                 }
             }

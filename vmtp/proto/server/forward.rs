@@ -117,9 +117,7 @@ impl Remote {
                 self.deadline = self.outgoing.after(cx.timing.first_response(), cx);
             }
             Some(ResponseCode::Busy) if !self.flags.forward_accepted => {
-                let wait = self
-                    .outgoing
-                    .refused(cx.timing.first_response(), cx.timing.working());
+                let wait = self.outgoing.refused(cx.timing.first_response(), cx);
                 self.deadline = self.outgoing.after(wait, cx);
             }
             Some(ResponseCode::ResponseDiscarded) => {

@@ -54,7 +54,7 @@ impl Host {
 
     /// Whether the error may be told: a limit for each host.
     fn may_tell(&mut self, env: &mut Env, code: vmtp_proto::wire::Code, to: Peer) -> bool {
-        if !manager::is_error(code) {
+        if !manager::is_limited(code) {
             return true;
         }
         let now = env.now;
