@@ -209,6 +209,38 @@ TEST_F(pacing, an_acknowledged_response_stops_leaving)
 	EXPECT_LT(came, GROUP_PACKETS);
 }
 
+/* Shows: 5.8-c */
+TEST_F(pacing, a_response_that_is_leaving_begins_anew_where_its_client_is)
+{
+	struct packet packet, probe;
+	struct vmtp_mcb mcb;
+	__u32 blocks = 0;
+
+	ASSERT_TRUE(asks_for_gap(self->tun, self->server, 7, 255, &mcb));
+	vmtp_response(&mcb, VMTP_OK | VMTP_DGM);
+	ASSERT_EQ(0, vmtp_sendreply(self->server, &mcb, self->segment, sizeof(self->segment)));
+	notify_server_packet(&packet, SERVER, CLIENT, 7, 0, VMTP_ENTITY_MIGRATED);
+	ASSERT_TRUE(send_packet(self->tun, &packet));
+	do {
+		ASSERT_TRUE(receive_packet(self->tun, &probe, LONG_MS));
+	} while (!is_probe(&probe));
+	/* While it is looked for nothing leaves for where it is not. */
+	while (receive_packet(self->tun, &packet, 100)) {
+		EXPECT_TRUE(is_probe(&packet));
+	}
+	response_packet(&packet, &probe, little_endian(0xB0B0B0, OTHER));
+	packet.source = OTHER;
+	ASSERT_TRUE(send_packet(self->tun, &packet));
+	while (blocks != 0xFFFFFFFF) {
+		ASSERT_TRUE(receive_packet(self->tun, &packet, LONG_MS));
+		if (is_probe(&packet))
+			continue;
+		EXPECT_EQ(OTHER, packet.destination);
+		EXPECT_EQ(VMTP_DGM, packet.code & VMTP_DGM);
+		blocks |= packet.delivery;
+	}
+}
+
 /* A socket that is closed, and a device that is removed, while packets wait. */
 TEST_F(pacing, who_goes_while_packets_wait_goes_in_peace)
 {

@@ -78,7 +78,7 @@ TEST_F(peer, a_client_that_asks_again_is_told_that_its_request_is_here)
 		EXPECT_FALSE(is_notify_client(&packet));
 	}
 	ASSERT_TRUE(ask(self->tun, 5, C_APG));
-	EXPECT_TRUE(told_client(self->tun, VMTP_OK, &told, 0));
+	ASSERT_TRUE(told_client(self->tun, VMTP_OK, &told, 0));
 	EXPECT_EQ(THERE, told.client);
 	EXPECT_TRUE(nothing_arrives(self->fd));
 }
@@ -143,6 +143,43 @@ TEST_F(peer, an_error_of_the_next_server_is_the_clients)
 	ASSERT_TRUE(told_client(self->tun, VMTP_NO_PERMISSION, &told, 0));
 	EXPECT_EQ(THERE, told.client);
 	EXPECT_EQ(5, told.transaction);
+}
+
+/* Decision 14: ENTITY_MIGRATED always leads to a Probe, and NONEXISTENT_ENTITY where the address was a guess. */
+TEST_F(peer, a_next_server_that_is_elsewhere_is_looked_for_and_asked_there)
+{
+	static const __u32 codes[] = { VMTP_ENTITY_MIGRATED, VMTP_NONEXISTENT_ENTITY };
+	struct packet packet, probe;
+	__u32 blocks;
+	long begin;
+
+	for (__u32 i = 0; i < 2; i++) {
+		__u64 next = NEXT + ((__u64)i << 32);
+		struct vmtp_mcb mcb;
+
+		ASSERT_TRUE(ask(self->tun, 5 + i, 0));
+		ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+		mcb.code = APPLICATION + 2;
+		ASSERT_EQ(0, vmtp_forward(self->fd, &mcb, next, self->segment, 4096));
+		drain(self->tun);
+		begin = now_ms();
+		notify_client_packet(&packet, THERE, C_RESPONSE | 1 << C_FORWARD, 5 + i, 0, codes[i]);
+		packet.code = VMTP_PROC_NOTIFY_REMOTE_CLIENT;
+		packet.source = OTHER;
+		ASSERT_TRUE(send_packet(self->tun, &packet));
+		ASSERT_TRUE(next_of(self->tun, is_probe, &probe, LONG_MS));
+		EXPECT_EQ(MANAGERS, probe.destination);
+		EXPECT_EQ(next, (__u64)probe.user[2] << 32 | probe.user[3]);
+		response_packet(&packet, &probe, PEER_MANAGER);
+		packet.source = PEER;
+		ASSERT_TRUE(send_packet(self->tun, &packet));
+		for (blocks = 0; blocks != 0xFF; blocks |= packet.delivery) {
+			ASSERT_TRUE(next_of(self->tun, is_request, &packet, LONG_MS))
+			EXPECT_EQ(PEER, packet.destination);
+			EXPECT_EQ(next, packet.server);
+		}
+		EXPECT_LT(now_ms() - begin, 150);
+	}
 }
 
 /* ---- Back to the host of its Client -------------------------------------------------------- */

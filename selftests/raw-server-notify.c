@@ -174,6 +174,61 @@ TEST_F(peer, an_acknowledgment_or_an_error_ends_the_repetitions)
 	}
 }
 
+/* The multicast Probe that the module sends next is answered by the manager of the host OTHER. */
+static bool found_at_other(int tun, __u64 entity)
+{
+	struct packet probe, found;
+
+	if (!next_of(tun, is_probe, &probe, LONG_MS) || probe.destination != MANAGERS ||
+	    ((__u64)probe.user[2] << 32 | probe.user[3]) != entity)
+		return false;
+	response_packet(&found, &probe, little_endian(0xB0B0B0, OTHER));
+	found.source = OTHER;
+	return send_packet(tun, &found);
+}
+
+/* Shows: 5.8-h */
+TEST_F(peer, a_client_that_moved_is_looked_for_and_gets_everything_where_it_is)
+{
+	struct packet packet;
+	__u32 blocks;
+	long begin;
+
+	ASSERT_TRUE(answered(self->tun, self->fd, self->segment, 5, VMTP_OK, &blocks));
+	EXPECT_EQ(0xFF, blocks);
+	begin = now_ms();
+	ASSERT_TRUE(tell_server(self->tun, 5, 0x0F, VMTP_ENTITY_MIGRATED));
+	ASSERT_TRUE(found_at_other(self->tun, THERE));
+	for (blocks = 0; blocks != 0xFF; blocks |= packet.delivery) {
+		ASSERT_TRUE(next_of(self->tun, is_response, &packet, LONG_MS));
+		EXPECT_EQ(OTHER, packet.destination);
+	}
+	/* No timer had to end for that. */
+	EXPECT_LT(now_ms() - begin, 150);
+	/* What is repeated goes there as well. */
+	ASSERT_TRUE(next_of(self->tun, is_response, &packet, SOON));
+	EXPECT_EQ(OTHER, packet.destination);
+	EXPECT_EQ(C_APG, packet.control & C_APG);
+}
+
+TEST_F(peer, a_client_that_moved_nowhere_gets_nothing)
+{
+	struct notify_client told;
+	struct packet packet;
+	__u32 blocks;
+	int probes = 0;
+
+	ASSERT_TRUE(answered(self->tun, self->fd, self->segment, 5, VMTP_OK, &blocks));
+	ASSERT_TRUE(tell_server(self->tun, 5, 0, VMTP_ENTITY_MIGRATED));
+	while (receive_packet(self->tun, &packet, SOON)) {
+		EXPECT_FALSE(is_response(&packet));
+		probes += is_probe(&packet);
+	}
+	EXPECT_GE(probes, 1);
+	ASSERT_TRUE(tell_server(self->tun, 5, 0, VMTP_RETRY));
+	EXPECT_TRUE(told_client(self->tun, VMTP_RESPONSE_DISCARDED, &told, 0));
+}
+
 /* Shows: 5.8-d 5.6.2-e */
 TEST_F(peer, an_idempotent_response_is_sent_once)
 {

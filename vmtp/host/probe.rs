@@ -36,8 +36,8 @@ pub enum Purpose {
     Remote(Ref<RemoteRecord>),
     /// The Server of this transaction must be found.
     Call(Ref<Endpoint>, Transaction),
-    /// The server to which this one's Request is forwarded must be found.
-    Forward(Ref<RemoteRecord>),
+    /// The Client of this record has moved, or the server that its Request is forwarded to must be found.
+    Record(Ref<RemoteRecord>),
     /// A user asks.
     User(Arc<Answer>),
 }
@@ -143,11 +143,9 @@ impl Pending {
                 let peer = found.result.is_ok().then_some(found.peer);
                 Endpoint::located(endpoint, *transaction, peer);
             }
-            // Where it is was learned, and is used by the next transmission.
-            Purpose::Forward(record) => {
-                if found.result.is_err() {
-                    RemoteRecord::forward_failed(record);
-                }
+            Purpose::Record(record) => {
+                let peer = found.result.is_ok().then_some(found.peer);
+                RemoteRecord::located(record, peer);
             }
             Purpose::User(answer) => {
                 *answer.result.lock() = Some(*found);
@@ -199,7 +197,7 @@ impl Host {
     pub(super) fn probe_client(&self, client: Entity, peer: Peer, purpose: Purpose) {
         let record = match &purpose {
             Purpose::Remote(record) => Some(record.clone()),
-            Purpose::Call(..) | Purpose::Forward(_) | Purpose::User(_) => None,
+            Purpose::Call(..) | Purpose::Record(_) | Purpose::User(_) => None,
         };
         if self
             .probe(client, client, peer, PROBE_RETRIES, Time::NEVER, purpose)
@@ -214,9 +212,10 @@ impl Host {
 
     /// Looks for the host of an entity by asking all managers.
     pub(super) fn locate(&self, entity: Entity, purpose: Purpose) {
-        let call = match &purpose {
-            Purpose::Call(endpoint, transaction) => Some((endpoint.clone(), *transaction)),
-            Purpose::Remote(_) | Purpose::Forward(_) | Purpose::User(_) => None,
+        let (call, record) = match &purpose {
+            Purpose::Call(endpoint, transaction) => (Some((endpoint.clone(), *transaction)), None),
+            Purpose::Record(record) => (None, Some(record.clone())),
+            Purpose::Remote(_) | Purpose::User(_) => (None, None),
         };
         let all = Peer::inet(ALL_HOSTS.octets());
         if self
@@ -226,6 +225,9 @@ impl Host {
             self.count(Counter::DropNoMemory);
             if let Some((endpoint, transaction)) = call {
                 Endpoint::located(&endpoint, transaction, None);
+            }
+            if let Some(record) = record {
+                RemoteRecord::located(&record, None);
             }
         }
     }

@@ -125,6 +125,8 @@ impl Setup {
             Event::Probe => {
                 self.put(world, Packet::Probe);
             }
+            // Nobody moves here.
+            Event::Locate => world.wrong = Some("a Client that is here is looked for"),
             Event::Next => {
                 let cx = self.context(NOW);
                 let Some(record) = &mut world.record else {

@@ -302,6 +302,66 @@ fn new_server_may_acknowledge_ask_for_blocks_or_report_an_error() {
     assert_eq!(far.remote.state(), State::ResponseDiscarded);
 }
 
+/// III NotifyVmtpClient: "the Server should attempt to determine the new host address". So with a host
+/// that says the server is not there, for its address was a guess (4.6.1 note 1).
+#[test]
+fn server_to_forward_to_that_is_elsewhere_is_looked_for_at_once() {
+    for code in [
+        ResponseCode::EntityMigrated,
+        ResponseCode::NonexistentEntity,
+    ] {
+        let (mut far, first) = forwarded(mcb(0, 4_096));
+        let step = told(far.at(3), code, 0);
+        assert_eq!((step.event, step.burst), (Event::Locate, None), "{code:?}");
+        assert_eq!((step.notify, far.remote.sought()), (None, OTHER_SERVER));
+        assert!(far.remote.deadline() >= at(3 + TS4));
+        let mut nowhere = far.remote;
+        far.at(9);
+        let step = far.remote.located(Some(OTHER_HOST), &far.cx);
+        assert_eq!(step.to, To::ForwardServer);
+        assert_eq!(
+            common::deliveries(&step.burst),
+            common::deliveries(&first.burst)
+        );
+        // The next transmission, and TC1 after it.
+        assert_eq!((count(&step.burst), far.remote.deadline()), (1, at(609)));
+        // The record is still about where the Request came from.
+        assert_eq!(far.remote.peer(), common::CLIENT_HOST);
+        // What the host that was found says is final.
+        let step = told(&mut far, code, 0);
+        assert_eq!(
+            (step.event, code_of(&step.notify)),
+            (Event::None, Some(code))
+        );
+        assert_eq!(far.remote.state(), State::ResponseDiscarded);
+        // Nobody has it.
+        let step = nowhere.located(None, &far.cx);
+        assert_eq!(code_of(&step.notify), Some(ResponseCode::NonexistentEntity));
+        assert_eq!(nowhere.state(), State::ResponseDiscarded);
+    }
+    // What was acknowledged is not there to be sent again.
+    let (mut far, _) = forwarded(mcb(0, 4_096));
+    told(&mut far, ResponseCode::Ok, u32::MAX);
+    let step = told(&mut far, ResponseCode::NonexistentEntity, 0);
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::NonexistentEntity));
+}
+
+/// A server of which no host is known, with the host looking for it.
+#[test]
+fn server_to_forward_to_is_looked_for_once_and_sent_to_when_it_is_found() {
+    let (mut far, _) = forwarded(mcb(0, 0));
+    assert!(far.remote.seek(&far.cx) && far.remote.is_seeking());
+    assert!(!far.remote.seek(&far.cx));
+    let step = far.remote.located(Some(OTHER_HOST), &far.cx);
+    assert_eq!(only(&step.burst).server, OTHER_SERVER);
+    assert!(!far.remote.is_seeking());
+    // The host that was found may still say that it lives elsewhere.
+    assert_eq!(
+        told(&mut far, ResponseCode::EntityMigrated, 0).event,
+        Event::Locate
+    );
+}
+
 /// 5.3: what it acknowledged it does not ask for any more, and neither is it too busy for it.
 #[test]
 fn late_question_about_an_acknowledged_forward_changes_nothing() {

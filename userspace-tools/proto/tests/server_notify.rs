@@ -6,8 +6,8 @@ mod common;
 
 use common::far::{code_of, refused, Far, MULTICAST, TS3, TS4, UNICAST};
 use common::{at, carrying, deliveries, headers, mask, mcb, packets, request, t};
-use common::{to_server, CLIENT};
-use vmtp_proto::server::{Drop, Keep, Refusal, State, Step, To};
+use common::{to_server, CLIENT, CLIENT_HOST, OTHER_HOST};
+use vmtp_proto::server::{Drop, Event, Keep, Refusal, State, Step, Stop, To};
 use vmtp_proto::wire::{Code, Control, NotifyVmtpClient, Priority, ResponseCode};
 
 /// A Response of 16 KiB was sent at 0 ms.
@@ -121,19 +121,64 @@ fn busy_sends_the_whole_response_again_after_ts3() {
 
 /// Shows: 5.8-h
 #[test]
-fn migrated_client_is_sent_the_whole_response_where_it_is_now() {
+fn migrated_client_is_looked_for_at_once_and_sent_the_whole_response_where_it_is() {
     let mut far = responded();
-    let step = far.notified(ResponseCode::EntityMigrated, t(0), 0xFFFF);
-    assert_eq!(packets(&step.burst).len(), 16);
-    assert_eq!(step.to, To::Client);
-    far.remote.moved(common::OTHER_HOST);
-    assert_eq!(far.remote.peer(), common::OTHER_HOST);
-    // Of an idempotent one only what has not left yet, which the host knows.
-    let header = request(0, t(0), mcb(0, 0));
-    let mut far = Far::processing(&header);
-    far.respond(t(0), mcb(Code::DGM, 100));
+    let step = far
+        .at(2)
+        .notified(ResponseCode::EntityMigrated, t(0), 0xFFFF);
+    assert_eq!((step.event, step.burst), (Event::Locate, None));
+    assert_eq!((step.stop, far.remote.sought()), (Stop::Yes, CLIENT));
+    // While it is looked for nothing goes to where it is not, and it is looked for once.
     let step = far.notified(ResponseCode::EntityMigrated, t(0), 0);
-    assert_eq!(step.stop, vmtp_proto::server::Stop::Restart);
+    assert_eq!((step.event, step.burst), (Event::None, None));
+    assert!(far.remote.deadline() >= at(2 + TS4));
+    let mut nowhere = copy(&far);
+    let mut asks = copy(&far);
+    far.at(7);
+    let step = far.remote.located(Some(OTHER_HOST), &far.cx);
+    assert_eq!(far.remote.peer(), OTHER_HOST);
+    assert_eq!((step.to, packets(&step.burst).len()), (To::Peer, 16));
+    assert!(!step.release);
+    // With a fresh count.
+    let mut more = 0;
+    while far.remote.state() == State::Responded {
+        far.cx.now = far.remote.deadline();
+        more += packets(&far.remote.timeout(&far.cx).burst).len();
+    }
+    assert_eq!(more, 5);
+    // What was found twice changes nothing.
+    let step = far.remote.located(Some(CLIENT_HOST), &far.cx);
+    assert_eq!(step, Step::NOTHING);
+    assert_eq!(far.remote.peer(), OTHER_HOST);
+    // A Client that is nowhere wants no Response.
+    let step = nowhere.remote.located(None, &nowhere.cx);
+    assert!(step.release);
+    assert_eq!(nowhere.remote.state(), State::ResponseDiscarded);
+    // One that asks again tells where it is itself.
+    asks.source.peer = OTHER_HOST;
+    let again = request(Control::APG, t(0), mcb(0, 16_384));
+    assert!(asks.request(&again).burst.is_some());
+    assert_eq!(asks.remote.peer(), OTHER_HOST);
+    let step = asks.remote.located(Some(CLIENT_HOST), &asks.cx);
+    assert_eq!((step, asks.remote.peer()), (Step::NOTHING, OTHER_HOST));
+}
+
+/// 5.8: the Client of a forwarded Request is looked for as well; the forwarder is still told.
+#[test]
+fn migrated_client_of_a_forwarded_request_is_answered_where_it_is() {
+    let mut header = request(0, t(0), mcb(0, 8_192));
+    header.control = header.control.with_forward_count(1);
+    let mut far = Far::processing(&carrying(header, 0xFFFF));
+    far.respond(t(0), mcb(0, 4_096));
+    let step = far.notified(ResponseCode::EntityMigrated, t(0), 0);
+    assert_eq!(step.event, Event::Locate);
+    let step = far.remote.located(Some(OTHER_HOST), &far.cx);
+    // The host has learned where that is.
+    assert_eq!((step.to, packets(&step.burst).len()), (To::Client, 4));
+    assert_eq!(far.remote.peer(), CLIENT_HOST);
+    let step = far.notified(ResponseCode::Ok, t(0), 0xFF);
+    assert_eq!(code_of(&step.notify), Some(ResponseCode::ResponseDiscarded));
+    assert!(step.notify_remote);
 }
 
 /// Shows: 5.8-i

@@ -6,9 +6,11 @@
 mod common;
 
 use common::far::{Far, TS3, TS4};
-use common::{at, carrying, deliveries, mcb, ms, packets, request, t, CLIENT, DATA_LIMIT, SERVER};
+use common::{
+    at, carrying, deliveries, mcb, ms, packets, request, t, CLIENT, DATA_LIMIT, OTHER_HOST, SERVER,
+};
 use vmtp_proto::line::Line;
-use vmtp_proto::server::{State, Step, Stop, To};
+use vmtp_proto::server::{Event, State, Step, Stop, To};
 use vmtp_proto::wire::{Code, ResponseCode};
 
 /// A server answered with this MCB; the Client sent enough not to be probed.
@@ -59,16 +61,28 @@ fn answer_to_a_datagram_response_stops_the_rest_of_it() {
 #[test]
 fn migrated_client_gets_a_datagram_response_that_is_leaving_from_the_start() {
     let (mut far, first) = answered(mcb(Code::DGM, 4_096));
-    // The host restarts only what has not left: the segment is that of the line.
+    // Only what has not left still has its segment: that of the line.
     assert!(first.release);
     let step = far.notified(ResponseCode::EntityMigrated, t(0), 0);
-    assert_eq!((step.stop, step.to), (Stop::Restart, To::Client));
-    assert_eq!(deliveries(&step.burst), deliveries(&first.burst));
+    assert_eq!((step.stop, step.event), (Stop::Keep, Event::Locate));
+    assert_eq!((step.burst, step.release), (None, false));
     assert_eq!(far.remote.state(), State::Responded);
+    let remote = far.remote;
+    let step = far.remote.located(Some(OTHER_HOST), &far.cx);
+    assert_eq!((step.to, far.remote.peer()), (To::Peer, OTHER_HOST));
+    assert_eq!(deliveries(&step.burst), deliveries(&first.burst));
+    assert!(step.release);
+    // Where all had left, or the Client is nowhere, the Response stays one that can be made anew.
+    far.remote = remote;
+    let step = far.remote.located(None, &far.cx);
+    assert_eq!((step.burst, step.release), (None, true));
+    let again = far.request(&request(0, t(0), mcb(0, 0)));
+    assert!(matches!(again.event, Event::Request(_)), "{again:?}");
     // What is kept is sent in any case, and what is left of it for the old address is not.
     let (mut far, first) = answered(mcb(0, 4_096));
     let step = far.notified(ResponseCode::EntityMigrated, t(0), 0);
-    assert_eq!((step.stop, step.to), (Stop::Yes, To::Client));
+    assert_eq!((step.stop, step.event), (Stop::Yes, Event::Locate));
+    let step = far.remote.located(Some(OTHER_HOST), &far.cx);
     assert_eq!(deliveries(&step.burst), deliveries(&first.burst));
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Aftermath {
     pub(super) notify: Option<(NotifyVmtpClient, bool)>,
     pub(super) delivered: Option<Delivered>,
     pub(super) probe: bool,
+    /// Everybody is to be asked for this entity.
+    pub(super) locate: Option<Entity>,
     /// The server's user has a Request less.
     pub(super) ended: bool,
     /// The Request came from a server that passed it on, and not from its Client.
@@ -58,18 +60,21 @@ impl Aftermath {
                 host.notify_client(&self.path, &notify, remote);
             }
         }
-        let (mut burst, mut segment) = (self.burst, self.segment);
+        let mut locate = self.locate;
         if step.stop != Stop::No {
             let (client, server) = (record.client(), record.server);
             let left = self.path.stop_response(client, server, self.transaction);
-            if step.stop == Stop::Restart {
-                match left {
-                    Some(left) => segment = left.segment,
-                    None => burst = None,
-                }
+            if step.stop == Stop::Keep && !record.keep_left(left.map(|left| left.segment)) {
+                // It has left, all of it: there is nothing to send to wherever the Client is.
+                locate = None;
+                RemoteRecord::located(record, None);
             }
         }
-        if let Some((burst, to, forward_server)) = burst {
+        if let Some(entity) = locate {
+            host.locate(entity, Purpose::Record(record.clone()));
+        }
+        let segment = self.segment;
+        if let Some((burst, to, forward_server)) = self.burst {
             let now = Host::now();
             let destination = match to {
                 To::Peer => self.path.peer,
@@ -83,8 +88,8 @@ impl Aftermath {
             if !again {
                 host.count(Counter::ResponsesSent);
             }
-            if to == To::ForwardServer && !destination.is_known() {
-                host.locate(forward_server, Purpose::Forward(record.clone()));
+            if to == To::ForwardServer && record.forwards_to(destination) {
+                host.locate(forward_server, Purpose::Record(record.clone()));
             }
             let known = match endpoint {
                 Some(_) => None,

@@ -7,6 +7,7 @@
 //! packet each way, `aftermath` is what is done without the lock.
 
 mod aftermath;
+mod elsewhere;
 pub(super) mod moved;
 mod overheard;
 mod rare;
@@ -31,6 +32,7 @@ use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::trace;
 use crate::proto::context::Context;
+use crate::proto::peer::Peer;
 use crate::proto::server::{Arrival, Keep, Remote, Source, State, Step};
 use crate::proto::time::Time;
 use crate::proto::wire::{
@@ -351,10 +353,12 @@ impl RemoteRecord {
         });
     }
 
-    /// The server to which the Request was forwarded cannot be found.
-    pub fn forward_failed(record: &Ref<Self>) {
-        Self::event(record, None, false, |inner, cx| {
-            inner.remote.forward_failed(cx)
+    /// The Client that has moved, or the server to which the Request is forwarded, was found, or cannot be found.
+    pub fn located(record: &Ref<Self>, peer: Option<Peer>) {
+        Self::event(record, None, true, |inner, cx| {
+            let step = inner.remote.located(peer, cx);
+            inner.follow(&record.host, cx.now);
+            step
         });
     }
 

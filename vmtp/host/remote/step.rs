@@ -13,7 +13,7 @@ use crate::kernel::skb::Skb;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::trace;
 use crate::proto::context::Context;
-use crate::proto::server::{Arrival, Event, State, Step, Stop};
+use crate::proto::server::{Arrival, Event, State, Step};
 use crate::proto::time::Time;
 use core::sync::atomic::Ordering;
 
@@ -69,10 +69,8 @@ impl Inner {
             skb,
         );
         let mut aftermath = Aftermath {
-            // Nothing stands in line here: there is nothing to restart.
             burst: step
                 .burst
-                .filter(|_| step.stop != Stop::Restart)
                 .map(|burst| (burst, step.to, self.remote.forward_server())),
             segment,
             path: self.path.clone(),
@@ -80,6 +78,7 @@ impl Inner {
             notify: step.notify.map(|notify| (notify, step.notify_remote)),
             delivered: None,
             probe: false,
+            locate: None,
             ended: false,
             passed_on: self.remote.is_passed_on(),
             expired: false,
@@ -94,6 +93,7 @@ impl Inner {
             }
             Event::Next => self.next(record, cx, &mut aftermath),
             Event::Probe => aftermath.probe = true,
+            Event::Locate => aftermath.locate = Some(self.remote.sought()),
             Event::Expired => {
                 self.gone = true;
                 aftermath.expired = true;

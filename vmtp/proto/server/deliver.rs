@@ -79,6 +79,8 @@ impl Remote {
         self.flags.streamed = false;
         self.flags.idempotent = false;
         self.flags.forward_accepted = false;
+        self.flags.seeking = false;
+        self.flags.sought = false;
         self.received = arrival.received;
         self.deadline = now.plus(timers::ORPHAN);
     }

@@ -126,6 +126,14 @@ impl Remote {
                 self.go_on(&mut step);
             }
             Some(ResponseCode::Retry | ResponseCode::RetryAll | ResponseCode::Busy) => {}
+            // It lives elsewhere, or was taken to live where it does not: as long as there is
+            // something to send, everybody is asked, once.
+            Some(ResponseCode::EntityMigrated | ResponseCode::NonexistentEntity)
+                if !self.flags.forward_accepted && !self.flags.sought =>
+            {
+                self.flags.sought = true;
+                self.locate(cx, &mut step);
+            }
             code => {
                 // A final error is the Client's as well.
                 let code = code.unwrap_or(ResponseCode::VmtpError);

@@ -13,6 +13,7 @@
 
 mod deliver;
 mod forward;
+mod locate;
 mod notify;
 mod overheard;
 mod repeat;
@@ -141,6 +142,10 @@ struct Flags {
     came_back: bool,
     /// Some group needed a retransmission.
     lossy: bool,
+    /// The Client of the Response, or the server of the forwarded Request, is looked for.
+    seeking: bool,
+    /// It was found, or not, after a host had said that it is not there: that is believed only once.
+    sought: bool,
 }
 
 /// Whom a step's packets are for.
@@ -166,9 +171,9 @@ pub enum Stop {
     No,
     /// They do not leave.
     Yes,
-    /// They do not leave; if there were any, the step's burst goes out in their stead, with their
-    /// segment. If there were none it does not.
-    Restart,
+    /// They do not leave, and their segment is the record's again: all of it goes out when the Client
+    /// is found.
+    Keep,
 }
 
 /// A Request that is complete.
@@ -206,6 +211,9 @@ pub enum Event {
     Request(Arrival),
     /// Probe the Client at the record's peer, then call [`Remote::probed`].
     Probe,
+    /// Look for the host of [`Remote::sought`] by asking everybody, then call [`Remote::located`]. If
+    /// the step has [`Stop::Keep`] and nothing stood in line, nobody need be asked.
+    Locate,
     /// The next Request of the run may be given to [`Remote::begin`].
     Next,
     /// The Request in progress is an orphan, or was aborted by its Client: a reply will be refused.

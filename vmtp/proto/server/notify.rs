@@ -5,7 +5,6 @@
 use super::{Drop, Keep, Remote, State, Step, Stop};
 use crate::proto::context::Context;
 use crate::proto::path::GroupFate;
-use crate::proto::peer::Peer;
 use crate::proto::wire::{Mask, NotifyVmtpServer, ResponseCode};
 
 impl Remote {
@@ -47,12 +46,19 @@ impl Remote {
                 // 5.8: nothing is kept that could be sent again.
                 step.keep = Keep::Drop(Drop::Protocol);
             }
-            Some(ResponseCode::EntityMigrated) if self.flags.idempotent => {
-                // 5.8: only a transmission in progress still has the segment.
-                self.outgoing.restart();
-                step.burst = self.outgoing.advance(&ends, u16::MAX, cx);
-                step.to = super::To::Client;
-                step.stop = Stop::Restart;
+            // That was looked into, or is just now.
+            Some(ResponseCode::EntityMigrated) if self.flags.sought => {
+                step.keep = Keep::Drop(Drop::Unwanted);
+            }
+            Some(ResponseCode::EntityMigrated) => {
+                // 5.8: of an idempotent one only a transmission in progress still has the segment.
+                step.stop = if self.flags.idempotent {
+                    Stop::Keep
+                } else {
+                    Stop::Yes
+                };
+                self.flags.sought = true;
+                self.locate(cx, &mut step);
             }
             // No room now: an idempotent Response is made anew when the Client asks.
             Some(ResponseCode::Busy) if self.flags.idempotent => step.stop = Stop::Yes,
@@ -100,14 +106,6 @@ impl Remote {
                 self.outgoing.heard();
                 self.deadline = self.outgoing.after(cx.timing.round_trip, cx);
             }
-            Some(ResponseCode::EntityMigrated) => {
-                step.stop = Stop::Yes;
-                self.outgoing.restart();
-                step.burst = self.outgoing.advance(&ends, cx.timing.window, cx);
-                step.to = super::To::Client;
-                let wait = cx.timing.acknowledgment(self.outgoing.segment_octets());
-                self.deadline = self.outgoing.after(wait, cx);
-            }
             Some(ResponseCode::Ok) => {
                 let Some(group) = group else {
                     // About what came before the Response: none of it has come.
@@ -144,7 +142,7 @@ impl Remote {
 
     /// The Client has the Response or does not want it: the data may go. A Response without data
     /// stays: its MCB is all there is, and a late duplicate of the Request may still ask for it.
-    fn acknowledged(&mut self, cx: &Context, step: &mut Step) {
+    pub(super) fn acknowledged(&mut self, cx: &Context, step: &mut Step) {
         step.stop = Stop::Yes;
         if self.forward_count != 0 {
             // The forwarder waits to hear that its part is done.
@@ -160,10 +158,5 @@ impl Remote {
         } else {
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
         }
-    }
-
-    /// The Client moved to another host: later Responses go there.
-    pub fn moved(&mut self, peer: Peer) {
-        self.peer = peer;
     }
 }

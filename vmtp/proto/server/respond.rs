@@ -128,7 +128,8 @@ impl Retained {
                 }
                 Ok(self.outgoing.resume(&ends, group, window, cx))
             }
-            Some(ResponseCode::Busy) => Ok(None),
+            // Of a Client that moved, the Request it waits for is the one it asks for again.
+            Some(ResponseCode::Busy | ResponseCode::EntityMigrated) => Ok(None),
             // All else acknowledges what it names, and all before it.
             Some(_) | None if through => Err(Finished),
             Some(_) | None => {
@@ -345,6 +346,8 @@ impl Remote {
 
     /// The Response goes out again because the Request came again (5.7).
     pub(super) fn repeat_response(&mut self, request: Control, cx: &Context, step: &mut Step) {
+        // It is where it asked from.
+        self.flags.seeking = false;
         let ends = self.ends();
         let control = self
             .outgoing

@@ -20,6 +20,7 @@ impl Remote {
         if !self.deadline.has_come(cx.now) {
             return step;
         }
+        self.flags.seeking = false;
         match self.state {
             State::Responded
                 if self.flags.response_held && self.amplifies(self.outgoing.segment_octets()) =>

@@ -31,6 +31,8 @@ pub(super) enum Purpose {
     Locate(Entity, Transaction),
     /// To know whether the Client of a record exists.
     Client(Entity, Entity),
+    /// To find the Client of a record, or the server of its forwarded Request.
+    Record(Entity, Entity),
 }
 
 const MULTICAST: Peer = Peer::inet([224, 0, 1, 0]);
@@ -301,6 +303,10 @@ impl Host {
             Purpose::Client(client, server) => {
                 let current = found.map(|(_, results)| results.transaction);
                 self.client_probed(env, (client, server), current);
+            }
+            Purpose::Record(client, server) => {
+                let peer = found.map(|(peer, _)| peer);
+                self.record_located(env, (client, server), peer);
             }
         }
     }

@@ -49,8 +49,7 @@ impl Host {
         }
         let peer = record.remote.peer();
         let transaction = record.remote.transaction();
-        let mut burst = step.burst;
-        let mut segment = Rc::clone(&record.segment);
+        let segment = Rc::clone(&record.segment);
         let group = match (step.to, record.remote.group()) {
             (To::Group | To::GroupAndPeer, Some(group)) => group.host_group(),
             _ => None,
@@ -61,17 +60,18 @@ impl Host {
             To::Client => self.guess(client),
             To::Group => Peer::NONE,
         };
+        let mut nothing_left = false;
         if step.stop != Stop::No {
             let left = self.stop_response(peer, client, server, transaction);
             env.counts.stopped += u64::from(left.is_some());
-            if step.stop == Stop::Restart {
+            if let (Stop::Keep, Some(record)) = (step.stop, self.records.get_mut(&key)) {
                 match left {
-                    Some(rest) => segment = rest,
-                    None => burst = None,
+                    Some(rest) => record.segment = rest,
+                    None => nothing_left = true,
                 }
             }
         }
-        if let Some(burst) = burst {
+        if let Some(burst) = step.burst {
             if let Some(address) = group {
                 self.send(env, burst, &segment, Peer::inet(address));
             }
@@ -147,6 +147,13 @@ impl Host {
                 };
                 self.search(env, client, at, Purpose::Client(client, server));
             }
+            What::Locate if nothing_left => self.record_located(env, key, None),
+            What::Locate => {
+                let sought = self.records.get(&key).map(|r| r.remote.sought());
+                if let Some(sought) = sought {
+                    self.search_everywhere(env, sought, Purpose::Record(client, server));
+                }
+            }
             What::Next => self.next_of_run(env, key),
             What::Ended => {
                 env.trace(self.number, || format!("   {server}: orphan of {client}"));
@@ -187,6 +194,18 @@ impl Host {
             self.server_step(env, key, step, None);
         } else {
             self.arm_record(env, key);
+        }
+    }
+
+    /// The Client of a record that has moved, or the server of its forwarded Request, was found, or not.
+    pub(crate) fn record_located(&mut self, env: &mut Env, key: Key, peer: Option<Peer>) {
+        let cx = self.context(env, peer.unwrap_or(Peer::NONE));
+        if let Some(record) = self.records.get_mut(&key) {
+            let step = record.remote.located(peer, &cx);
+            if let (To::ForwardServer, Some(peer)) = (step.to, peer) {
+                record.forwarded_to = peer;
+            }
+            self.server_step(env, key, step, None);
         }
     }
 
