@@ -145,6 +145,30 @@ TEST_F(peer, an_error_of_the_next_server_is_the_clients)
 	EXPECT_EQ(5, told.transaction);
 }
 
+/* NotifyRemoteVmtpClient of a host that knows the Transaction, and was not asked. */
+TEST_F(peer, only_the_host_that_was_asked_is_believed)
+{
+	static const __u32 codes[] = { VMTP_OK, VMTP_RESPONSE_DISCARDED, VMTP_NO_PERMISSION, VMTP_ENTITY_MIGRATED };
+	struct packet packet;
+
+	ASSERT_TRUE(passed_on(self->tun, self->fd, NULL, 0, &packet));
+	drain(self->tun);
+	for (int i = 0; i < 4; i++) {
+		notify_client_packet(&packet, THERE, C_RESPONSE | 1 << C_FORWARD, 5, 0xFFFFFFFF, codes[i]);
+		packet.code = VMTP_PROC_NOTIFY_REMOTE_CLIENT;
+		packet.source = PEER;
+		ASSERT_TRUE(send_packet(self->tun, &packet));
+	}
+	EXPECT_EQ(4, counter("DropUnwanted"));
+	while (receive_packet(self->tun, &packet, 0)) {
+		EXPECT_TRUE(is_passed_on(&packet));
+	}
+	/* Nobody has acknowledged it. */
+	ASSERT_TRUE(next_of(self->tun, is_passed_on, &packet, SOON));
+	ASSERT_TRUE(tell_forwarder(self->tun, 1, 0, VMTP_NO_PERMISSION));
+	EXPECT_TRUE(next_of(self->tun, is_notify_client, &packet, 0));
+}
+
 /* Decision 14: ENTITY_MIGRATED always leads to a Probe, and NONEXISTENT_ENTITY where the address was a guess. */
 TEST_F(peer, a_next_server_that_is_elsewhere_is_looked_for_and_asked_there)
 {

@@ -197,7 +197,7 @@ impl Host {
             }
         }
         // A Request that was forwarded from here, perhaps of a Client that is here too, and by several servers.
-        if remote && self.forward_notified(notify) {
+        if remote && self.forward_notified(notify, from) {
             return;
         }
         let heard = match self.entities.get(notify.client.bits()) {
@@ -209,12 +209,12 @@ impl Host {
         }
     }
 
-    /// Tells the record of the forward that a NotifyRemoteVmtpClient is about. False if there is none.
-    fn forward_notified(&self, notify: &NotifyVmtpClient) -> bool {
+    /// Tells the record of the forward that a NotifyRemoteVmtpClient of this host is about. False if there is none.
+    fn forward_notified(&self, notify: &NotifyVmtpClient, from: &Peer) -> bool {
         let mut found = None;
         self.remotes.for_each(notify.client.bits(), |record| {
             let (state, _) = record.look();
-            if state.is_forward_notified_by(notify) {
+            if state.is_forward_notified_by(notify) && record.was_forwarded_to(from) {
                 found = Some(record);
                 return ControlFlow::Break(());
             }

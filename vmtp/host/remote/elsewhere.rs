@@ -21,13 +21,27 @@ impl RemoteRecord {
         true
     }
 
-    /// The forwarded Request is sent to this host. Whether it must be found first.
+    /// The forwarded Request is sent to this host, whose word is believed from now on. Whether it must be found first.
     pub(super) fn forwards_to(self: &Record<Self>, peer: Peer) -> bool {
         let mut inner = self.inner.lock();
-        if inner.remote.state() != State::Forwarded || peer.is_known() {
+        if inner.remote.state() != State::Forwarded {
+            return false;
+        }
+        if let Ok(rare) = inner.rare() {
+            rare.forwarded_to = peer;
+        }
+        if peer.is_known() {
             return false;
         }
         let cx = inner.context(self);
         inner.remote.seek(&cx)
+    }
+
+    /// Whether what that host says of the forwarded Request is believed: it was asked to answer. Any other would only have
+    /// to know the Transaction.
+    pub(in crate::host) fn was_forwarded_to(&self, from: &Peer) -> bool {
+        let inner = self.inner.lock();
+        let rare = inner.rare.as_ref();
+        rare.is_some_and(|rare| rare.forwarded_to.is_same_host(from))
     }
 }

@@ -7,6 +7,7 @@ use crate::host::ring::Ring;
 use crate::host::ATOMIC;
 use crate::kernel::pages::Pages;
 use crate::kernel::skb_queue::SkbQueue;
+use crate::proto::peer::Peer;
 use crate::proto::server::{Arrival, Overheard, Retained, Sequence, State};
 use kernel::prelude::*;
 
@@ -23,6 +24,8 @@ pub(super) struct Rare {
     pub(super) heard: SkbQueue,
     /// The Client's part of the receive sequence, if the host keeps one (2.12).
     pub(super) sequence: Sequence,
+    /// Where the forwarded Request was sent last.
+    pub(super) forwarded_to: Peer,
 }
 
 impl Inner {
@@ -38,6 +41,7 @@ impl Inner {
                     overheard: Overheard::NONE,
                     heard: SkbQueue::new(),
                     sequence: Sequence::NONE,
+                    forwarded_to: Peer::NONE,
                 };
                 Ok(none.insert(KBox::new(rare, ATOMIC)?))
             }
