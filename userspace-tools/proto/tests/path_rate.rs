@@ -99,6 +99,28 @@ fn loss_raises_the_gap_and_loss_free_groups_lower_it_again() {
     assert_eq!(path.gap(), 255);
 }
 
+/// A quarter more or less each time, and at least 1/32 of an MTU time.
+#[test]
+fn gap_changes_by_a_quarter() {
+    let mut path = slow();
+    let gaps: Vec<u8> = (0..10)
+        .map(|_| {
+            path.sent(GroupFate::Lossy);
+            path.gap()
+        })
+        .collect();
+    assert_eq!(gaps, [1, 2, 3, 4, 6, 8, 11, 14, 18, 23]);
+    // It goes down after eight groups without loss.
+    let gaps: Vec<u8> = (0..32)
+        .map(|_| {
+            path.sent(GroupFate::Clean);
+            path.gap()
+        })
+        .collect();
+    assert_eq!(gaps[..8], [23, 23, 23, 23, 23, 23, 23, 17]);
+    assert_eq!([gaps[15], gaps[23], gaps[31]], [12, 8, 5]);
+}
+
 /// Shows: D-25-c
 #[test]
 fn gap_that_the_receiver_asks_for_is_a_floor() {

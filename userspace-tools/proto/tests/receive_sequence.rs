@@ -96,6 +96,22 @@ fn the_number_of_a_request_is_told_only_where_the_client_presumes_another() {
     assert_eq!(server.serve(0, 3).0, None);
 }
 
+/// The number of a Request is asked for by APG where it cannot be presumed: not of a member of a run
+/// behind others, whose number follows from theirs, nor of one to a group, which has several.
+#[test]
+fn number_that_is_not_presumed_is_asked_for_by_a_request_that_stands_alone() {
+    let cx = common::context();
+    let mut root = common::near::client();
+    let sequence = client::Sequence::NONE;
+    let alone = plain(mcb(0, 0));
+    assert_eq!(sequence.flags(&root, &alone, true), Control::APG);
+    assert_eq!(sequence.flags(&root, &alone, false), 0);
+    assert_eq!(sequence.flags(&root, &to_group(mcb(0, 0)), true), 0);
+    let member = common::near::member(mcb(0, 0), true);
+    root.start(&member, &cx).unwrap();
+    assert_eq!(sequence.flags(&root, &member, true), 0);
+}
+
 /// The operation's parameters are client (octets 36 to 43), ctrl, recSeq (48 to 51) and so on; the
 /// message control block begins with octet 36.
 ///

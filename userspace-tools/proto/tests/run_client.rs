@@ -196,6 +196,71 @@ fn told_of_a_gap_the_client_resends_from_the_first_group_not_received() {
     );
 }
 
+/// What was not sent, is being answered, or waits because the server is busy is not sent again.
+#[test]
+fn only_requests_that_wait_for_their_response_are_sent_again() {
+    let mut run = Run::of(2);
+    run.start(&Request {
+        peer: vmtp_proto::peer::Peer::NONE,
+        ..member(mcb(0, 0), true)
+    });
+    assert_eq!(run.calls[2].0.state(), State::Locating);
+    assert_eq!(run.resend(2, t(0), false), Step::NOTHING);
+    // Some of the Response to the first is here, and the second was refused.
+    let mut begun = response(FIRST, t(0), mcb(0, 2_048));
+    begun = common::carrying(begun, 0b11);
+    run.response(0, &begun);
+    assert_eq!(run.calls[0].0.state(), State::ReceivingResponse);
+    assert_eq!(run.resend(0, t(0).minus(1), false), Step::NOTHING);
+    run.notify(ResponseCode::Busy, t(1), 0);
+    assert_eq!(run.resend(1, t(0), false), Step::NOTHING);
+    // Answered.
+    run.response(0, &common::carrying(begun, 0b1100));
+    assert_eq!(
+        run.calls[0].0.state(),
+        State::Processing { collecting: false }
+    );
+    assert_eq!(run.resend(0, t(0).minus(1), false), Step::NOTHING);
+}
+
+/// 64 transactions may be outstanding, 256 apart, and the server names the last group it has: whatever
+/// is further away is of another run.
+#[test]
+fn server_names_a_group_that_may_be_of_an_earlier_call_of_the_run() {
+    let run = Run::of(1);
+    let (call, _) = &run.calls[0];
+    for code in [ResponseCode::RetryAll, ResponseCode::MsgtransOverflow] {
+        for (distance, is) in [
+            (0, true),
+            (1, true),
+            (64 * 256, true),
+            (64 * 256 + 1, false),
+        ] {
+            let about = to_client(code, t(0).minus(distance), 0, 0);
+            assert_eq!(call.is_notified_by(&about), is, "{distance}");
+        }
+        assert!(!call.is_notified_by(&to_client(code, t(1), 0, 0)));
+    }
+    // Other codes are about one of its own groups.
+    let about = to_client(ResponseCode::Retry, t(0).minus(1), 0, 0);
+    assert!(!call.is_notified_by(&about));
+}
+
+/// A message of two groups alone: the server names the group before it, from which it goes on; or an
+/// older transaction, for which it waits in vain.
+#[test]
+fn message_of_several_groups_goes_on_only_after_the_transaction_before_it() {
+    let told = |transaction| {
+        let mut run = Run::new();
+        run.start(&plain(mcb(0, 20_000)));
+        let (_, step) = run.notify(ResponseCode::RetryAll, transaction, 0);
+        (packets(&step.burst).is_empty(), step.event)
+    };
+    assert_eq!(told(t(0).minus(1)), (false, Event::None));
+    assert_eq!(told(t(0).minus(2)), (true, Event::RestartRun));
+    assert_eq!(told(t(0).minus(256)), (true, Event::RestartRun));
+}
+
 /// The server waits for a Request that was given up: it never comes.
 #[test]
 fn run_with_a_request_given_up_starts_anew() {

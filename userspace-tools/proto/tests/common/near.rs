@@ -169,6 +169,13 @@ impl Near {
     /// The same for the reply's timer.
     pub(crate) fn reply_timeout(&mut self, n: u64) -> Step {
         assert_eq!(self.reply.deadline(), at(n), "not at {n} ms");
+        self.cx.now = Time::from_nanos(at(n).nanos() - 1);
+        let before = (self.call, self.reply);
+        let step = self
+            .call
+            .reply_timeout(&mut self.client, &mut self.reply, &self.cx);
+        assert_eq!(step, Step::NOTHING);
+        assert_eq!((self.call, self.reply), before);
         self.at(n);
         self.call
             .reply_timeout(&mut self.client, &mut self.reply, &self.cx)
