@@ -112,6 +112,32 @@ fn number_that_is_not_presumed_is_asked_for_by_a_request_that_stands_alone() {
     assert_eq!(sequence.flags(&root, &member, true), 0);
 }
 
+/// The number of an earlier Request of a run, told late, does not take the place of a later one's; that
+/// of a Request to another server does.
+#[test]
+fn the_newest_number_of_a_server_is_kept() {
+    let cx = common::context();
+    let mut root = common::near::client();
+    let mut sequence = client::Sequence::NONE;
+    let member = common::near::member(mcb(0, 0), true);
+    let (first, _) = root.start(&member, &cx).unwrap();
+    let (second, _) = root.start(&member, &cx).unwrap();
+    let told =
+        |offset, number| to_client(ResponseCode::Ok, t(offset), 0, 0).with_receive_sequence(number);
+    sequence.notified(&second, &told(1, 42));
+    sequence.notified(&first, &told(0, 41));
+    assert_eq!(sequence.number_of(&second), Some(42));
+    assert_eq!(sequence.number_of(&first), None);
+    let elsewhere = client::Request {
+        server: OTHER_SERVER,
+        ..member
+    };
+    let (other, _) = common::near::client().start(&elsewhere, &cx).unwrap();
+    sequence.notified(&other, &told(0, 7));
+    assert_eq!(sequence.number_of(&other), Some(7));
+    assert_eq!(sequence.number_of(&second), None);
+}
+
 /// The operation's parameters are client (octets 36 to 43), ctrl, recSeq (48 to 51) and so on; the
 /// message control block begins with octet 36.
 ///
