@@ -91,7 +91,14 @@ impl Host {
         }
     }
 
-    fn send_packet(&mut self, env: &mut Env, next: Packet, segment: &[u8], to: Peer, wait: Span) {
+    pub(super) fn send_packet(
+        &mut self,
+        env: &mut Env,
+        next: Packet,
+        segment: &[u8],
+        to: Peer,
+        wait: Span,
+    ) {
         let mut header = next.header;
         header.mpg = matches!(to.as_inet(), Some([224..=239, ..]));
         let group = segment.get(next.group_offset as usize..).unwrap_or(&[]);
@@ -121,7 +128,7 @@ impl Host {
 }
 
 /// Octets of segment data that a packet takes.
-fn data_limit(env: &Env) -> u32 {
+pub(super) fn data_limit(env: &Env) -> u32 {
     (env.network.mtu - packet::IP_OCTETS - OVERHEAD_OCTETS) & !7
 }
 

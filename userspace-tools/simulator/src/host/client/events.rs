@@ -2,7 +2,9 @@
 
 //! What reaches a call: its timers, Response packets, Notify operations, and what Probes found.
 
-use vmtp_proto::client::{no_room, stray, Heard, Keep, ReplyState, State, Stray};
+use vmtp_proto::client::{
+    no_room, stray, Event as What, Heard, Keep, ReplyState, State, Step, Stray,
+};
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::Source;
 use vmtp_proto::time::Time;
@@ -122,14 +124,22 @@ impl Host {
         let wants = env.oracle.cases[*op].op.wants;
         let waiting = !wants.conditional_response || env.random.bool();
         let first = call.first_transaction();
-        let step = call.response(
-            &mut endpoint.root,
-            &mut answers[reply].reply,
-            header,
-            source.peer,
-            waiting,
-            &cx,
-        );
+        let (root, of) = (&mut endpoint.root, &mut answers[reply].reply);
+        let single = if self.config.numbers {
+            None
+        } else {
+            call.response_single(root, of, header, source.peer, waiting, cx.now)
+        };
+        let step = match single {
+            Some(single) => Step {
+                keep: Keep::Restart,
+                round_trip: single.round_trip,
+                received: Some(single.received),
+                event: What::Response(single.delivery),
+                ..Step::NOTHING
+            },
+            None => call.response(root, of, header, source.peer, waiting, &cx),
+        };
         if !matches!(step.keep, Keep::Drop(_)) {
             self.cache
                 .insert_within(header.server, source.peer, self.config.hosts);

@@ -13,6 +13,7 @@ use vmtp_proto::peer::Peer;
 use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{Code, Control, Entity, Header, Mcb, Priority, Transaction};
 
+use super::send::data_limit;
 use super::{Host, DOMAIN};
 use crate::content;
 use crate::env::{Env, Event};
@@ -292,7 +293,20 @@ impl Host {
             let numbers = cx.timing.numbers;
             request.flags |= endpoint.sequence.flags(&endpoint.root, &request, numbers);
         }
-        let (call, step) = match endpoint.root.start(&request, &cx) {
+        // The common case first, as a host does.
+        let mut alone = Call::NONE;
+        let (limit, streaming) = (data_limit(env), cx.policy.streaming);
+        let packet = if self.config.numbers {
+            None
+        } else {
+            let root = &mut endpoint.root;
+            root.start_single(&mut alone, &request, limit, &cx.timing, streaming, cx.now)
+        };
+        let started = match packet {
+            Some(_) => Ok((alone, Step::NOTHING)),
+            None => endpoint.root.start(&request, &cx),
+        };
+        let (call, step) = match started {
             Ok(started) => started,
             Err(error) => {
                 env.trace(self.number, || {
@@ -322,14 +336,18 @@ impl Host {
         env.trace(self.number, || {
             format!("   {client} starts {op} as T{:08x}", first.bits())
         });
+        let segment = Rc::new(segment);
         endpoint.calls.push_back(Open {
             op,
             call,
-            segment: Rc::new(segment),
+            segment: Rc::clone(&segment),
             answers: vec![Answer::new()],
             armed: Time::NEVER,
             ended: wants.datagram,
         });
+        if let Some(packet) = packet {
+            self.send_packet(env, packet, &segment, peer, Span::ZERO);
+        }
         self.client_step(env, client, first, step, From::TIMER);
         true
     }

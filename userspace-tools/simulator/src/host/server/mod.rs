@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use vmtp_proto::client::Keep;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{
     Arrival, Event as What, Finished, Overheard, OverheardStep, Refusal, Remote, Retained,
-    Sequence, Service, Source, State, SNAPSHOT_OCTETS,
+    Sequence, Service, Source, State, Step, SNAPSHOT_OCTETS,
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
@@ -256,7 +257,23 @@ impl Host {
             return;
         };
         record.asked |= header.control.has(Control::APG);
-        let mut step = record.remote.request(header, &source, &service, &cx);
+        // The common case first, as a host does.
+        let remote = &mut record.remote;
+        let single = if self.config.numbers || !record.retained.is_empty() {
+            None
+        } else {
+            remote.request_single(header, &source, &service, cx.now)
+        };
+        let mut step = match single {
+            Some((arrival, received)) => Step {
+                keep: Keep::Restart,
+                received: Some(received),
+                release: true,
+                event: What::Request(arrival),
+                ..Step::NOTHING
+            },
+            None => remote.request(header, &source, &service, &cx),
+        };
         if step.notify_sender {
             let notify = step.notify.take();
             self.notify_client(env, notify, step.notify_remote, source.peer);

@@ -5,13 +5,14 @@
 use std::rc::Rc;
 
 use vmtp_proto::peer::Peer;
-use vmtp_proto::server::{Forward, ForwardError, Respond, RespondError};
+use vmtp_proto::server::{Forward, ForwardError, Respond, RespondError, Step};
 use vmtp_proto::time::Span;
 use vmtp_proto::wire::{Code, Control, Entity, Mask, Mcb, ResponseCode, Transaction, GROUP_OCTETS};
 
 use super::Message;
 use crate::content;
 use crate::env::{Env, Event};
+use crate::host::send::data_limit;
 use crate::host::Host;
 use crate::oracle::{Op, OpId, Parent};
 
@@ -193,8 +194,27 @@ impl Host {
                 earlier,
             }
         };
-        match record.remote.respond(transaction, &respond, &cx) {
+        // The common case first, as a host does.
+        let remote = &mut record.remote;
+        let packet = if self.config.numbers || !record.retained.is_empty() {
+            None
+        } else {
+            let limit = data_limit(env);
+            let (timing, policy) = (&cx.timing, &cx.policy);
+            remote.respond_single(transaction, &respond, limit, timing, policy, cx.now)
+        };
+        let responded = match packet {
+            Some(_) => Ok(Step::NOTHING),
+            None => remote.respond(transaction, &respond, &cx),
+        };
+        match responded {
             Ok(step) => {
+                if let Some(packet) = packet {
+                    self.send_packet(env, packet, &segment, peer, Span::ZERO);
+                }
+                let Some(record) = self.records.get_mut(&key) else {
+                    return;
+                };
                 if batch {
                     record.batched += 1;
                 } else {
