@@ -31,13 +31,13 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("usage: duplicates ADDRESS\n");
 	to.sin_port = htons(pmap_getport(&to, program, 3, IPPROTO_UDP));
 	ksft_test_result(to.sin_port != 0, "the program has a port\n");
-	/* Some while it is executed, the others after. */
+	/* Some while it is executed, the others when it has been answered, however long that takes. */
 	for (i = 0; i < TIMES; i++) {
 		sendto(sock, call, sizeof(call), 0, (struct sockaddr *)&to, sizeof(to));
-		if (i >= TIMES / 2)
-			poll(&ready, 1, 2000);
+		if (i == TIMES / 2)
+			poll(&ready, 1, 30000);
 	}
-	while (poll(&ready, 1, 3000) == 1) {
+	while (poll(&ready, 1, answers > 1 ? 3000 : 10000) == 1) {
 		ssize_t octets = recv(sock, reply, sizeof(reply), 0);
 
 		answers++;

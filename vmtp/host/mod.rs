@@ -36,6 +36,7 @@ pub mod receive;
 mod reflect;
 pub mod remote;
 pub mod ring;
+pub mod search;
 pub mod server;
 pub mod service;
 pub mod settings;
@@ -52,6 +53,7 @@ use self::identifier::Vacated;
 use self::links::Link;
 use self::path::{PathRecord, PlaceRecord};
 use self::probe::Pending;
+use self::search::Search;
 use self::remote::RemoteRecord;
 use self::server::Which;
 use self::settings::{Setting, Settings};
@@ -148,6 +150,8 @@ pub struct Host {
     pub(super) places: Table<PlaceRecord>,
     #[pin]
     pub(super) probes: Table<Pending>,
+    #[pin]
+    pub(super) searches: Table<Search>,
     /// Identifiers that were valid lately.
     #[pin]
     pub(super) vacated: Table<Vacated>,
@@ -234,6 +238,7 @@ impl NetState for Host {
             paths <- Table::new(1 << 24),
             places <- Table::new(1 << 24),
             probes <- Table::new(1 << 16),
+            searches <- Table::new(1 << 16),
             vacated <- Table::new(1 << 20),
             entities_of: Shares::new(),
             vacated_of: Shares::new(),
@@ -283,6 +288,7 @@ impl NetState for Host {
         self.members.clear();
         self.links.clear();
         self.probes.clear();
+        self.searches.clear();
         self.remotes.clear();
         self.places.clear();
         self.paths.clear();

@@ -3,9 +3,9 @@
 //! Probes that this host sends: to find an entity, to be sure of a Client, or because a user asks (III, ProbeEntity).
 
 use super::counters::Counter;
-use super::endpoint::Endpoint;
 use super::path::PathRecord;
 use super::remote::RemoteRecord;
+use super::search::Search;
 use super::transmit::Manner;
 use super::{Host, ALL_HOSTS, ATOMIC};
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
@@ -34,10 +34,8 @@ const PROBE_RETRIES: u8 = 2;
 pub enum Purpose {
     /// A Client of which this host has no record sent a Request.
     Remote(Ref<RemoteRecord>),
-    /// The Server of this transaction must be found.
-    Call(Ref<Endpoint>, Transaction),
-    /// The Client of this record has moved, or the server that its Request is forwarded to must be found.
-    Record(Ref<RemoteRecord>),
+    /// The host of an entity is looked for.
+    Search(Ref<Search>),
     /// A user asks.
     User(Arc<Answer>),
 }
@@ -60,6 +58,14 @@ pub struct Found {
     pub result: core::result::Result<ProbeEntityResults, Code>,
     /// Who answered.
     pub peer: Peer,
+}
+
+impl Found {
+    /// Nobody answered.
+    pub(super) const NOTHING: Found = Found {
+        result: Err(ResponseCode::RetransTimeout.code()),
+        peer: Peer::NONE,
+    };
 }
 
 impl Answer {
@@ -121,10 +127,7 @@ impl Pending {
     /// Nobody answers.
     fn silent(self: &Record<Self>) {
         self.stop();
-        self.tell(&Found {
-            result: Err(ResponseCode::RetransTimeout.code()),
-            peer: Peer::NONE,
-        });
+        self.tell(&Found::NOTHING);
     }
 
     /// A group of managers answers in its own time: nothing is known of it.
@@ -139,14 +142,7 @@ impl Pending {
     fn tell(&self, found: &Found) {
         match &self.purpose {
             Purpose::Remote(record) => RemoteRecord::probed(record, found.result.as_ref().ok()),
-            Purpose::Call(endpoint, transaction) => {
-                let peer = found.result.is_ok().then_some(found.peer);
-                Endpoint::located(endpoint, *transaction, peer);
-            }
-            Purpose::Record(record) => {
-                let peer = found.result.is_ok().then_some(found.peer);
-                RemoteRecord::located(record, peer);
-            }
+            Purpose::Search(search) => Search::end(search, &self.host, found),
             Purpose::User(answer) => {
                 *answer.result.lock() = Some(*found);
                 answer.queue.wake_all();
@@ -157,7 +153,7 @@ impl Pending {
 
 impl Host {
     /// Begins a Probe of `entity`. `to` is asked, for whatever is co-resident with `coresident`.
-    fn probe(
+    pub(super) fn probe(
         &self,
         entity: Entity,
         coresident: Entity,
@@ -197,7 +193,7 @@ impl Host {
     pub(super) fn probe_client(&self, client: Entity, peer: Peer, purpose: Purpose) {
         let record = match &purpose {
             Purpose::Remote(record) => Some(record.clone()),
-            Purpose::Call(..) | Purpose::Record(_) | Purpose::User(_) => None,
+            Purpose::Search(_) | Purpose::User(_) => None,
         };
         if self
             .probe(client, client, peer, PROBE_RETRIES, Time::NEVER, purpose)
@@ -206,28 +202,6 @@ impl Host {
             self.count(Counter::DropNoMemory);
             if let Some(record) = record {
                 RemoteRecord::probed(&record, None);
-            }
-        }
-    }
-
-    /// Looks for the host of an entity by asking all managers.
-    pub(super) fn locate(&self, entity: Entity, purpose: Purpose) {
-        let (call, record) = match &purpose {
-            Purpose::Call(endpoint, transaction) => (Some((endpoint.clone(), *transaction)), None),
-            Purpose::Record(record) => (None, Some(record.clone())),
-            Purpose::Remote(_) | Purpose::User(_) => (None, None),
-        };
-        let all = Peer::inet(ALL_HOSTS.octets());
-        if self
-            .probe(entity, entity, all, LOCATE_RETRIES, Time::NEVER, purpose)
-            .is_err()
-        {
-            self.count(Counter::DropNoMemory);
-            if let Some((endpoint, transaction)) = call {
-                Endpoint::located(&endpoint, transaction, None);
-            }
-            if let Some(record) = record {
-                RemoteRecord::located(&record, None);
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::host::endpoint::Endpoint;
 use crate::host::path::PathRecord;
-use crate::host::probe::Purpose;
+use crate::host::search::Seeker;
 use crate::host::transmit::Manner;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
@@ -53,7 +53,7 @@ impl Aftermath {
             record.wake();
         }
         if let Some((entity, transaction)) = self.locate {
-            host.locate(entity, Purpose::Call(record.clone(), transaction));
+            host.locate(entity, Seeker::Call(record.clone(), transaction));
         }
     }
 }
