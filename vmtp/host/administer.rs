@@ -298,7 +298,8 @@ impl Host {
     /// An entity without a socket. EAGAIN, ENOBUFS, ENOMEM. Sleeps.
     fn make_entity(&self, owner: Owner) -> Result<Entity> {
         let host = self.to_ref()?;
-        if self.created.load(Ordering::Relaxed) >= self.settings.get(Setting::CreatedMax) {
+        let created = |host: &Host| host.created.load(Ordering::Relaxed);
+        if self.is_full(Setting::CreatedMax, created) {
             return Err(crate::kernel::errno::Errno::ENOBUFS.into());
         }
         let options = Arc::new(crate::socket::options::Options::new(), GFP_KERNEL_ACCOUNT)?;

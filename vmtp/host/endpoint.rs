@@ -179,7 +179,7 @@ impl Endpoint {
             GFP_KERNEL_ACCOUNT
         };
         let uid = owner.caller.uid;
-        if host.entities.len() >= host.settings.get(Setting::EntitiesMax) {
+        if host.is_full(Setting::EntitiesMax, |host| host.entities.len()) {
             return Err(Errno::ENOBUFS.into());
         }
         let vacated = host.vacated.get(entity.bits());

@@ -34,15 +34,19 @@ impl Host {
             return Ok(record);
         }
         let record = PathRecord::make(self.to_ref()?, *peer, now)?;
-        if self.paths.len() >= self.settings.get(Setting::PathsMax) {
-            let old = self.path_ages.evict(EVICT_TRIES, PathRecord::is_unused);
-            let Some(old) = old else {
+        let paths = |host: &Host| host.paths.len();
+        if self.is_full(Setting::PathsMax, paths) {
+            let forgotten = self.evict(paths, |host| {
+                let old = host.path_ages.evict(EVICT_TRIES, PathRecord::is_unused)?;
+                host.paths.remove(&old);
+                host.ways_changed();
+                old.stop();
+                Some(())
+            });
+            if forgotten.is_none() {
                 // It works without being remembered.
                 return Ok(record);
-            };
-            self.paths.remove(&old);
-            self.ways_changed();
-            old.stop();
+            }
         }
         match self.paths.insert(&record) {
             Ok(()) => {
@@ -116,11 +120,16 @@ impl Host {
         if first == 127 || (self.names_hosts() && entity.address() == address) {
             return;
         }
-        if self.places.len() >= self.settings.get(Setting::PlacesMax) {
-            let Some(old) = self.place_ages.evict(EVICT_TRIES, |_| true) else {
+        let places = |host: &Host| host.places.len();
+        if self.is_full(Setting::PlacesMax, places) {
+            let forgotten = self.evict(places, |host| {
+                let old = host.place_ages.evict(EVICT_TRIES, |_| true)?;
+                host.forget_place(&old);
+                Some(())
+            });
+            if forgotten.is_none() {
                 return;
-            };
-            self.forget_place(&old);
+            }
         }
         if let Ok(host) = self.to_ref() {
             if let Ok(record) = PlaceRecord::make(host, entity, *peer, now) {

@@ -47,7 +47,7 @@ impl Recorded for Group {
 impl Group {
     /// ENOBUFS, ENOMEM; EEXIST if there is such a group. Sleeps.
     pub(super) fn make(host: &Host, group: Entity, manager: Entity, user: Option<u32>) -> Result {
-        if host.groups.len() >= host.settings.get(Setting::GroupsMax) {
+        if host.is_full(Setting::GroupsMax, |host| host.groups.len()) {
             return Err(Errno::ENOBUFS.into());
         }
         let record = Record::new(group.bits(), pin_init!(Group { manager, user }), GFP_KERNEL)?;

@@ -155,8 +155,8 @@ pub struct Host {
     /// Identifiers that were valid lately.
     #[pin]
     pub(super) vacated: Table<Vacated>,
-    /// What each user has of the entities and of the vacated identifiers.
-    pub(super) entities_of: Shares,
+    /// What each user has of the entities, in all domains, and of the vacated identifiers.
+    pub(super) entities_of: Arc<Shares>,
     pub(super) vacated_of: Shares,
     /// Held to join and to leave a group: two threads are not to join one group for one entity.
     #[pin]
@@ -240,7 +240,10 @@ impl NetState for Host {
             probes <- Table::new(1 << 16),
             searches <- Table::new(1 << 16),
             vacated <- Table::new(1 << 20),
-            entities_of: Shares::new(),
+            entities_of: match first {
+                Some(first) => first.entities_of.clone(),
+                None => Arc::new(Shares::new(), GFP_KERNEL)?,
+            },
             vacated_of: Shares::new(),
             joining <- kernel::new_mutex!((), "vmtp::joining"),
             creation <- new_spinlock_bh!((), "vmtp::creation"),
@@ -483,9 +486,22 @@ impl Host {
         self.wary_until.fetch_max(until.nanos(), Ordering::Relaxed);
     }
 
-    /// Records of remote Clients that this host may have.
-    pub(super) fn records_max(&self) -> u32 {
-        self.settings.get(Setting::RecordsMax)
+    /// Whether the hosts of all domains have so many of something together that the namespace, whose limit it is, may
+    /// have no more.
+    pub(super) fn is_full(&self, limit: Setting, of: impl Fn(&Host) -> u32) -> bool {
+        let all = Self::all(self.net()).fold(0u32, |sum, host| sum.saturating_add(of(host)));
+        all >= self.settings.get(limit)
+    }
+
+    /// Where something has to go then, if something may: in the domain that has most of it, so that none fills the table
+    /// for the others; else here.
+    pub(super) fn evict<T>(
+        &self,
+        of: impl Fn(&Host) -> u32,
+        mut evict: impl FnMut(&Host) -> Option<T>,
+    ) -> Option<T> {
+        let fullest = Self::all(self.net()).max_by_key(|host| of(host));
+        fullest.and_then(&mut evict).or_else(|| evict(self))
     }
 
     /// An address of this host by which others may know it: the one it would use towards the whole Internet, else any.

@@ -6,6 +6,7 @@ use super::{Inner, RemoteRecord};
 use crate::host::charge::Charge;
 use crate::host::endpoint::Endpoint;
 use crate::host::path::PathRecord;
+use crate::host::settings::Setting;
 use crate::host::transmit::Manner;
 use crate::host::Host;
 use crate::kernel::lock::new_spinlock_bh;
@@ -116,7 +117,7 @@ impl RemoteRecord {
         })?;
         let result = if Self::find(host, client, server).is_some() {
             Err(EINVAL)
-        } else if host.remotes.len() >= host.records_max() {
+        } else if host.is_full(Setting::RecordsMax, |host| host.remotes.len()) {
             Err(ENOSPC)
         } else {
             host.remotes.insert(&record)

@@ -6,6 +6,8 @@ use super::{Inner, RemoteRecord};
 use crate::host::charge::Charge;
 use crate::host::counters::Counter;
 use crate::host::endpoint::Endpoint;
+use crate::host::path::PathRecord;
+use crate::host::settings::Setting;
 use crate::host::transmit::Manner;
 use crate::host::{Host, ATOMIC};
 use crate::kernel::lock::new_spinlock_bh;
@@ -22,6 +24,18 @@ use kernel::prelude::*;
 /// The part of the records that one source may have, and what it may have in any case.
 const SOURCE_SHARE: u32 = 4;
 const SOURCE_LEAST: u32 = 64;
+
+impl Host {
+    /// The records of Clients at the other end of `path` that the namespace has in other domains.
+    fn records_of_other_domains(&self, path: &Record<PathRecord>) -> u32 {
+        Self::all(self.net())
+            .filter(|host| host.domain() != self.domain())
+            .filter_map(|host| host.paths.get(path.key()))
+            .fold(0, |sum, path| {
+                sum.saturating_add(path.records.load(Ordering::Relaxed))
+            })
+    }
+}
 
 impl RemoteRecord {
     /// The record of a Client with a server, if there is one.
@@ -48,10 +62,12 @@ impl RemoteRecord {
         let server = endpoint.entity;
         let counted = host.to_ref()?;
         let path = host.path(&peer, now)?;
-        let limit = host.records_max();
+        let limit = host.settings.get(Setting::RecordsMax);
         // One source leaves room for others.
         let share = (limit / SOURCE_SHARE).max(SOURCE_LEAST);
-        if path.records.fetch_add(1, Ordering::Relaxed) >= share {
+        let elsewhere = host.records_of_other_domains(&path);
+        let here = path.records.fetch_add(1, Ordering::Relaxed);
+        if here.saturating_add(elsewhere) >= share {
             path.records.fetch_sub(1, Ordering::Relaxed);
             return Err(ENOSPC);
         }
@@ -87,8 +103,10 @@ impl RemoteRecord {
             record.stop();
             return Ok(other);
         }
-        let full = host.remotes.len() >= limit || Charge::strangers_fill(host);
-        let result = if full && !Self::make_room(host, now) {
+        let records = |host: &Host| host.remotes.len();
+        let full = host.is_full(Setting::RecordsMax, records) || Charge::strangers_fill(host);
+        let room = |host: &Host| Self::make_room(host, now).then_some(());
+        let result = if full && host.evict(records, room).is_none() {
             Err(ENOSPC)
         } else {
             host.remotes.insert(&record)

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The limits of net.vmtp are those of a network namespace: its domains share
+ * them, and none of them can take what the other has.
+ */
+#include "wire.h"
+
+#include "kselftest_harness.h"
+
+#define INTERNET	VMTP_DOMAIN_INTERNET
+#define LOCAL		VMTP_DOMAIN_LOCAL
+#define SERVER		little_endian(100000, HOST)
+#define CLIENT(n)	little_endian(200000 + (n), PEER)
+#define SOURCE(n)	(0x0A510064U + (n) % 100)	/* 10.81.0.100 and on */
+
+static int open_in(__u16 domain, __u64 entity)
+{
+	int fd = vmtp_socket(SOCK_CLOEXEC), error;
+
+	if (fd >= 0 && vmtp_bind_in(fd, domain, entity)) {
+		error = errno;
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+FIXTURE(limits)
+{
+	int tun;
+};
+
+FIXTURE_SETUP(limits)
+{
+	ASSERT_GE(namespace_make(), 0);
+	self->tun = link_make(1500);
+	ASSERT_GE(self->tun, 0);
+	ASSERT_EQ(0, setting("probe_clients", PROBE_NEVER));
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	close(self->tun);
+}
+
+TEST_F(limits, entities_of_all_domains_are_counted_together)
+{
+	int fds[4];
+
+	ASSERT_EQ(0, setting("entities_max", 4));
+	for (int i = 0; i < 4; i++) {
+		fds[i] = open_in(i % 2 ? LOCAL : INTERNET, SERVER + ((__u64)i << 32));
+		ASSERT_GE(fds[i], 0);
+	}
+	EXPECT_EQ(-1, open_in(LOCAL, SERVER + (8ULL << 32)));
+	EXPECT_EQ(ENOBUFS, errno);
+	EXPECT_EQ(-1, open_in(INTERNET, SERVER + (8ULL << 32)));
+	EXPECT_EQ(ENOBUFS, errno);
+	/* What one domain gives back the other may have. */
+	close(fds[1]);
+	fds[1] = open_in(INTERNET, SERVER + (8ULL << 32));
+	EXPECT_GE(fds[1], 0);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
+TEST_F(limits, the_share_of_a_user_is_of_all_domains)
+{
+	int status, count = 0;
+	pid_t child;
+
+	ASSERT_EQ(0, setting("entities_max", 8));
+	child = fork();
+	if (!child) {
+		if (setresgid(4711, 4711, 4711) || setresuid(4711, 4711, 4711))
+			_exit(255);
+		while (count < 8 && open_in(count % 2 ? LOCAL : INTERNET, 0) >= 0)
+			count++;
+		_exit(errno == ENOBUFS ? count : 100 + errno);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(4, WEXITSTATUS(status));
+}
+
+static bool ask_in(int tun, __u16 domain, __u32 source, __u64 client)
+{
+	struct packet packet;
+
+	request_packet(&packet, client, SERVER, 7);
+	packet.source = source;
+	packet.frame = (packet.frame & ~(0x1FFFU << W_DOMAIN)) | domain << W_DOMAIN;
+	return send_packet(tun, &packet);
+}
+
+static long lines_of(const char *name)
+{
+	char path[64];
+	long lines = -1;
+	FILE *file;
+	int c;
+
+	snprintf(path, sizeof(path), "/proc/net/vmtp/%s", name);
+	file = fopen(path, "r");
+	while (file && (c = fgetc(file)) != EOF)
+		lines += c == '\n';
+	if (file)
+		fclose(file);
+	return lines;
+}
+
+static long records(void)
+{
+	return lines_of("transactions");
+}
+
+TEST_F(limits, one_source_has_its_share_of_the_records_of_all_domains)
+{
+	int internet = open_in(INTERNET, SERVER), local = open_in(LOCAL, SERVER);
+
+	ASSERT_GE(internet, 0);
+	ASSERT_GE(local, 0);
+	ASSERT_EQ(0, setting("records_max", 256));
+	for (int i = 0; i < 100; i++) {
+		ASSERT_TRUE(ask_in(self->tun, INTERNET, PEER, CLIENT(i)));
+		ASSERT_TRUE(ask_in(self->tun, LOCAL, PEER, CLIENT(i)));
+	}
+	EXPECT_EQ(64, records());
+	close(internet);
+	close(local);
+}
+
+TEST_F(limits, a_domain_that_is_flooded_leaves_the_other_room)
+{
+	int internet = open_in(INTERNET, SERVER), local = open_in(LOCAL, SERVER);
+	struct vmtp_mcb mcb;
+
+	ASSERT_GE(internet, 0);
+	ASSERT_GE(local, 0);
+	/* Forged Clients, that wait for their Probes. */
+	ASSERT_EQ(0, setting("probe_clients", PROBE_ALWAYS));
+	ASSERT_EQ(0, setting("records_max", 200));
+	for (int i = 0; i < 400; i++) {
+		ASSERT_TRUE(ask_in(self->tun, LOCAL, SOURCE(i), CLIENT(i)));
+		if (i % 50 == 0)
+			drain(self->tun);
+	}
+	EXPECT_EQ(200, records());
+	EXPECT_EQ(200, counter("RecordsEvicted"));
+	/* The table is full, and nothing in it is of Domain 1. */
+	ASSERT_EQ(0, setting("probe_clients", PROBE_NEVER));
+	for (int i = 0; i < 10; i++) {
+		ASSERT_TRUE(ask_in(self->tun, INTERNET, PEER, CLIENT(1000 + i)));
+		ASSERT_EQ(0, vmtp_recvreq(internet, &mcb, NULL, 0, LONG_MS));
+		EXPECT_EQ(CLIENT(1000 + i), mcb.client);
+		vmtp_response(&mcb, VMTP_OK);
+		ASSERT_EQ(0, vmtp_sendreply(internet, &mcb, NULL, 0));
+	}
+	EXPECT_EQ(200, records());
+	EXPECT_EQ(210, counter("RecordsEvicted"));
+	close(internet);
+	close(local);
+}
+
+TEST_F(limits, hosts_known_in_all_domains_are_counted_together)
+{
+	int internet = open_in(INTERNET, SERVER), local = open_in(LOCAL, SERVER);
+	struct vmtp_mcb mcb;
+
+	ASSERT_GE(internet, 0);
+	ASSERT_GE(local, 0);
+	ASSERT_EQ(0, setting("paths_max", 8));
+	ASSERT_EQ(0, setting("places_max", 8));
+	for (int i = 0; i < 40; i++) {
+		int fd = i % 2 ? local : internet;
+
+		/* The Client is not where its identifier says. */
+		ASSERT_TRUE(ask_in(self->tun, i % 2 ? LOCAL : INTERNET, SOURCE(i), CLIENT(i)));
+		ASSERT_EQ(0, vmtp_recvreq(fd, &mcb, NULL, 0, LONG_MS));
+	}
+	EXPECT_EQ(8, lines_of("hosts"));
+	EXPECT_EQ(8, lines_of("places"));
+	close(internet);
+	close(local);
+}
+
+TEST_HARNESS_MAIN
