@@ -288,4 +288,60 @@ TEST_F(peer, the_host_is_a_member_of_the_group_of_all_managers)
 	EXPECT_TRUE(member);
 }
 
+/* ---- Answers to whoever asks (D-28) ------------------------------------------------------------- */
+
+#define SOURCE(n)	(0x0A510064U + (n) % 100)	/* 10.81.0.100 and on */
+
+/* A Probe of the server that has this source, forged or not: whether it is answered, there. */
+static bool probed_from(int tun, __u32 source, __u32 transaction)
+{
+	struct packet packet;
+
+	probe_packet(&packet, PEER_MANAGER, SERVER, SERVER, 1, transaction);
+	packet.source = source;
+	return send_packet(tun, &packet) && receive_packet(tun, &packet, 0) && packet.destination == source &&
+	       packet.transaction == transaction && packet.code == VMTP_OK;
+}
+
+TEST_F(peer, whoever_forges_the_address_of_another_has_it_sent_a_limited_number_of_answers)
+{
+	long begin, answers = 0, seconds;
+	int sent = 1000;
+
+	ASSERT_EQ(0, setting("answers_per_second", 50));
+	begin = now_ms();
+	for (int i = 0; i < sent; i++)
+		answers += probed_from(self->tun, PEER, i);
+	seconds = (now_ms() - begin) / 1000 + 1;
+	EXPECT_GE(answers, 50);
+	EXPECT_LE(answers, 50 * (seconds + 1));
+	EXPECT_EQ(sent, answers + counter("AnswersLimited"));
+	/* Others have shares of their own, and what it had comes back. */
+	EXPECT_TRUE(probed_from(self->tun, OTHER, 1));
+	usleep(100000);
+	EXPECT_TRUE(probed_from(self->tun, PEER, sent));
+	ASSERT_EQ(0, setting("answers_per_second", 0));
+	for (int i = 0; i < sent; i++) {
+		ASSERT_TRUE(probed_from(self->tun, PEER, i));
+	}
+}
+
+TEST_F(peer, hosts_that_are_not_remembered_share_what_they_are_sent)
+{
+	long begin, answers = 0, seconds;
+	struct packet packet;
+
+	/* The record of its Client holds the only address. */
+	ASSERT_EQ(0, setting("paths_max", 1));
+	ASSERT_TRUE(ask(self->tun, &packet, CLIENT, 1));
+	ASSERT_EQ(0, setting("answers_per_second", 50));
+	begin = now_ms();
+	for (int i = 0; i < 1000; i++)
+		answers += probed_from(self->tun, SOURCE(i), i);
+	seconds = (now_ms() - begin) / 1000 + 1;
+	EXPECT_GE(answers, 50);
+	EXPECT_LE(answers, 50 * (seconds + 1));
+	EXPECT_TRUE(probed_from(self->tun, PEER, 1));
+}
+
 TEST_HARNESS_MAIN

@@ -82,6 +82,8 @@ counters! {
     InNotifies,
     /// Error notifications not sent because their source had used up its share.
     NotifiesLimited,
+    /// Answers to Probes and Queries not sent because their host had used up its share.
+    AnswersLimited,
     /// Probes sent, repetitions included.
     OutProbes,
     /// Probes answered.

@@ -20,6 +20,7 @@ use crate::proto::manager::{
 };
 use crate::proto::peer::Peer;
 use crate::proto::server::Source;
+use crate::proto::time::Time;
 use crate::proto::wire::{
     domain1_identifier, write_domain_list, Code, Entity, EntityDescriptor, GroupRecordWriter,
     Header, ManagementRequest, Mcb, NoResults, NodeFlags, NotifyVmtpClient, NotifyVmtpServer,
@@ -323,11 +324,28 @@ impl Host {
         let Some(mcb) = mcb.filter(|_| !header.code.has(Code::DGM)) else {
             return;
         };
+        let now = Host::now();
         // A Request by multicast is answered to its sender as any other.
-        if let Ok(path) = self.path(&source.peer, Host::now()) {
+        if let Ok(path) = self.path(&source.peer, now) {
+            if !self.may_answer(&source.peer, now) {
+                self.count(Counter::AnswersLimited);
+                return;
+            }
             let answer = response(header, self.manager(), mcb);
             let _ = self.send_single(&path, answer, data, &Manner::HOST);
         }
+    }
+
+    /// Whether a host may be sent another answer to what has no record: the sender may be forged, and whoever has that
+    /// address is not to be flooded. The limit is the namespace's.
+    fn may_answer(&self, peer: &Peer, now: Time) -> bool {
+        let limit = self.settings.get(Setting::AnswersPerSecond);
+        let here = peer.as_inet().is_some_and(|[first, ..]| first == 127);
+        if limit == 0 || here {
+            return true;
+        }
+        let path = Host::of(self.net()).map(|host| host.path(peer, now));
+        path.is_some_and(|path| path.is_ok_and(|path| path.may_answer(limit, now)))
     }
 
     /// What a Probe of an entity is told.

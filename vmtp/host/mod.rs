@@ -75,6 +75,7 @@ use crate::kernel::trace;
 use crate::kernel::work::Work;
 use crate::proto::allocate::Allocator;
 use crate::proto::context::{Context, ProbeClients, Timing};
+use crate::proto::manager::Limiter;
 use crate::proto::time::Time;
 use crate::proto::wire::{Entity, Header, Transaction, IPPROTO};
 use core::net::Ipv4Addr;
@@ -185,6 +186,9 @@ pub struct Host {
     started: Time,
     /// Until when unknown Clients are probed because records of others had to go early, in nanoseconds.
     wary_until: AtomicU64,
+    /// The share of answers of hosts that have none of their own.
+    #[pin]
+    answers: SpinLockBh<Limiter>,
     /// Moves on with every event: what spreads retransmissions over time need not be secret.
     jitter: AtomicU64,
     /// The number of the message that was received last, if they are numbered (2.12).
@@ -257,6 +261,10 @@ impl NetState for Host {
             started: Time::from_nanos(clock::monotonic()),
             wary_until: AtomicU64::new(0),
             received: AtomicU32::new(0),
+            answers <- new_spinlock_bh!(
+                Limiter::new(Time::from_nanos(clock::monotonic())),
+                "vmtp::answers"
+            ),
             jitter: AtomicU64::new(random::u64()),
             ways: AtomicU32::new(0),
             closing: AtomicBool::new(false),

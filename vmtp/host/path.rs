@@ -15,7 +15,7 @@ use crate::kernel::route::{Route, RouteKey, User};
 use crate::kernel::skb::Skb;
 use crate::proto::client::Heard;
 use crate::proto::context::Timing;
-use crate::proto::manager::Limiter;
+use crate::proto::manager::{Limiter, ERRORS_A_SECOND};
 use crate::proto::path::{GroupFate, Path};
 use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
@@ -58,7 +58,8 @@ struct Inner {
     route: Option<Route>,
     /// Of `Host::speeds`, when the time of a packet was computed.
     speeds: u32,
-    limiter: Limiter,
+    errors: Limiter,
+    answers: Limiter,
 }
 
 impl Recorded for PathRecord {
@@ -108,7 +109,8 @@ impl PathRecord {
                         path,
                         route: None,
                         speeds: 0,
-                        limiter: Limiter::new(now),
+                        errors: Limiter::new(now),
+                        answers: Limiter::new(now),
                     },
                     "vmtp::path"
                 ),
@@ -296,7 +298,23 @@ impl PathRecord {
 
     /// Whether another error may be notified to the host.
     pub fn may_notify_error(&self, now: Time) -> bool {
-        self.inner.lock().limiter.take(now)
+        self.inner.lock().errors.take(ERRORS_A_SECOND, now)
+    }
+
+    /// Whether another answer to what has no record may be sent to the host. One that is not remembered, for there are
+    /// too many, has no share of its own.
+    pub(super) fn may_answer(self: &Record<Self>, a_second: u32, now: Time) -> bool {
+        if self.is_remembered() {
+            self.inner.lock().answers.take(a_second, now)
+        } else {
+            self.host.answers.lock().take(a_second, now)
+        }
+    }
+
+    /// Whether it is in the table.
+    fn is_remembered(self: &Record<Self>) -> bool {
+        let known = self.host.paths.get(self.key());
+        known.is_some_and(|known| core::ptr::eq::<Record<Self>>(&*known, self))
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Setting {
     CreatedMax,
     /// Groups made by CreateGroup at most.
     GroupsMax,
+    /// Answers to Probes and Queries that one host may be sent in a second, 0 for any number.
+    AnswersPerSecond,
     /// Whether what is received is numbered, for those who log what they send.
     ReceiveSequence,
     /// Whether Requests for entities that are not here are turned around: for measurements.
@@ -48,7 +50,7 @@ pub enum Setting {
 }
 
 /// How many settings there are.
-const COUNT: usize = 16;
+const COUNT: usize = 17;
 
 static ENTRIES: [Entry; COUNT] = [
     Entry {
@@ -134,6 +136,12 @@ static ENTRIES: [Entry; COUNT] = [
         default: 4_096,
         min: 0,
         max: 1 << 20,
+    },
+    Entry {
+        name: c"answers_per_second",
+        default: 1_000,
+        min: 0,
+        max: 1_000_000,
     },
     Entry {
         name: c"receive_sequence",

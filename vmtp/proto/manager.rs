@@ -295,12 +295,14 @@ pub fn modified_count(present: u32, incremental: bool, count: u32, most: u32) ->
 }
 
 /// Error notifications allowed at once to one source, and refilled in a second.
-pub const ERRORS_A_SECOND: u16 = 64;
+pub const ERRORS_A_SECOND: u32 = 64;
 
-/// The share of error notifications of one source.
+/// What one host may be sent of something that anybody may provoke: a bucket of tokens, full with as
+/// many as are refilled in a second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limiter {
-    tokens: u16,
+    /// Tokens taken that have not been refilled.
+    taken: u32,
     filled: Time,
 }
 
@@ -308,30 +310,31 @@ impl Limiter {
     /// A full share.
     pub const fn new(now: Time) -> Limiter {
         Limiter {
-            tokens: ERRORS_A_SECOND,
+            taken: 0,
             filled: now,
         }
     }
 
-    /// Takes one from the share; `false` if none is left, and the error goes unnotified.
-    pub fn take(&mut self, now: Time) -> bool {
+    /// Takes one from a share of so many in a second; `false` if none is left, and the packet goes
+    /// unsent.
+    pub fn take(&mut self, a_second: u32, now: Time) -> bool {
         let elapsed = now.since(self.filled).nanos();
-        let step = 1_000_000_000 / u64::from(ERRORS_A_SECOND);
-        let new = elapsed / step;
+        let step = 1_000_000_000u64
+            .checked_div(u64::from(a_second))
+            .unwrap_or(0);
+        let Some(new) = elapsed.checked_div(step) else {
+            return false;
+        };
         if new != 0 {
-            let tokens = u64::from(self.tokens)
-                .saturating_add(new)
-                .min(u64::from(ERRORS_A_SECOND));
-            self.tokens = u16::try_from(tokens).unwrap_or(ERRORS_A_SECOND);
+            let new_tokens = u32::try_from(new).unwrap_or(u32::MAX);
+            self.taken = self.taken.saturating_sub(new_tokens);
             // What is left of the last step counts for the next one.
             self.filled = self.filled.plus(Span::from_nanos(new.saturating_mul(step)));
         }
-        match self.tokens.checked_sub(1) {
-            Some(left) => {
-                self.tokens = left;
-                true
-            }
-            None => false,
+        let left = self.taken < a_second;
+        if left {
+            self.taken = self.taken.saturating_add(1);
         }
+        left
     }
 }

@@ -280,20 +280,43 @@ fn error_notifications_are_limited_for_each_source_alone() {
     let mut noisy = Limiter::new(at(0));
     let mut quiet = Limiter::new(at(0));
     let now = at(1);
-    let told = (0..10_000).filter(|_| noisy.take(now)).count();
-    assert_eq!(told, usize::from(ERRORS_A_SECOND));
-    assert!(quiet.take(now));
+    let told = (0..10_000)
+        .filter(|_| noisy.take(ERRORS_A_SECOND, now))
+        .count();
+    assert_eq!(told, ERRORS_A_SECOND as usize);
+    assert!(quiet.take(ERRORS_A_SECOND, now));
     // It comes back with time, and no more than that.
     let mut told = 0;
     for time in 1..=10_000 {
-        told += u64::from(noisy.take(at(time)));
+        told += u64::from(noisy.take(ERRORS_A_SECOND, at(time)));
     }
     let most = 10 * u64::from(ERRORS_A_SECOND);
     assert!((most - 1..=most).contains(&told), "{told}");
     let rest = ms(10_000);
     let later = at(10_000).plus(rest);
-    let burst = (0..10_000).filter(|_| noisy.take(later)).count();
-    assert_eq!(burst, usize::from(ERRORS_A_SECOND));
+    let burst = (0..10_000)
+        .filter(|_| noisy.take(ERRORS_A_SECOND, later))
+        .count();
+    assert_eq!(burst, ERRORS_A_SECOND as usize);
+}
+
+/// The share that the administrator set: at once as many as in a second, and what was taken before he
+/// set another counts.
+#[test]
+fn limiter_has_the_rate_that_is_given_it() {
+    let mut limiter = Limiter::new(at(0));
+    let mut taken = |rate, now| (0..5_000).filter(|_| limiter.take(rate, now)).count();
+    assert_eq!(taken(1_000, at(0)), 1_000);
+    // One a millisecond, and those of half a second.
+    assert_eq!(taken(1_000, at(1)), 1);
+    assert_eq!(taken(1_000, at(501)), 500);
+    // Ten a second: what is owed is owed.
+    assert_eq!(taken(10, at(601)), 0);
+    assert_eq!(taken(10, at(200_001)), 10);
+    assert_eq!(taken(10, at(200_100)), 0);
+    assert_eq!(taken(10, at(200_101)), 1);
+    assert_eq!(taken(0, at(900_000)), 0);
+    assert_eq!(taken(1_000_000, at(900_000)), 5_000);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Host {
         let limiter = self
             .limiters
             .within(address, self.config.hosts, || Limiter::new(now));
-        let may = limiter.take(now);
+        let may = limiter.take(manager::ERRORS_A_SECOND, now);
         if !may {
             env.counts.notify_limited += 1;
         }
