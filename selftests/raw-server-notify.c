@@ -58,7 +58,7 @@ TEST_F(peer, a_response_is_repeated_without_its_data_and_then_discarded)
 	EXPECT_EQ(5, repeats);
 	/* It is gone, but its Request is known. */
 	ASSERT_TRUE(ask_blocks(self->tun, 5, C_APG, self->segment, 2048, 0));
-	EXPECT_TRUE(told_client(self->tun, VMTP_RESPONSE_DISCARDED, &told, 0));
+	ASSERT_TRUE(told_client(self->tun, VMTP_RESPONSE_DISCARDED, &told, 0));
 	EXPECT_EQ(5, told.transaction);
 	EXPECT_TRUE(nothing_arrives(self->fd));
 	drain(self->tun);
