@@ -11,7 +11,7 @@
 
 #define MOVING		little_endian(100000, ADDRESS_OF(1))
 #define CLIENTS		1000
-#define CALLS		4	/* of each Client */
+#define CALLS		2	/* of each Client */
 #define IMAGE_MAX	(16 << 20)
 
 FIXTURE(move)
@@ -316,6 +316,7 @@ TEST_F_TIMEOUT(move, a_thousand_transactions_in_flight_are_executed_once, 120)
 	}
 	EXPECT_EQ(0, twice);
 	EXPECT_EQ(0, lost);
+	TH_LOG("sent again: %ld", counter("Retransmissions"));
 	TH_LOG("image of %u octets; %d transactions, %d failed with an error (last %ld)", used, CLIENTS * CALLS, errors,
 	       last_error);
 	/* All of them look for one entity: they are told by one another's Probes. */

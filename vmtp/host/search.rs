@@ -17,9 +17,21 @@ use crate::proto::time::Time;
 use crate::proto::wire::{Entity, Transaction};
 use kernel::prelude::*;
 
+/// How often a Probe for an entity that has moved is repeated: it is somewhere, and many may look for it at once.
+const MOVED_RETRIES: u8 = 5;
+
+/// Who wants to know where an entity is, and whether a host has said that it moved.
+#[derive(Clone)]
+pub struct Seeker {
+    /// Who it is.
+    pub who: Who,
+    /// A host has said that the entity moved.
+    pub moved: bool,
+}
+
 /// Who wants to know where an entity is.
 #[derive(Clone)]
-pub enum Seeker {
+pub enum Who {
     /// A transaction of which it is the Server.
     Call(Ref<Endpoint>, Transaction),
     /// The record of a Client that has moved, or of one whose Request is forwarded to it.
@@ -28,9 +40,9 @@ pub enum Seeker {
 
 impl Seeker {
     fn tell(&self, peer: Option<Peer>) {
-        match self {
-            Seeker::Call(endpoint, transaction) => Endpoint::located(endpoint, *transaction, peer),
-            Seeker::Record(record) => RemoteRecord::located(record, peer),
+        match &self.who {
+            Who::Call(endpoint, transaction) => Endpoint::located(endpoint, *transaction, peer),
+            Who::Record(record) => RemoteRecord::located(record, peer),
         }
     }
 }
@@ -38,6 +50,8 @@ impl Seeker {
 /// A search under way, found by the entity.
 #[pin_data]
 pub struct Search {
+    /// It is for an entity that has moved.
+    moved: bool,
     /// None when it has ended.
     #[pin]
     seekers: SpinLockBh<Option<Array<Seeker>>>,
@@ -65,7 +79,12 @@ impl Search {
         };
         let peer = found.result.is_ok().then_some(found.peer);
         for seeker in &*seekers {
-            seeker.tell(peer);
+            if peer.is_none() && seeker.moved && !search.moved {
+                // It joined one that gives up sooner.
+                host.locate(Entity::from_bits(search.key()), seeker.clone());
+            } else {
+                seeker.tell(peer);
+            }
         }
     }
 }
@@ -86,18 +105,20 @@ impl Host {
     }
 
     fn search(&self, entity: Entity, seeker: Seeker) -> Result {
+        let moved = seeker.moved;
         let mut seekers = Array::new();
         seekers.push(seeker, ATOMIC).map_err(|_| ENOMEM)?;
         let search = Record::new(
             entity.bits(),
-            pin_init!(Search { seekers <- new_spinlock_bh!(Some(seekers), "vmtp::search") }),
+            pin_init!(Search { moved, seekers <- new_spinlock_bh!(Some(seekers), "vmtp::search") }),
             ATOMIC,
         )?;
         // Of two that begin at the same time the second is for itself: nobody joins it.
         let _ = self.searches.insert(&search);
         let all = Peer::inet(ALL_HOSTS.octets());
         let purpose = Purpose::Search(search.clone());
-        let begun = self.probe(entity, entity, all, LOCATE_RETRIES, Time::NEVER, purpose);
+        let retries = if moved { MOVED_RETRIES } else { LOCATE_RETRIES };
+        let begun = self.probe(entity, entity, all, retries, Time::NEVER, purpose);
         if begun.is_err() {
             Search::end(&search, self, &Found::NOTHING);
         }

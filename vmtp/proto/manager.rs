@@ -157,11 +157,13 @@ pub fn notify_client(notify: &NotifyVmtpClient, remote: bool) -> Mcb {
 }
 
 /// Whether a Notify with this code is rate-limited for each source: an error, after which there is nothing more to
-/// say. BUSY and MSGTRANS_OVERFLOW hold the peer back, and it takes their absence for loss. They are no amplifier:
-/// a packet without data for each that was sent.
+/// say. BUSY and MSGTRANS_OVERFLOW hold the peer back, ENTITY_MIGRATED sends it elsewhere, and it takes their absence
+/// for loss. They are no amplifier: a packet without data for each that was sent.
 pub fn is_limited(code: Code) -> bool {
     match ResponseCode::from_bits(code.bits()) {
-        Some(ResponseCode::Busy | ResponseCode::MsgtransOverflow) => false,
+        Some(
+            ResponseCode::Busy | ResponseCode::MsgtransOverflow | ResponseCode::EntityMigrated,
+        ) => false,
         Some(_) | None => is_error(code),
     }
 }

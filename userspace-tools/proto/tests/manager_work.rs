@@ -324,8 +324,9 @@ fn acknowledgments_and_requests_for_blocks_are_no_errors() {
     for code in ResponseCode::ALL {
         let number = code.bits();
         assert_eq!(is_error(code.code()), number > 2, "{code:?}");
-        // BUSY (3) and MSGTRANS_OVERFLOW (9) hold the peer back, however often that is needed.
-        let limited = !matches!(number, 0..=3 | 9);
+        // BUSY (3) and MSGTRANS_OVERFLOW (9) hold the peer back, ENTITY_MIGRATED (5) sends it elsewhere, however often
+        // that is needed.
+        let limited = !matches!(number, 0..=3 | 5 | 9);
         assert_eq!(is_limited(code.code()), limited, "{code:?}");
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::host::endpoint::Endpoint;
 use crate::host::path::PathRecord;
-use crate::host::search::Seeker;
+use crate::host::search::{Seeker, Who};
 use crate::host::transmit::Manner;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
@@ -21,6 +21,8 @@ pub(super) struct Aftermath {
     pub(super) notify: Option<(NotifyVmtpServer, Peer)>,
     pub(super) step: Option<Step>,
     pub(super) locate: Option<(Entity, Transaction)>,
+    /// A host has said that what is to be located moved.
+    pub(super) moved: bool,
     pub(super) forget: Option<Entity>,
     pub(super) wake: bool,
 }
@@ -53,7 +55,13 @@ impl Aftermath {
             record.wake();
         }
         if let Some((entity, transaction)) = self.locate {
-            host.locate(entity, Seeker::Call(record.clone(), transaction));
+            host.locate(
+                entity,
+                Seeker {
+                    who: Who::Call(record.clone(), transaction),
+                    moved: self.moved,
+                },
+            );
         }
     }
 }

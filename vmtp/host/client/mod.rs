@@ -33,7 +33,7 @@ use crate::proto::context::Timing;
 use crate::proto::manager::is_error;
 use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
-use crate::proto::wire::{Header, NotifyVmtpClient, Transaction};
+use crate::proto::wire::{Header, NotifyVmtpClient, ResponseCode, Transaction};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
@@ -190,13 +190,15 @@ impl Endpoint {
                 return Aftermath::default();
             };
             side.sequence_notified(index, notify);
-            side.on_call(index, host, now, wishes, |call, client, cx| {
+            let mut aftermath = side.on_call(index, host, now, wishes, |call, client, cx| {
                 if is_error(notify.code) && !call.is_multicast() && !call.peer().is_same_host(from)
                 {
                     return call.unreachable(client, Unreachable::Hearsay);
                 }
                 call.notify(client, notify, cx)
-            })
+            });
+            aftermath.moved = notify.code.bits() == ResponseCode::EntityMigrated.bits();
+            aftermath
         });
         wanted
     }

@@ -7,7 +7,7 @@ use crate::host::counters::Counter;
 use crate::host::endpoint::Endpoint;
 use crate::host::path::PathRecord;
 use crate::host::probe::Purpose;
-use crate::host::search::Seeker;
+use crate::host::search::{Seeker, Who};
 use crate::host::transmit::Manner;
 use crate::host::{Host, ALL_HOSTS};
 use crate::kernel::pages::Pages;
@@ -72,7 +72,13 @@ impl Aftermath {
             }
         }
         if let Some(entity) = locate {
-            host.locate(entity, Seeker::Record(record.clone()));
+            host.locate(
+                entity,
+                Seeker {
+                    who: Who::Record(record.clone()),
+                    moved: true,
+                },
+            );
         }
         let segment = self.segment;
         if let Some((burst, to, forward_server)) = self.burst {
@@ -90,7 +96,13 @@ impl Aftermath {
                 host.count(Counter::ResponsesSent);
             }
             if to == To::ForwardServer && record.forwards_to(destination) {
-                host.locate(forward_server, Seeker::Record(record.clone()));
+                host.locate(
+                    forward_server,
+                    Seeker {
+                        who: Who::Record(record.clone()),
+                        moved: false,
+                    },
+                );
             }
             let known = match endpoint {
                 Some(_) => None,
