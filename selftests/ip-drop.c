@@ -26,7 +26,8 @@ static void trace_write(const char *file, const char *text)
 /*
  * How many IPv4 packets were thrown away for this reason (any, if that is NULL) since tracing began: by this thread,
  * within whose write() a packet is received, or by vmtp. The tracepoint tells of other namespaces too, and one that
- * has just ended may still throw things away.
+ * has just ended may still throw things away. A timer that interrupts this thread sends a report of IGMP, and the kernel
+ * throws its own copy of that away.
  */
 static int dropped(const char *reason)
 {
@@ -40,10 +41,16 @@ static int dropped(const char *reason)
 	snprintf(self, sizeof(self), "-%d ", thread_id());
 	while (fgets(line, sizeof(line), file))
 		if (strstr(line, "kfree_skb:") && strstr(line, "protocol=2048") && (!reason || strstr(line, wanted)) &&
-		    (strstr(line, self) || strstr(line, "[vmtp]")))
+		    (strstr(line, self) || strstr(line, "[vmtp]")) && !strstr(line, " location=igmp_"))
 			count++;
 	fclose(file);
 	return count;
+}
+
+/* So many in all; else the log has them. */
+static bool are_all(int count)
+{
+	return dropped(NULL) == count || (system("sed 's/^/# /' " TRACING "trace"), false);
 }
 
 FIXTURE(drop)
@@ -90,7 +97,7 @@ TEST_F(drop, a_transaction_drops_nothing)
 		ASSERT_TRUE(send_packet(self->tun, &packet));
 		drain(self->tun);
 	}
-	EXPECT_EQ(0, dropped(NULL));
+	EXPECT_TRUE(are_all(0));
 }
 
 TEST_F(drop, what_is_thrown_away_has_its_reason)
@@ -127,7 +134,7 @@ TEST_F(drop, what_is_thrown_away_has_its_reason)
 	ASSERT_TRUE(send_packet(self->tun, &packet));
 	ASSERT_TRUE(send_packet(self->tun, &packet));
 	EXPECT_EQ(1, dropped("DUP_FRAG"));
-	EXPECT_EQ(6, dropped(NULL));
+	EXPECT_TRUE(are_all(6));
 	drain(self->tun);
 }
 
@@ -141,7 +148,7 @@ TEST_F(drop, a_full_queue_is_the_receive_buffer)
 		ASSERT_TRUE(send_packet(self->tun, &packet));
 	}
 	EXPECT_EQ(2, dropped("SOCKET_RCVBUFF"));
-	EXPECT_EQ(2, dropped(NULL));
+	EXPECT_TRUE(are_all(2));
 	drain(self->tun);
 }
 

@@ -70,13 +70,10 @@ impl Host {
     fn early_timers(&mut self, env: &mut Env) {
         if let Some((client, first)) = self.some_call(env) {
             let cx = self.context(env, Peer::NONE);
-            let step = self.endpoint_mut(client).and_then(|e| e.early(first, &cx));
-            for (reply, step) in step.into_iter().flatten().enumerate() {
-                let from = From {
-                    reply,
-                    ..From::TIMER
-                };
-                self.client_step(env, client, first, step, from);
+            let steps = self.endpoint_mut(client).and_then(|e| e.early(first, &cx));
+            // The second is of the first reply's timer, which may be due.
+            for step in steps.into_iter().flatten() {
+                self.client_step(env, client, first, step, From::TIMER);
             }
         }
         if let Some(key) = self.some_record(env) {
