@@ -104,7 +104,11 @@ impl Pending {
         let cx = host.context(now, self.timing(), 0);
         let mut probe = self.probe.lock();
         let step = probe.timeout(host.manager(), host.domain(), &cx);
-        self.arm(probe.deadline().nanos());
+        // One that has ended is not armed again, with a deadline that has passed: whoever withdraws it just now took it out
+        // of the table, and would be interrupted by its timer for ever before it could stop that.
+        if !matches!(step, ProbeStep::Silence) {
+            self.arm(probe.deadline().nanos());
+        }
         drop(probe);
         match step {
             ProbeStep::Wait => {}
