@@ -11,20 +11,6 @@
 #define LOCAL		VMTP_DOMAIN_LOCAL
 #define SERVER		little_endian(100000, HOST)
 #define CLIENT(n)	little_endian(200000 + (n), PEER)
-#define SOURCE(n)	(0x0A510064U + (n) % 100)	/* 10.81.0.100 and on */
-
-static int open_in(__u16 domain, __u64 entity)
-{
-	int fd = vmtp_socket(SOCK_CLOEXEC), error;
-
-	if (fd >= 0 && vmtp_bind_in(fd, domain, entity)) {
-		error = errno;
-		close(fd);
-		errno = error;
-		return -1;
-	}
-	return fd;
-}
 
 FIXTURE(limits)
 {
@@ -50,16 +36,16 @@ TEST_F(limits, entities_of_all_domains_are_counted_together)
 
 	ASSERT_EQ(0, setting("entities_max", 4));
 	for (int i = 0; i < 4; i++) {
-		fds[i] = open_in(i % 2 ? LOCAL : INTERNET, SERVER + ((__u64)i << 32));
+		fds[i] = open_entity_in(i % 2 ? LOCAL : INTERNET, SERVER + ((__u64)i << 32));
 		ASSERT_GE(fds[i], 0);
 	}
-	EXPECT_EQ(-1, open_in(LOCAL, SERVER + (8ULL << 32)));
+	EXPECT_EQ(-1, open_entity_in(LOCAL, SERVER + (8ULL << 32)));
 	EXPECT_EQ(ENOBUFS, errno);
-	EXPECT_EQ(-1, open_in(INTERNET, SERVER + (8ULL << 32)));
+	EXPECT_EQ(-1, open_entity_in(INTERNET, SERVER + (8ULL << 32)));
 	EXPECT_EQ(ENOBUFS, errno);
 	/* What one domain gives back the other may have. */
 	close(fds[1]);
-	fds[1] = open_in(INTERNET, SERVER + (8ULL << 32));
+	fds[1] = open_entity_in(INTERNET, SERVER + (8ULL << 32));
 	EXPECT_GE(fds[1], 0);
 	for (int i = 0; i < 4; i++)
 		close(fds[i]);
@@ -75,7 +61,7 @@ TEST_F(limits, the_share_of_a_user_is_of_all_domains)
 	if (!child) {
 		if (setresgid(4711, 4711, 4711) || setresuid(4711, 4711, 4711))
 			_exit(255);
-		while (count < 8 && open_in(count % 2 ? LOCAL : INTERNET, 0) >= 0)
+		while (count < 8 && open_entity_in(count % 2 ? LOCAL : INTERNET, 0) >= 0)
 			count++;
 		_exit(errno == ENOBUFS ? count : 100 + errno);
 	}
@@ -93,30 +79,14 @@ static bool ask_in(int tun, __u16 domain, __u32 source, __u64 client)
 	return send_packet(tun, &packet);
 }
 
-static long lines_of(const char *name)
-{
-	char path[64];
-	long lines = -1;
-	FILE *file;
-	int c;
-
-	snprintf(path, sizeof(path), "/proc/net/vmtp/%s", name);
-	file = fopen(path, "r");
-	while (file && (c = fgetc(file)) != EOF)
-		lines += c == '\n';
-	if (file)
-		fclose(file);
-	return lines;
-}
-
-static long records(void)
+static int records(void)
 {
 	return lines_of("transactions");
 }
 
 TEST_F(limits, one_source_has_its_share_of_the_records_of_all_domains)
 {
-	int internet = open_in(INTERNET, SERVER), local = open_in(LOCAL, SERVER);
+	int internet = open_entity_in(INTERNET, SERVER), local = open_entity_in(LOCAL, SERVER);
 
 	ASSERT_GE(internet, 0);
 	ASSERT_GE(local, 0);
@@ -132,7 +102,7 @@ TEST_F(limits, one_source_has_its_share_of_the_records_of_all_domains)
 
 TEST_F(limits, a_domain_that_is_flooded_leaves_the_other_room)
 {
-	int internet = open_in(INTERNET, SERVER), local = open_in(LOCAL, SERVER);
+	int internet = open_entity_in(INTERNET, SERVER), local = open_entity_in(LOCAL, SERVER);
 	struct vmtp_mcb mcb;
 
 	ASSERT_GE(internet, 0);
@@ -164,7 +134,7 @@ TEST_F(limits, a_domain_that_is_flooded_leaves_the_other_room)
 
 TEST_F(limits, hosts_known_in_all_domains_are_counted_together)
 {
-	int internet = open_in(INTERNET, SERVER), local = open_in(LOCAL, SERVER);
+	int internet = open_entity_in(INTERNET, SERVER), local = open_entity_in(LOCAL, SERVER);
 	struct vmtp_mcb mcb;
 
 	ASSERT_GE(internet, 0);

@@ -40,15 +40,7 @@ static int binder_start(struct binder *binder)
 /* A socket of Domain 3, or -1 with errno. */
 static int open_local(__u64 entity)
 {
-	int fd = vmtp_socket(SOCK_CLOEXEC), error;
-
-	if (fd >= 0 && vmtp_bind_in(fd, LOCAL, entity)) {
-		error = errno;
-		close(fd);
-		errno = error;
-		return -1;
-	}
-	return fd;
+	return open_entity_in(LOCAL, entity);
 }
 
 static __u16 domain_of(const struct packet *packet)

@@ -9,7 +9,6 @@
 
 #define SERVER	little_endian(100000, HOST)
 #define CLIENT(n)	little_endian(200000 + (n), PEER)
-#define SOURCE(n)	(0x0A510064U + (n) % 100)	/* 10.81.0.100 and on */
 
 FIXTURE(flood)
 {

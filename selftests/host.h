@@ -108,18 +108,40 @@ static inline __u64 little_endian(__u32 discriminator, __u32 address)
 	return vmtp_entity(VMTP_ENTITY_LEE, discriminator, address);
 }
 
-/* A socket that is this entity, or -1 with errno. */
-static inline int open_entity(__u64 entity)
+/* A socket that is this entity of a domain, or -1 with errno. */
+static inline int open_entity_in(__u16 domain, __u64 entity)
 {
 	int fd = vmtp_socket(SOCK_CLOEXEC), error;
 
-	if (fd >= 0 && vmtp_bind(fd, entity)) {
+	if (fd >= 0 && vmtp_bind_in(fd, domain, entity)) {
 		error = errno;
 		close(fd);
 		errno = error;
 		return -1;
 	}
 	return fd;
+}
+
+/* The same in Domain 1. */
+static inline int open_entity(__u64 entity)
+{
+	return open_entity_in(VMTP_DOMAIN_INTERNET, entity);
+}
+
+/* Lines of a table of /proc/net/vmtp, its first left out. */
+static inline int lines_of(const char *table)
+{
+	char path[64], line[512];
+	int count = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/thread-self/net/vmtp/%s", table);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		count++;
+	if (file)
+		fclose(file);
+	return count;
 }
 
 static inline __u64 entity_of(int fd)

@@ -316,12 +316,11 @@ TEST_F_TIMEOUT(move, a_thousand_transactions_in_flight_are_executed_once, 120)
 	}
 	EXPECT_EQ(0, twice);
 	EXPECT_EQ(0, lost);
-	TH_LOG("sent again: %ld", counter("Retransmissions"));
 	TH_LOG("image of %u octets; %d transactions, %d failed with an error (last %ld)", used, CLIENTS * CALLS, errors,
 	       last_error);
 	/* All of them look for one entity: they are told by one another's Probes. */
 	EXPECT_GE(CLIENTS / 4, counter("OutProbes")) { TH_LOG("%ld Probes", counter("OutProbes")); }
-	/* Where a Probe is lost three times the entity is not found, and its Client is told. */
+	/* Where a Probe is lost each time the entity is not found, and its Clients are told. */
 	EXPECT_GE(CLIENTS * CALLS / 50, errors);
 	shutdown(self->new, SHUT_RDWR);
 	pthread_join(load.thread, NULL);

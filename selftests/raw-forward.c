@@ -175,7 +175,6 @@ TEST_F(peer, a_next_server_that_is_elsewhere_is_looked_for_and_asked_there)
 	static const __u32 codes[] = { VMTP_ENTITY_MIGRATED, VMTP_NONEXISTENT_ENTITY };
 	struct packet packet, probe;
 	__u32 blocks;
-	long begin;
 
 	for (__u32 i = 0; i < 2; i++) {
 		__u64 next = NEXT + ((__u64)i << 32);
@@ -186,23 +185,22 @@ TEST_F(peer, a_next_server_that_is_elsewhere_is_looked_for_and_asked_there)
 		mcb.code = APPLICATION + 2;
 		ASSERT_EQ(0, vmtp_forward(self->fd, &mcb, next, self->segment, 4096));
 		drain(self->tun);
-		begin = now_ms();
 		notify_client_packet(&packet, THERE, C_RESPONSE | 1 << C_FORWARD, 5 + i, 0, codes[i]);
 		packet.code = VMTP_PROC_NOTIFY_REMOTE_CLIENT;
 		packet.source = OTHER;
 		ASSERT_TRUE(send_packet(self->tun, &packet));
-		ASSERT_TRUE(next_of(self->tun, is_probe, &probe, LONG_MS));
+		ASSERT_TRUE(next_of(self->tun, is_probe, &probe, 0));
 		EXPECT_EQ(MANAGERS, probe.destination);
 		EXPECT_EQ(next, (__u64)probe.user[2] << 32 | probe.user[3]);
 		response_packet(&packet, &probe, PEER_MANAGER);
 		packet.source = PEER;
 		ASSERT_TRUE(send_packet(self->tun, &packet));
+		/* No timer has to end for that. */
 		for (blocks = 0; blocks != 0xFF; blocks |= packet.delivery) {
-			ASSERT_TRUE(next_of(self->tun, is_request, &packet, LONG_MS))
+			ASSERT_TRUE(next_of(self->tun, is_request, &packet, 0));
 			EXPECT_EQ(PEER, packet.destination);
 			EXPECT_EQ(next, packet.server);
 		}
-		EXPECT_LT(now_ms() - begin, 150);
 	}
 }
 

@@ -5,6 +5,8 @@
  */
 #include "wire.h"
 
+#include <sys/time.h>
+
 #include "kselftest_harness.h"
 
 #define SERVER	little_endian(100000, HOST)
@@ -290,8 +292,6 @@ TEST_F(peer, the_host_is_a_member_of_the_group_of_all_managers)
 
 /* ---- Answers to whoever asks (D-28) ------------------------------------------------------------- */
 
-#define SOURCE(n)	(0x0A510064U + (n) % 100)	/* 10.81.0.100 and on */
-
 /* A Probe of the server that has this source, forged or not: whether it is answered, there. */
 static bool probed_from(int tun, __u32 source, __u32 transaction)
 {
@@ -342,6 +342,39 @@ TEST_F(peer, hosts_that_are_not_remembered_share_what_they_are_sent)
 	EXPECT_GE(answers, 50);
 	EXPECT_LE(answers, 50 * (seconds + 1));
 	EXPECT_TRUE(probed_from(self->tun, PEER, 1));
+}
+
+/* ---- Probes of a user ---------------------------------------------------------------------------- */
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* Its time is up, and it is interrupted, at about the same moment: whichever is first, the call comes to its end. */
+TEST_F(peer, a_probe_that_is_interrupted_when_its_time_is_up_ends)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval often = { { 0, 1100 }, { 0, 1100 } }, never = { };
+	struct vmtp_probe probe;
+	int ended = 0, interrupted = 0;
+	long end = now_ms() + 3000;
+
+	ASSERT_EQ(0, fcntl(self->server, F_SETFL, 0));
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	while (now_ms() < end) {
+		probe = (struct vmtp_probe){ .entity = CLIENT, .timeout = 1 };
+		if (!ioctl(self->server, VMTP_PROBEENTITY, &probe))
+			ended += probe.code == VMTP_RETRANS_TIMEOUT;
+		else
+			interrupted += errno == EINTR;
+		drain(self->tun);
+	}
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &never, NULL));
+	/* The loop had both. */
+	EXPECT_GE(ended, 1);
+	EXPECT_GE(interrupted, 1);
 }
 
 TEST_HARNESS_MAIN

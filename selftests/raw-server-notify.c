@@ -174,12 +174,12 @@ TEST_F(peer, an_acknowledgment_or_an_error_ends_the_repetitions)
 	}
 }
 
-/* The multicast Probe that the module sends next is answered by the manager of the host OTHER. */
+/* The multicast Probe that the module has sent at once is answered by the manager of the host OTHER. */
 static bool found_at_other(int tun, __u64 entity)
 {
 	struct packet probe, found;
 
-	if (!next_of(tun, is_probe, &probe, LONG_MS) || probe.destination != MANAGERS ||
+	if (!next_of(tun, is_probe, &probe, 0) || probe.destination != MANAGERS ||
 	    ((__u64)probe.user[2] << 32 | probe.user[3]) != entity)
 		return false;
 	response_packet(&found, &probe, little_endian(0xB0B0B0, OTHER));
@@ -192,19 +192,16 @@ TEST_F(peer, a_client_that_moved_is_looked_for_and_gets_everything_where_it_is)
 {
 	struct packet packet;
 	__u32 blocks;
-	long begin;
 
 	ASSERT_TRUE(answered(self->tun, self->fd, self->segment, 5, VMTP_OK, &blocks));
 	EXPECT_EQ(0xFF, blocks);
-	begin = now_ms();
 	ASSERT_TRUE(tell_server(self->tun, 5, 0x0F, VMTP_ENTITY_MIGRATED));
 	ASSERT_TRUE(found_at_other(self->tun, THERE));
+	/* No timer has to end for that. */
 	for (blocks = 0; blocks != 0xFF; blocks |= packet.delivery) {
-		ASSERT_TRUE(next_of(self->tun, is_response, &packet, LONG_MS));
+		ASSERT_TRUE(next_of(self->tun, is_response, &packet, 0));
 		EXPECT_EQ(OTHER, packet.destination);
 	}
-	/* No timer had to end for that. */
-	EXPECT_LT(now_ms() - begin, 150);
 	/* What is repeated goes there as well. */
 	ASSERT_TRUE(next_of(self->tun, is_response, &packet, SOON));
 	EXPECT_EQ(OTHER, packet.destination);

@@ -245,22 +245,6 @@ static void *victim_thread(void *argument)
 	return NULL;
 }
 
-/* Lines of a table of /proc/net/vmtp, its first left out. */
-static int lines_of(const char *table)
-{
-	char path[64], line[512];
-	int count = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/thread-self/net/vmtp/%s", table);
-	file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file))
-		count++;
-	if (file)
-		fclose(file);
-	return count;
-}
-
 TEST_F(pair, either_end_may_be_closed_at_any_moment)
 {
 	struct victim victims[60];

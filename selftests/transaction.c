@@ -181,6 +181,7 @@ static int call_end(struct __test_metadata *_metadata)
 	return wrong;
 }
 
+/* Both: so many transactions of each at a time. */
 static int call_all(struct __test_metadata *_metadata, int calls, int retries)
 {
 	call_begin(calls, retries);

@@ -21,6 +21,7 @@
 #define HOST		0x0A510001U	/* 10.81.0.1: the module */
 #define PEER		0x0A510002U	/* 10.81.0.2: the test; it may take other addresses of the net too */
 #define OTHER		0x0A510003U
+#define SOURCE(n)	(0x0A510064U + (n) % 100)	/* 10.81.0.100 and on */
 #define MANAGERS	0xE0000100U	/* 224.0.1.0 */
 
 /* ---- The header (3.2) --------------------------------------------------------- */

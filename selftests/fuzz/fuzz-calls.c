@@ -321,22 +321,6 @@ static void *server_thread(void *argument)
 	return NULL;
 }
 
-static long lines_of(const char *name)
-{
-	char path[64];
-	FILE *file;
-	long lines = -1;
-	int c;
-
-	snprintf(path, sizeof(path), "/proc/thread-self/net/vmtp/%s", name);
-	file = fopen(path, "r");
-	while (file && (c = fgetc(file)) != EOF)
-		lines += c == '\n';
-	if (file)
-		fclose(file);
-	return lines;
-}
-
 int main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
@@ -391,7 +375,7 @@ int main(int argc, char **argv)
 	close(server.fd);
 	close(client);
 	if (lines_of("entities"))
-		printf("✗ %ld entities are left\n", lines_of("entities"));
+		printf("✗ %d entities are left\n", lines_of("entities"));
 	well = code == VMTP_OK && !lines_of("entities");
 	if (!server.served || successes * 50 < calls) {
 		printf("✗ too little of it had sense\n");

@@ -14,7 +14,7 @@ const CLIENTS: usize = 48;
 const CALLS: usize = 4;
 
 /// One server host with memory for three Requests of `octets`, and the Clients, each on its own host.
-fn crowd(seed: u64, octets: u32, faults: Faults) -> World {
+fn crowd(seed: u64, octets: u32) -> World {
     let oracle = Oracle::new(
         Strictness {
             all_answered: true,
@@ -22,7 +22,7 @@ fn crowd(seed: u64, octets: u32, faults: Faults) -> World {
         },
         Span::from_millis(900_000),
     );
-    let network = Network::new(CLIENTS + 1, faults, 600);
+    let network = Network::new(CLIENTS + 1, Faults::NONE, 600);
     let config = Config {
         memory: 3 * octets as usize,
         ..Config::DEFAULT
@@ -65,12 +65,12 @@ fn crowd(seed: u64, octets: u32, faults: Faults) -> World {
     world
 }
 
-fn all_are_served(octets: u32, faults: Faults) {
+fn all_are_served(octets: u32) {
     for seed in 0..20 {
-        let mut world = crowd(seed, octets, faults);
+        let mut world = crowd(seed, octets);
         if let Err(failure) = world.run() {
             // Once more, with the end of the trace.
-            let mut again = crowd(seed, octets, faults);
+            let mut again = crowd(seed, octets);
             again.env.start_trace(200);
             let failure = again.run().err().unwrap_or(failure);
             panic!("seed {seed}: {failure}");
@@ -83,10 +83,10 @@ fn all_are_served(octets: u32, faults: Faults) {
 
 #[test]
 fn each_of_many_clients_is_served_though_few_requests_have_room() {
-    all_are_served(16_384, Faults::NONE);
+    all_are_served(16_384);
 }
 
 #[test]
 fn each_of_many_long_requests_is_served_though_few_have_room() {
-    all_are_served(60_000, Faults::NONE);
+    all_are_served(60_000);
 }
