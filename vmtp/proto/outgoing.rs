@@ -197,7 +197,7 @@ impl Outgoing {
         self.restart();
         self.heard();
         self.asked = before.saturating_add(1);
-        super::timers::busy(before, first, cx.random)
+        super::timers::patient(before, first, cx.random)
     }
 
     /// The round trip, if an answer with this RetransmitCount belongs to the last transmission.

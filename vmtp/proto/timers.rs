@@ -84,16 +84,17 @@ impl Estimate {
     }
 }
 
-/// The wait after BUSY, before all of the message goes again: `first`, and twice as long for each of the `refusals`
-/// in a row before this one, up to the last of the doubling waits. All but the first are spread over one quarter of
-/// their length: those who were refused together do not come again together.
-pub fn busy(refusals: u8, first: Span, random: u32) -> Span {
-    if refusals == 0 {
+/// The wait after a peer said that it needs time, because it has no room (BUSY) or works on the Request: `first`, and
+/// twice as long for each of the `before` times in a row that it said so before, up to the last of the doubling waits.
+/// All but the first are spread over one quarter of their length: those who were told together do not come again
+/// together.
+pub fn patient(before: u8, first: Span, random: u32) -> Span {
+    if before == 0 {
         return first;
     }
     let longest = Span::from_millis(BACKOFF_FIRST_MS << BACKOFF_DOUBLINGS).at_least(first);
     let base = first
-        .times(1u64.wrapping_shl(u32::from(refusals.min(16))))
+        .times(1u64.wrapping_shl(u32::from(before.min(16))))
         .at_most(longest);
     base.plus(base.fraction(random.wrapping_shr(16), 18))
 }

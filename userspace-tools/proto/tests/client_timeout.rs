@@ -111,6 +111,65 @@ fn tc1_is_three_times_tc2_and_tc2_plus_200_ms_once_the_server_works() {
     assert_eq!(wait_of(&near), 210);
 }
 
+/// 10 ms after each transmission the server says that it works: TC2 + 200 ms after the first, twice that after each
+/// further one, but not more than 1,600 ms.
+#[test]
+fn the_longer_the_server_works_the_less_often_it_is_asked() {
+    let (mut near, _) = Near::start(&plain(mcb(0, 0)));
+    near.at(10).notify(ResponseCode::Ok, 0, 0, 0);
+    for (time, count) in [(410, 1), (1_220, 2), (2_830, 3), (4_440, 4), (6_050, 5)] {
+        only(&near.timeout(time).burst);
+        near.at(time + 10).notify(ResponseCode::Ok, 0, 0, count);
+    }
+    // Silence is another thing than work.
+    for time in [7_660, 7_860, 8_060, 8_460, 9_260] {
+        only(&near.timeout(time).burst);
+    }
+    let step = near.timeout(10_860);
+    assert_eq!(step.event, Event::Finished(ResponseCode::RetransTimeout));
+}
+
+#[test]
+fn a_server_that_has_to_start_anew_is_asked_as_at_first() {
+    let (mut near, _) = Near::start(&plain(mcb(0, 0)));
+    near.at(10).notify(ResponseCode::Ok, 0, 0, 0);
+    near.timeout(410);
+    near.at(420).notify(ResponseCode::Ok, 0, 0, 1);
+    near.at(430).notify(ResponseCode::Busy, 0, 0, 1);
+    near.timeout(430 + TC1);
+    near.at(1_040).notify(ResponseCode::Ok, 0, 0, 2);
+    near.timeout(1_440);
+}
+
+#[test]
+fn members_of_a_group_that_all_work_count_as_one_server() {
+    let (mut near, _) = Near::start(&to_group(mcb(0, 0)));
+    for time in 10..20 {
+        near.at(time).notify(ResponseCode::Ok, 0, 0, 0);
+    }
+    near.timeout(19 + 400);
+    for time in 430..440 {
+        near.at(time).notify(ResponseCode::Ok, 0, 0, 1);
+    }
+    near.timeout(439 + 800);
+}
+
+/// Those who were told together do not ask together.
+#[test]
+fn waits_for_a_server_that_works_are_spread_over_a_quarter() {
+    let mut waits = Vec::new();
+    for random in [0, 0x8000_0000, u32::MAX] {
+        let mut cx = context();
+        cx.random = random;
+        let (mut near, _) = Near::start_in(&plain(mcb(0, 0)), cx);
+        near.at(10).notify(ResponseCode::Ok, 0, 0, 0);
+        near.timeout(410);
+        near.at(420).notify(ResponseCode::Ok, 0, 0, 1);
+        waits.push(near.call.deadline().since(near.cx.now).millis());
+    }
+    assert_eq!(waits, [800, 900, 999]);
+}
+
 /// Shows: 2.5.3-a
 #[test]
 fn response_is_the_acknowledgment_of_its_request() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Many Clients with long Requests at a server that has room for few: each is served in its turn, however long the
-//! others keep the server's memory full, since a server that says BUSY is there (RFC 1045, 4.8).
+//! Many Clients at one server. With room for few of their long Requests it serves each in its turn, however long the
+//! others keep its memory full, since a server that says BUSY is there (RFC 1045, 4.8). Those whose Request it has ask
+//! less and less often whether it does.
 
 use vmtp_proto::time::Span;
 use vmtp_simulator::host::{Config, Endpoint, Host};
@@ -13,8 +14,9 @@ use vmtp_simulator::Env;
 const CLIENTS: usize = 48;
 const CALLS: usize = 4;
 
-/// One server host with memory for three Requests of `octets`, and the Clients, each on its own host.
-fn crowd(seed: u64, octets: u32) -> World {
+/// One server host with memory for `room` Requests of `octets`, each of which takes it `service`, and the Clients, each
+/// on its own host, with `calls` Requests.
+fn crowd(seed: u64, octets: u32, room: usize, service: Span, calls: usize) -> World {
     let oracle = Oracle::new(
         Strictness {
             all_answered: true,
@@ -24,7 +26,7 @@ fn crowd(seed: u64, octets: u32) -> World {
     );
     let network = Network::new(CLIENTS + 1, Faults::NONE, 600);
     let config = Config {
-        memory: 3 * octets as usize,
+        memory: room * octets as usize,
         ..Config::DEFAULT
     };
     let mut world = World {
@@ -47,13 +49,13 @@ fn crowd(seed: u64, octets: u32) -> World {
         }
         let client = Host::entity(number, 100_000);
         let mut endpoint = Endpoint::new(client, &mut world.env);
-        for _ in 0..CALLS {
+        for _ in 0..calls {
             endpoint.script.push_back(world.env.oracle.add(Op {
                 server,
                 request: Some(octets),
                 response: None,
                 wants: Wants::default(),
-                service: Span::from_millis(30),
+                service,
                 forward: Vec::new(),
                 limit: None,
                 enough: 1,
@@ -65,19 +67,26 @@ fn crowd(seed: u64, octets: u32) -> World {
     world
 }
 
+/// Packets of a run in which all are answered.
+fn packets(seed: u64, octets: u32, room: usize, service: Span, calls: usize) -> u64 {
+    let make = || crowd(seed, octets, room, service, calls);
+    let mut world = make();
+    if let Err(failure) = world.run() {
+        // Once more, with the end of the trace.
+        let mut again = make();
+        again.env.start_trace(200);
+        let failure = again.run().err().unwrap_or(failure);
+        panic!("seed {seed}: {failure}");
+    }
+    let counts = &world.env.counts;
+    assert_eq!(counts.answered, (CLIENTS * calls) as u64, "seed {seed}");
+    assert_eq!(counts.failed, 0, "seed {seed}");
+    counts.packets
+}
+
 fn all_are_served(octets: u32) {
     for seed in 0..20 {
-        let mut world = crowd(seed, octets);
-        if let Err(failure) = world.run() {
-            // Once more, with the end of the trace.
-            let mut again = crowd(seed, octets);
-            again.env.start_trace(200);
-            let failure = again.run().err().unwrap_or(failure);
-            panic!("seed {seed}: {failure}");
-        }
-        let counts = &world.env.counts;
-        assert_eq!(counts.answered, (CLIENTS * CALLS) as u64, "seed {seed}");
-        assert_eq!(counts.failed, 0, "seed {seed}");
+        packets(seed, octets, 3, Span::from_millis(30), CALLS);
     }
 }
 
@@ -89,4 +98,23 @@ fn each_of_many_clients_is_served_though_few_requests_have_room() {
 #[test]
 fn each_of_many_long_requests_is_served_though_few_have_room() {
     all_are_served(60_000);
+}
+
+/// Client number i waits i times 200 ms: it asks at 0.2, 0.6, 1.4, 3.0 s and every 1.6 s from there on, at the latest
+/// as early as that; each question has an answer.
+#[test]
+fn a_slow_server_is_not_asked_more_often_the_more_wait() {
+    let asked = |waited: u64| match waited {
+        0..200 => 0,
+        200..600 => 1,
+        600..1_400 => 2,
+        1_400..3_000 => 3,
+        _ => 4 + (waited - 3_000) / 1_600,
+    };
+    let questions: u64 = (1..=CLIENTS as u64).map(|i| asked(200 * i)).sum();
+    let most = 2 * CLIENTS as u64 + 2 * questions;
+    for seed in 0..20 {
+        let sent = packets(seed, 512, CLIENTS, Span::from_millis(200), 1);
+        assert!(sent <= most, "seed {seed}: {sent} packets, {most} at most");
+    }
 }

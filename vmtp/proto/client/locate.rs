@@ -52,7 +52,7 @@ impl Call {
         self.flags.missing = true;
         match self.state {
             State::Locating => self.nonexistent(client),
-            State::AwaitingResponse if self.flags.still_unreachable && !self.flags.accepted => {
+            State::AwaitingResponse if self.flags.still_unreachable && !self.is_accepted() => {
                 self.nonexistent(client)
             }
             State::Held
@@ -76,7 +76,7 @@ impl Call {
     pub fn unreachable(&mut self, client: &mut Client, who: Unreachable) -> Step {
         let mut step = Step::NOTHING;
         let waits = self.state == State::AwaitingResponse;
-        if !waits || self.flags.accepted || self.flags.multicast {
+        if !waits || self.is_accepted() || self.flags.multicast {
             return step;
         }
         let sent = self.outgoing.transmissions();

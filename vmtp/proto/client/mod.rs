@@ -115,8 +115,9 @@ struct Flags {
     found: Found,
     multicast: bool,
     streamed: bool,
-    /// The server acknowledged the Request: it is working on it (TC1).
-    accepted: bool,
+    /// How many transmissions the server answered with that it has the Request and works on it (TC1);
+    /// 0: it did not say so.
+    working: u8,
     /// The next transmission is the whole message, whatever the server has (BUSY).
     resend_all: bool,
     /// Some group of the Request needed a retransmission.
@@ -265,7 +266,7 @@ impl Call {
             found: Found::Certain,
             multicast: false,
             streamed: false,
-            accepted: false,
+            working: 0,
             resend_all: false,
             lossy: false,
             locating: false,
@@ -364,12 +365,12 @@ impl Call {
         self.deadline = self.outgoing.after(span, cx).earlier(self.limit);
     }
 
-    /// TC1 as it is now.
+    /// TC1 as it is now: the longer the server works, the less often it is asked, so that many who wait for a slow
+    /// server leave it the time to work.
     fn response_time(&self, cx: &Context) -> Span {
-        if self.flags.accepted {
-            cx.timing.working()
-        } else {
-            cx.timing.first_response()
+        match self.flags.working.checked_sub(1) {
+            Some(before) => timers::patient(before, cx.timing.working(), cx.random),
+            None => cx.timing.first_response(),
         }
     }
 

@@ -83,7 +83,12 @@ impl Call {
                         self.flags.lossy = false;
                     }
                 }
-                self.flags.accepted = self.outgoing.is_acknowledged() || self.flags.multicast;
+                if !self.outgoing.is_acknowledged() && !self.flags.multicast {
+                    self.flags.working = 0;
+                } else if !self.is_accepted() || self.outgoing.transmissions() > 1 {
+                    // One for each transmission, however many members of a group say it.
+                    self.flags.working = self.flags.working.saturating_add(1);
+                }
                 self.outgoing.heard();
                 step.burst = self.outgoing.advance(&ends, window, cx);
                 self.wait(cx, self.response_time(cx));
@@ -140,7 +145,7 @@ impl Call {
                     step.event = Event::Finished(ResponseCode::UserTimeout);
                     return step;
                 }
-                self.flags.accepted = false;
+                self.flags.working = 0;
                 // One refusal for each transmission, whatever the number of its packets.
                 if !self.flags.resend_all {
                     self.flags.resend_all = true;
@@ -150,7 +155,7 @@ impl Call {
             }
             Some(ResponseCode::EntityMigrated) => {
                 self.outgoing.restart();
-                self.flags.accepted = false;
+                self.flags.working = 0;
                 self.locate(&mut step);
             }
             Some(ResponseCode::StreamingNotSupported) => {
@@ -215,6 +220,6 @@ impl Call {
 
     /// Whether the server said that it has the Request.
     pub const fn is_accepted(&self) -> bool {
-        self.flags.accepted
+        self.flags.working != 0
     }
 }

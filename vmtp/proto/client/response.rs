@@ -356,7 +356,7 @@ impl Call {
         // Once the server said that it works, a Response tells how long the work took. A long
         // Response is measured by its first packet only.
         let first =
-            self.state == State::AwaitingResponse && !self.flags.accepted && !self.flags.multicast;
+            self.state == State::AwaitingResponse && !self.is_accepted() && !self.flags.multicast;
         if !first {
             return None;
         }

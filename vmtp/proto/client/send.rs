@@ -114,7 +114,7 @@ impl Client {
                 found: request.found,
                 multicast: request.multicast,
                 streamed,
-                accepted: false,
+                working: 0,
                 resend_all: false,
                 lossy: false,
                 locating: false,

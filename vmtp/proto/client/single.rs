@@ -80,7 +80,7 @@ impl Client {
             found: request.found,
             multicast: request.multicast,
             streamed: false,
-            accepted: false,
+            working: 0,
             resend_all: false,
             lossy: false,
             locating: false,

@@ -45,7 +45,7 @@ impl Call {
                 let silence = LOCATE_AFTER.min(cx.policy.retries).saturating_add(1);
                 let silent = self.outgoing.transmissions() == silence;
                 let guessed = self.flags.found == Found::Guessed && !self.flags.multicast;
-                if silent && guessed && !self.flags.accepted && !self.flags.locating {
+                if silent && guessed && !self.is_accepted() && !self.flags.locating {
                     self.flags.locating = true;
                     step.event = Event::Locate;
                 }
