@@ -65,6 +65,8 @@ counts! {
     fault_partition,
     /// Hosts that restarted.
     fault_restart,
+    /// Hosts that died with a Request that they had passed on: they restarted, or were not heard any more.
+    fault_forwarders,
     /// Partitions.
     fault_cuts,
     /// Requests that met a slow receiver: one that works on them for longer than any timer of a

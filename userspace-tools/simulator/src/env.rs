@@ -65,6 +65,9 @@ pub enum Event {
 pub enum Strike {
     /// A host restarts and knows nothing any more.
     Restart(usize),
+    /// A host that has passed on a Request whose Client still waits dies: it restarts, or nobody hears it for a while.
+    /// If there is none it is looked for again, so often at most.
+    Forwarder(u32),
     /// These hosts are cut off from the others, one bit a host (modulo 64).
     Cut(u64),
     /// All hosts see each other again.

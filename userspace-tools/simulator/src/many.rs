@@ -9,13 +9,14 @@
 use std::time::{Duration, Instant};
 
 use vmtp_proto::time::{Span, Time};
+use vmtp_proto::wire::Entity;
 
 use crate::counts::Counts;
 use crate::env::{Env, Event, Strike};
-use crate::host::{Config, Endpoint, Host};
+use crate::host::Config;
 use crate::network::{Faults, Network};
-use crate::oracle::{Op, Oracle, Strictness, Wants};
-use crate::world::{Failure, Plan, World};
+use crate::oracle::{Op, Oracle, Strictness};
+use crate::world::{Failure, World};
 
 /// Hosts of a link.
 const LINK: usize = 50;
@@ -256,41 +257,20 @@ fn build(wanted: &Many) -> World {
     let oracle = Oracle::new(Strictness::default(), Span::from_millis(900_000));
     let network = Network::new(hosts, faults, 1_500).with_links(LINK);
     let mut random = fastrand::Rng::with_seed(seed ^ (hosts as u64) << 32);
-    let mut world = World {
-        env: Env::new(random.u64(..), network, oracle),
-        hosts: Vec::new(),
-        plans: vec![Plan::default(); hosts],
-        configs: vec![Config::DEFAULT; hosts],
-        steps: 0,
-        odd: 0,
-        events_limit: u64::MAX,
-    };
+    let env = Env::new(random.u64(..), network, oracle);
+    let mut world = World::of(env, hosts, Config::DEFAULT);
+    let servers: Vec<Entity> = (0..hosts).map(|number| world.serves(number)).collect();
     for number in 0..hosts {
-        world.plans[number].servers.push(Host::entity(number, 100));
-        let host = Host::new(number, 0, Config::DEFAULT, &mut world.env);
-        world.hosts.push(host);
-        world.equip(number);
-        let client = Host::entity(number, 100_000);
-        let mut endpoint = Endpoint::new(client, &mut world.env);
-        endpoint.pause = Span::from_millis(10);
-        for _ in 0..calls {
+        let ops = (0..calls).map(|_| {
             // Each host has a few partners that it calls again and again.
             let partner = (number + 1 + random.usize(..8) * 97) % hosts;
             let slow = loss > 0.0 && random.usize(..500) == 0;
-            let op = world.env.oracle.add(Op {
-                server: Host::entity(partner, 100),
-                request: None,
-                response: None,
-                wants: Wants::default(),
+            Op {
                 service: Span::from_micros(if slow { 300_000 } else { 50 }),
-                forward: Vec::new(),
-                limit: None,
-                enough: 1,
-                parent: None,
-            });
-            endpoint.script.push_back(op);
-        }
-        world.hosts[number].add(client, endpoint);
+                ..Op::to(servers[partner])
+            }
+        });
+        world.calls(number, Span::from_millis(10), ops);
     }
     if loss > 0.0 {
         strikes(&mut world, &mut random);

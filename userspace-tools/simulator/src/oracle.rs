@@ -37,6 +37,23 @@ pub struct Op {
     pub parent: Option<Parent>,
 }
 
+impl Op {
+    /// A call of one packet each way without wishes, for which the server needs no time.
+    pub fn to(server: Entity) -> Op {
+        Op {
+            server,
+            request: None,
+            response: None,
+            wants: Wants::default(),
+            service: Span::ZERO,
+            forward: Vec::new(),
+            limit: None,
+            enough: 1,
+            parent: None,
+        }
+    }
+}
+
 /// The Request that a nested call is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Parent {
@@ -205,6 +222,11 @@ impl Oracle {
             let what = format!("operation {op} logged as {number} of {server}: {given:?}");
             self.fail(what);
         }
+    }
+
+    /// Whether its Client waits.
+    pub fn is_open(&self, op: OpId) -> bool {
+        self.cases[op].outcome == Outcome::Open
     }
 
     /// Something is wrong.

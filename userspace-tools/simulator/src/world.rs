@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use vmtp_proto::peer::Peer;
-use vmtp_proto::time::Time;
+use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{Control, Entity};
 
 use crate::env::{Env, Event, Strike};
 use crate::host::{Config, Endpoint, Host};
-use crate::oracle::Outcome;
+use crate::oracle::{Op, Outcome};
 use crate::packet;
 
 /// Events that may wait at a time, beside some for each operation.
@@ -66,6 +66,39 @@ impl fmt::Display for Failure {
 }
 
 impl World {
+    /// Hosts that are all set up alike, on which nobody is. Events are not limited.
+    pub fn of(mut env: Env, hosts: usize, config: Config) -> World {
+        World {
+            hosts: (0..hosts)
+                .map(|number| Host::new(number, 0, config, &mut env))
+                .collect(),
+            env,
+            plans: vec![Plan::default(); hosts],
+            configs: vec![config; hosts],
+            steps: 0,
+            odd: 0,
+            events_limit: u64::MAX,
+        }
+    }
+
+    /// Puts the server 100 on a host: its name.
+    pub fn serves(&mut self, number: usize) -> Entity {
+        let server = Host::entity(number, 100);
+        self.plans[number].servers.push(server);
+        self.equip(number);
+        server
+    }
+
+    /// Puts the Client 100,000 on a host, which calls so, one after another and with this pause between them.
+    pub fn calls(&mut self, number: usize, pause: Span, ops: impl IntoIterator<Item = Op>) {
+        let client = Host::entity(number, 100_000);
+        let mut endpoint = Endpoint::new(client, &mut self.env);
+        endpoint.pause = pause;
+        let ids = ops.into_iter().map(|op| self.env.oracle.add(op));
+        endpoint.script.extend(ids);
+        self.hosts[number].add(client, endpoint);
+    }
+
     /// Runs until nothing happens any more.
     ///
     /// # Errors
@@ -241,6 +274,7 @@ impl World {
     fn strike(&mut self, strike: Strike) {
         match strike {
             Strike::Restart(host) => self.restart(host),
+            Strike::Forwarder(tries) => self.strike_forwarder(tries),
             Strike::Cut(bits) => {
                 self.env.counts.fault_cuts += 1;
                 for (host, side) in self.env.network.side.iter_mut().enumerate() {
@@ -250,6 +284,29 @@ impl World {
             Strike::Heal => self.env.network.side.fill(0),
             Strike::Migrate { server, to } => self.migrate(server, to),
             Strike::Loss(percent) => self.env.network.faults.loss = f64::from(percent) / 100.0,
+        }
+    }
+
+    fn strike_forwarder(&mut self, tries: u32) {
+        let hosts = self.hosts.len();
+        let first = self.env.random.usize(..hosts);
+        let mut others = (first..first + hosts).map(|host| host % hosts);
+        let Some(host) = others.find(|host| self.hosts[*host].is_awaited_forwarder(&self.env))
+        else {
+            if let Some(left) = tries.checked_sub(1) {
+                let soon = self.env.now.plus(Span::from_micros(300));
+                self.env.at(soon, Event::Strike(Strike::Forwarder(left)));
+            }
+            return;
+        };
+        self.env.counts.fault_forwarders += 1;
+        if self.env.random.bool() {
+            self.restart(host);
+        } else {
+            self.strike(Strike::Cut(1 << (host % 64)));
+            let length = Span::from_millis(10 + self.env.random.u64(..8_000));
+            let end = self.env.now.plus(length);
+            self.env.at(end, Event::Strike(Strike::Heal));
         }
     }
 

@@ -5,10 +5,10 @@
 //! less and less often whether it does.
 
 use vmtp_proto::time::Span;
-use vmtp_simulator::host::{Config, Endpoint, Host};
+use vmtp_simulator::host::Config;
 use vmtp_simulator::network::{Faults, Network};
-use vmtp_simulator::oracle::{Op, Oracle, Strictness, Wants};
-use vmtp_simulator::world::{Plan, World};
+use vmtp_simulator::oracle::{Op, Oracle, Strictness};
+use vmtp_simulator::world::World;
 use vmtp_simulator::Env;
 
 const CLIENTS: usize = 48;
@@ -29,40 +29,16 @@ fn crowd(seed: u64, octets: u32, room: usize, service: Span, calls: usize) -> Wo
         memory: room * octets as usize,
         ..Config::DEFAULT
     };
-    let mut world = World {
-        env: Env::new(seed, network, oracle),
-        hosts: Vec::new(),
-        plans: vec![Plan::default(); CLIENTS + 1],
-        configs: vec![config; CLIENTS + 1],
-        steps: 0,
-        odd: 0,
-        events_limit: 20_000_000,
-    };
-    let server = Host::entity(0, 100);
-    world.plans[0].servers.push(server);
-    for number in 0..=CLIENTS {
-        let host = Host::new(number, 0, config, &mut world.env);
-        world.hosts.push(host);
-        world.equip(number);
-        if number == 0 {
-            continue;
-        }
-        let client = Host::entity(number, 100_000);
-        let mut endpoint = Endpoint::new(client, &mut world.env);
-        for _ in 0..calls {
-            endpoint.script.push_back(world.env.oracle.add(Op {
-                server,
-                request: Some(octets),
-                response: None,
-                wants: Wants::default(),
-                service,
-                forward: Vec::new(),
-                limit: None,
-                enough: 1,
-                parent: None,
-            }));
-        }
-        world.hosts[number].add(client, endpoint);
+    let mut world = World::of(Env::new(seed, network, oracle), CLIENTS + 1, config);
+    world.events_limit = 20_000_000;
+    let server = world.serves(0);
+    for number in 1..=CLIENTS {
+        let op = || Op {
+            request: Some(octets),
+            service,
+            ..Op::to(server)
+        };
+        world.calls(number, Span::ZERO, (0..calls).map(|_| op()));
     }
     world
 }

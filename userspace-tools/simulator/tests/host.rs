@@ -43,15 +43,9 @@ fn group(number: u32) -> Entity {
 
 fn op(server: Entity, wants: Wants) -> Op {
     Op {
-        server,
-        request: None,
-        response: None,
         wants,
         service: Span::from_millis(1),
-        forward: Vec::new(),
-        limit: None,
-        enough: 1,
-        parent: None,
+        ..Op::to(server)
     }
 }
 

@@ -64,6 +64,24 @@ fn no_class_breaks_a_promise() {
     }
 }
 
+/// Hosts that passed Requests on die: the judge finds nothing wrong, and hardly a Client but those who waited then is
+/// told that it waited in vain.
+#[test]
+fn forwarders_die_and_their_clients_go_on() {
+    let (mut died, mut answered, mut failed) = (0, 0, 0);
+    for seed in 0..40 {
+        let counts = run(Class::Chain, seed).env.counts;
+        died += counts.fault_forwarders;
+        answered += counts.answered;
+        failed += counts.failed;
+    }
+    assert!(died >= 200, "only {died} died");
+    assert!(
+        failed * 20 < answered,
+        "{failed} failed, {answered} did not"
+    );
+}
+
 /// Events, packets and steps in tables of a transaction stay the same as hosts become more.
 #[test]
 fn cost_of_a_transaction_does_not_grow_with_hosts() {

@@ -183,6 +183,13 @@ impl Host {
             + self.limiters.steps()
     }
 
+    /// Whether it passed on a Request whose Client still waits.
+    pub fn is_awaited_forwarder(&self, env: &Env) -> bool {
+        self.records
+            .values()
+            .any(|record| record.forwards().is_some_and(|op| env.oracle.is_open(op)))
+    }
+
     /// A server that has just started.
     pub fn serve(&mut self, server: Entity) {
         self.servers.insert(server, Server::default());

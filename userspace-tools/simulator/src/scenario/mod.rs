@@ -56,6 +56,7 @@ classes! {
     Flags = "flags", "HCO, CMD and APG in all mixtures";
     Group = "group", "groups of 1 to 8 members, MRD and DRT";
     Forward = "forward", "Requests passed on, up to 15 times and by nested calls";
+    Chain = "chain", "Requests passed on by hosts that die then: they restart, or are not heard any more";
     Probe = "probe", "hosts that probe unknown Clients";
     Busy = "busy", "slow servers, short queues, small tables";
     Restart = "restart", "hosts that restart";
@@ -162,7 +163,7 @@ impl Builder {
         let hosts = match class {
             Class::Isolated => 2,
             Class::Group => 4 + random.usize(..6),
-            Class::Forward => 4 + random.usize(..4),
+            Class::Forward | Class::Chain => 4 + random.usize(..4),
             _ => 2 + random.usize(..6),
         };
         let mut faults = faults(class, &mut random);
@@ -179,6 +180,7 @@ impl Builder {
                 | Class::Probe
                 | Class::Busy
                 | Class::Restart
+                | Class::Chain
                 | Class::Partition
                 | Class::Late
                 | Class::Migrate
@@ -353,16 +355,24 @@ impl Builder {
         let many = match self.class {
             Class::Restart | Class::Partition | Class::Migrate => 4,
             Class::Sequence => 2,
+            Class::Chain => 12,
             Class::Late => 2,
             Class::Mixture => 3,
             _ => 0,
         };
-        let mut at = Time::from_nanos(1_000_000_000);
+        let class = self.class;
+        let mut at = match class {
+            Class::Chain => Time::from_nanos(0),
+            _ => Time::from_nanos(1_000_000_000),
+        };
         for _ in 0..many {
-            at = at.plus(Span::from_millis(100 + self.random.u64(..3_000)));
-            let class = self.class;
+            at = at.plus(Span::from_millis(match class {
+                Class::Chain => self.random.u64(..1_000),
+                _ => 100 + self.random.u64(..3_000),
+            }));
             let strike = match class {
                 Class::Partition => Strike::Cut(self.random.u64(..)),
+                Class::Chain => Strike::Forwarder(10_000),
                 Class::Migrate => Strike::Migrate {
                     server: self.server(),
                     to: self.random.usize(..hosts),

@@ -6,7 +6,7 @@ use vmtp_proto::time::Span;
 use vmtp_proto::wire::Entity;
 
 use super::{Builder, Class};
-use crate::oracle::{Op, Wants};
+use crate::oracle::Op;
 
 impl Builder {
     pub(super) fn scripts(&mut self) {
@@ -16,7 +16,7 @@ impl Builder {
             Class::Segments | Class::Idempotent | Class::Partial => 300,
             Class::Large => 12,
             Class::Run | Class::Datagram | Class::NoStreaming => 1_200,
-            Class::Group | Class::Forward => 400,
+            Class::Group | Class::Forward | Class::Chain => 400,
             Class::Busy => 500,
             Class::Restart | Class::Partition | Class::Late | Class::Migrate => 600,
             Class::Mixture | Class::Odd | Class::Sequence => 400,
@@ -51,6 +51,7 @@ impl Builder {
                 Class::Forward,
             ][self.random.usize(..8)],
             Class::NoStreaming => Class::Run,
+            Class::Chain => Class::Forward,
             class => class,
         };
         if matches!(self.class, Class::Mixture | Class::Odd | Class::Sequence)
@@ -116,15 +117,8 @@ impl Builder {
             _ => Span::from_micros(self.random.u64(..3_000)),
         };
         Op {
-            server: self.server(),
-            request: None,
-            response: None,
-            wants: Wants::default(),
             service: slow,
-            forward: Vec::new(),
-            limit: None,
-            enough: 1,
-            parent: None,
+            ..Op::to(self.server())
         }
     }
 

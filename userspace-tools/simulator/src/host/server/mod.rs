@@ -41,6 +41,8 @@ pub(super) struct Record {
     retained: VecDeque<(Retained, Rc<Vec<u8>>)>,
     /// Where the Request was forwarded to.
     forwarded_to: Peer,
+    /// Which it was.
+    forwarded_op: OpId,
     /// Groups of Requests whose Response leaves with a later one.
     batched: u8,
     /// A packet of the Request being received asked for acknowledgment.
@@ -60,6 +62,7 @@ impl Record {
             segment: Rc::default(),
             retained: VecDeque::new(),
             forwarded_to: Peer::NONE,
+            forwarded_op: 0,
             batched: 0,
             asked: false,
             armed: Time::NEVER,
@@ -79,6 +82,11 @@ impl Record {
             self.queue.len(),
             self.retained.len()
         )
+    }
+
+    /// What it passed on, if the record answers for that.
+    pub(super) fn forwards(&self) -> Option<OpId> {
+        (self.remote.state() == State::Forwarded).then_some(self.forwarded_op)
     }
 
     pub(super) fn memory(&self) -> usize {

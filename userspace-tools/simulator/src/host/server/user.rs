@@ -274,6 +274,7 @@ impl Host {
                 env.counts.forwarded += 1;
                 record.segment = Rc::clone(&message.data);
                 record.forwarded_to = to;
+                record.forwarded_op = message.op;
                 self.server_step(env, key, step, None);
             }
             Err(ForwardError::NoRequest) => {}
