@@ -32,6 +32,9 @@
  *    call whose code, vmtp_code(&mcb), is not VMTP_OK: look at it each time.
  *  - If mcb.segment_size is greater than the octets stored, the rest of the
  *    message was discarded. vmtp_truncated() asks that.
+ *  - With VMTP_MDM in mcb.code the sender chose blocks of 512 octets to leave
+ *    out, or some were lost: mcb.msg_delivery tells which came, the others are
+ *    zeros.
  *
  * Times are milliseconds. Identifiers and MCB words are in host byte order;
  * segments are never touched.
@@ -406,8 +409,9 @@ VMTP_LINKAGE int vmtp_sendreply(int s, const struct vmtp_mcb *mcb,
 /*
  * vmtp_sendreply and vmtp_recvreq in one system call: mcb is the Response
  * before and the next Request after it. The two areas may be the same memory.
- * If the call fails, *sent (unless sent is NULL) tells whether the Response
- * has gone: then continue with vmtp_recvreq.
+ * If nobody waits for the Response it only receives, so that it may simply be
+ * called again after EINTR. *sent (unless sent is NULL) tells whether the
+ * Response has gone, also if the call fails.
  */
 VMTP_LINKAGE long vmtp_replyrecv_sent(int s, struct vmtp_mcb *mcb,
 				      const void *segment, size_t length,

@@ -189,7 +189,6 @@ static void *serve(void *argument)
 	while (octets >= 0) {
 		unsigned int client = mcb.user[2], call = mcb.user[3];
 		__u32 seed = mcb.user[4], wanted = mcb.msg_delivery;
-		int sent = 0;
 
 		if (client >= CLIENTS || call >= CALLS || !is_pattern(in, octets, seed))
 			atomic_fetch_add(&damaged, 1);
@@ -198,10 +197,7 @@ static void *serve(void *argument)
 		pattern(out, wanted, seed + 1);
 		vmtp_response(&mcb, VMTP_OK);
 		mcb.user[4] = seed;
-		octets = vmtp_replyrecv_sent(fd, &mcb, out, wanted, in, SEGMENT_MAX, 0, &sent);
-		/* The Client may have given up meanwhile: then there is nobody to answer. */
-		if (octets < 0 && errno == ENOTCONN && !sent)
-			octets = vmtp_recvreq(fd, &mcb, in, SEGMENT_MAX, 0);
+		octets = vmtp_replyrecv(fd, &mcb, out, wanted, in, SEGMENT_MAX, 0);
 	}
 	free(in);
 	free(out);

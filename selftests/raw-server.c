@@ -183,8 +183,43 @@ TEST_F(peer, with_mdm_a_group_is_complete_with_the_blocks_of_msgdelivery)
 	EXPECT_EQ(2048, mcb.segment_size);
 	EXPECT_EQ(0, memcmp(self->segment, self->got, 512));
 	EXPECT_EQ(0, memcmp(self->segment + 1024, self->got + 1024, 512));
-	/* What did not come is not made up. */
-	EXPECT_EQ(0xEE, self->got[512]);
+	/* What did not come is zero: nothing that was there before is taken for received. */
+	for (int i = 512; i < 1024; i++)
+		EXPECT_EQ(0, self->got[i]);
+	for (int i = 1536; i < (int)sizeof(self->got); i++)
+		ASSERT_EQ(0xEE, self->got[i]);
+}
+
+TEST_F(peer, what_did_not_come_is_zero_for_recvmsg_and_for_pieces_too)
+{
+	static const unsigned char zeros[16384];
+	struct packet packet;
+	struct vmtp_mcb mcb;
+	char got[16384];
+
+	for (int way = 0; way < 2; way++) {
+		for (int block = 0; block <= 31; block += 31) {
+			request_packet(&packet, CLIENT, SERVER, 9 + way);
+			packet.code |= VMTP_MDM;
+			packet.msg_delivery = 0x80000001;
+			carry(&packet, self->segment, 16384, 1U << block);
+			ASSERT_TRUE(send_packet(self->tun, &packet));
+		}
+		memset(got, 0xEE, sizeof(got));
+		if (way == 0) {
+			ASSERT_EQ(16384, recv(self->server, got, sizeof(got), 0));
+		} else {
+			/* The piece begins and ends within what is missing. */
+			ASSERT_EQ(1000, vmtp_recvreq(self->server, &mcb, got, 1000, 0));
+			EXPECT_EQ((char)0xEE, got[1000]);
+			EXPECT_EQ(0, memcmp(self->segment, got, 512));
+			EXPECT_EQ(0, memcmp(zeros, got + 512, 488));
+			continue;
+		}
+		EXPECT_EQ(0, memcmp(self->segment, got, 512));
+		EXPECT_EQ(0, memcmp(zeros, got + 512, 30 * 512));
+		EXPECT_EQ(0, memcmp(self->segment + 31 * 512, got + 31 * 512, 512));
+	}
 }
 
 /* Shows: 3.2-n */
@@ -407,6 +442,48 @@ TEST_F(peer, a_new_request_ends_the_one_before)
 	EXPECT_EQ(0, reply(self->server, &second, VMTP_OK, NULL, 0));
 	ASSERT_TRUE(receive_packet(self->tun, &packet, 0));
 	EXPECT_EQ(10, packet.transaction);
+}
+
+TEST_F(peer, replyrecv_goes_on_where_nobody_waits_for_the_response)
+{
+	struct packet packet;
+	struct vmtp_mcb mcb;
+	int sent = 1;
+
+	/* A datagram, a Client that has started its next transaction meanwhile, and a Response that went before. */
+	request_packet(&packet, CLIENT, SERVER, 9);
+	packet.code |= VMTP_DGM;
+	ASSERT_TRUE(send_packet(self->tun, &packet));
+	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	for (int transaction = 10; transaction <= 12; transaction++) {
+		ASSERT_TRUE(ask(self->tun, &packet, CLIENT, transaction));
+		if (transaction == 11) {
+			struct vmtp_mcb last;
+
+			ASSERT_EQ(0, vmtp_recvreq(self->server, &last, NULL, 0, 0));
+			ASSERT_EQ(11, last.transaction);
+			ASSERT_EQ(0, reply(self->server, &last, VMTP_OK, NULL, 0));
+			mcb = last;
+			ASSERT_TRUE(receive_packet(self->tun, &packet, 0));
+			continue;
+		}
+		vmtp_response(&mcb, VMTP_OK);
+		ASSERT_EQ(0, vmtp_replyrecv_sent(self->server, &mcb, NULL, 0, NULL, 0, 0, &sent));
+		EXPECT_FALSE(sent);
+		EXPECT_EQ(transaction, mcb.transaction);
+	}
+	EXPECT_EQ(0, drain(self->tun));
+	/* Other reasons are told, and nothing is taken. */
+	EXPECT_ERRNO(EMSGSIZE, vmtp_replyrecv_sent(self->server, &mcb, self->segment,
+						   VMTP_MESSAGE_SIZE + 1, NULL, 0, 0, &sent));
+	EXPECT_FALSE(sent);
+	EXPECT_ERRNO(EAGAIN, ({
+		vmtp_response(&mcb, VMTP_OK);
+		vmtp_replyrecv_sent(self->server, &mcb, NULL, 0, NULL, 0, 10, &sent);
+	}));
+	EXPECT_TRUE(sent);
+	ASSERT_TRUE(receive_packet(self->tun, &packet, 0));
+	EXPECT_EQ(12, packet.transaction);
 }
 
 /* Shows: 2.5.4-e */

@@ -372,11 +372,16 @@ fn reply_and_receive(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool
     let exchange = user::read::<vmtp_exchange>(argument)?;
     check(&exchange.in_)?;
     let endpoint = sock.endpoint()?;
-    send_reply(sock, &endpoint, &exchange.out)?;
+    let sent = match send_reply(sock, &endpoint, &exchange.out) {
+        Ok(()) => uapi::VMTP_MSG_SENT,
+        // Nobody waits for it any more, or it went before the signal that ended this call's first try: a server goes on.
+        Err(error) if error == Errno::ENOTCONN.into() => 0,
+        Err(error) => return Err(error),
+    };
     let flags = argument
         .wrapping_add(offset_of!(vmtp_exchange, out))
         .wrapping_add(offset_of!(vmtp_msg, flags));
-    user::write(flags, &(exchange.out.flags | uapi::VMTP_MSG_SENT))?;
+    user::write(flags, &(exchange.out.flags & !uapi::VMTP_MSG_SENT | sent))?;
     let place = argument.wrapping_add(offset_of!(vmtp_exchange, in_));
     receive_into(sock, &endpoint, &exchange.in_, place, nonblocking)
 }

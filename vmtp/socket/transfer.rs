@@ -95,7 +95,8 @@ pub fn segment_in(from: &mut IovIterSource<'_>, length: usize) -> Result<Option<
 }
 
 /// Gives a program the octets of a message from `from` on, at most `room`: how many there were to give. Blocks that did
-/// not come are left as they are in its memory. EFAULT. Sleeps.
+/// not come are zeros: a peer that leaves blocks out must not make a program take for received what its memory held
+/// before. EFAULT. Sleeps.
 pub fn segment_out(
     packets: &SkbQueue,
     to: &mut IovIterDest<'_>,
@@ -149,6 +150,9 @@ fn first_in<'a>(
     first
 }
 
+/// A block that did not come.
+static ZEROS: [u8; BLOCK_OCTETS as usize] = [0; BLOCK_OCTETS as usize];
+
 /// Copies what of a piece lies between `position` and `end`, and moves on.
 fn copy_piece(
     piece: &Piece<'_>,
@@ -165,8 +169,13 @@ fn copy_piece(
     let place = piece
         .place
         .saturating_add(start.saturating_sub(piece.start));
-    if start > *position {
-        to.advance(start.saturating_sub(*position));
+    let mut missing = start.saturating_sub(*position);
+    while missing != 0 {
+        let zeros = ZEROS.get(..missing).unwrap_or(&ZEROS);
+        if to.copy_to_iter(zeros) != zeros.len() {
+            return Err(Errno::EFAULT.into());
+        }
+        missing = missing.saturating_sub(zeros.len());
     }
     piece
         .packet

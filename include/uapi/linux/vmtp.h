@@ -281,11 +281,12 @@ struct vmtp_peer_info {
 /*
  * One message with its segment. In calls that send, the segment is taken from
  * [segment, segment + length); in calls that receive, at most length octets
- * are stored there and received tells how many were. mcb.segment_size tells
- * the whole: if it is greater, the rest is discarded, or with
- * VMTP_MSG_PIECES kept: a later call with VMTP_MSG_PIECES and this client and
- * transaction (recvreq), or transaction and server (getreply), in mcb gets
- * what follows.
+ * are stored there and received tells how many were. With VMTP_MDM blocks may
+ * be missing before others that came: they are stored as zeros and have no bit
+ * in mcb.msg_delivery. mcb.segment_size tells the whole: if it is greater, the
+ * rest is discarded, or with VMTP_MSG_PIECES kept: a later call with
+ * VMTP_MSG_PIECES and this client and transaction (recvreq), or transaction and
+ * server (getreply), in mcb gets what follows.
  */
 struct vmtp_msg {
 	struct vmtp_mcb mcb;
@@ -355,7 +356,8 @@ struct vmtp_image {
  * PROBEENTITY	what an entity's host says of it; 0 is the calling socket's own.
  * REPLYRECV	SENDREPLY of out, then RECVREQ into in with the timeout and flags
  *		of in. VMTP_MSG_SENT in out.flags tells, also when the call
- *		fails, that out has gone.
+ *		fails, that out has gone. If nobody waits for out (a datagram, a
+ *		Client that has gone on, or out went before) it only receives.
  * ABORT	end the socket's open transactions; nothing of them is delivered.
  * EXPORT	freeze the socket's entity and write it out. Requests that its
  *		program has taken are waited for; EBUSY if they are not answered

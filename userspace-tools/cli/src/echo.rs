@@ -124,14 +124,8 @@ impl Session {
             }
 
             let is_last = self.count == Some(taken);
-            let one_by_one =
-                is_last || (self.count.is_some() && !self.alone) || request.is_datagram();
-            if one_by_one {
-                match request.is_datagram() {
-                    true => drop(request),
-                    // A Client that has given up is no reason to.
-                    false => self.tolerate(request.reply(&reply))?,
-                }
+            if is_last || (self.count.is_some() && !self.alone) {
+                self.tolerate(request.reply(&reply))?;
                 let answered = self.answered(octets);
                 if self.count == Some(answered) {
                     return Ok(());
@@ -163,8 +157,8 @@ impl Session {
 
     /// Goes on after what concerns one Client only; the rest is an error.
     fn tolerate(&self, result: vmtp::Result<()>) -> vmtp::Result<()> {
-        // ENOENT, ESRCH, ENOTCONN: there is no such Request any more. The others are of the way.
-        const ONE_CLIENT: [i32; 8] = [2, 3, 4, 107, 110, 111, 101, 113];
+        // ENOENT, ESRCH: there is no such Request any more. The others are of the way.
+        const ONE_CLIENT: [i32; 7] = [2, 3, 4, 110, 111, 101, 113];
         match result {
             Err(error)
                 if error

@@ -45,7 +45,7 @@ fn work(server: &Server, service: &Service) -> vmtp::Result<()> {
         request = match request.reply_and_recv(&reply) {
             Ok(next) => next,
             Err(failed) => match failed.request {
-                // The Client has given up, or the Response cannot go: the next one may do better.
+                // The Response cannot go: the next one may do better.
                 Some(unanswered) => {
                     drop(unanswered);
                     receive(server)?

@@ -14,9 +14,6 @@ use crate::{CATCH_UP, DUMP, GET, NO_KEY, PUT};
 /// What a replica may have done to it: anybody may take it out of the group (III.1).
 const PERMISSIONS: u32 = vmtp::sys::VMTP_REM_BY_SELF | vmtp::sys::VMTP_REM_BY_OTHE;
 
-/// Errno of Linux: nobody waits for this answer any more.
-const ENOTCONN: i32 = 107;
-
 /// Errno of Linux: the entity of this socket is elsewhere.
 const ESHUTDOWN: i32 = 108;
 
@@ -95,11 +92,7 @@ pub(crate) fn serve(group: Entity, entity: Entity, stdin: bool) -> Result<bool> 
             Some(text) => reply.segment(text.as_bytes()),
             None => reply,
         };
-        match request.reply(&reply) {
-            // The Client may have the answer of another replica and have gone on.
-            Err(error) if error.errno() == Some(ENOTCONN) => {}
-            result => result?,
-        }
+        request.reply(&reply)?;
     }
 }
 

@@ -210,7 +210,7 @@ impl TryFrom<crate::Server> for Server {
 pub struct IncomingRequest(crate::IncomingRequest<'static>);
 
 impl IncomingRequest {
-    /// Sends the Response.
+    /// As [`crate::IncomingRequest::reply`].
     pub fn reply(self, reply: &Reply<'_>) -> Result<()> {
         self.0.reply(reply)
     }

@@ -314,7 +314,8 @@ impl Mcb {
         self.0.msg_delivery
     }
 
-    /// The mask of the blocks of the segment that are there, if parts may be missing (MDM).
+    /// The mask of the blocks of the segment that are there, if parts may be missing (MDM). Those that
+    /// are not are zeros in the segment.
     pub fn delivered(&self) -> Option<u32> {
         self.has(sys::VMTP_MDM).then_some(self.0.msg_delivery)
     }

@@ -90,8 +90,8 @@ fn lend(msg: &mut vmtp_msg, segment: &mut Vec<u8>) {
 /// not touched since.
 unsafe fn take(msg: &vmtp_msg, segment: &mut Vec<u8>) {
     let received = msg.received.min(msg.length) as usize;
-    // SAFETY: the kernel stored `received` octets at the start of the spare capacity, which had
-    // room for `length`.
+    // SAFETY: the kernel stored `received` octets, with zeros for blocks that did not come, at the
+    // start of the spare capacity, which had room for `length`.
     unsafe { segment.set_len(segment.len() + received) }
 }
 

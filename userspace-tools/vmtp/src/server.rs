@@ -233,15 +233,18 @@ impl<'s> IncomingRequest<'s> {
         self.mcb.has(sys::VMTP_DGM)
     }
 
-    /// Sends the Response.
+    /// Sends the Response. That nobody waits for it is no error: of a datagram, or because the Client
+    /// has gone on meanwhile.
     pub fn reply(mut self, reply: &Reply<'_>) -> Result<()> {
-        self.server.socket.sendreply(&self.mcb, reply)?;
-        self.open = false;
+        match self.server.socket.sendreply(&self.mcb, reply) {
+            Err(error) if error.errno() != Some(libc::ENOTCONN) => return Err(error),
+            _ => self.open = false,
+        }
         Ok(())
     }
 
-    /// Sends the Response and waits for the next Request, in one system call. If that fails, the
-    /// error has the Request back unless the Response has gone.
+    /// Sends the Response, as [`Self::reply`] does, and waits for the next Request, in one system
+    /// call. If that fails, the error has the Request back unless the Response has gone.
     pub fn reply_and_recv(
         mut self,
         reply: &Reply<'_>,
@@ -251,10 +254,6 @@ impl<'s> IncomingRequest<'s> {
             request: None,
             error,
         };
-        if self.is_datagram() {
-            self.open = false;
-            return server.recv().map_err(answered);
-        }
         let mut segment = Vec::with_capacity(server.request_limit);
         match server
             .socket
