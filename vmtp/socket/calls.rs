@@ -167,19 +167,17 @@ fn give_outcome(
         let room = into.length.min(whole.saturating_sub(outcome.offset)) as usize;
         let end = outcome.offset.saturating_add(room as u32);
         let mcb = transfer::outcome_mcb(endpoint, &outcome, end);
-        let received = if room == 0 {
-            0
-        } else {
+        if room != 0 {
             transfer::segment_out(
                 &outcome.packets,
                 Writable::new(into.segment, room)?.destination(),
                 outcome.offset as usize,
                 room,
-            )?
-        };
+            )?;
+        }
         let message = vmtp_msg {
             mcb,
-            received: received as u32,
+            received: room as u32,
             cookie: outcome.cookie,
             host: abi::host_out(&outcome.peer),
             offset: outcome.offset,
@@ -315,23 +313,21 @@ fn give_request(delivered: &Delivered, into: &vmtp_msg, place: usize) -> Result<
         .saturating_sub(delivered.offset);
     let room = into.length.min(rest) as usize;
     let mcb = transfer::request_mcb(delivered, delivered.offset.saturating_add(room as u32))?;
-    let received = if room == 0 {
-        0
-    } else {
+    if room != 0 {
         transfer::segment_out(
             &delivered.packets,
             Writable::new(into.segment, room)?.destination(),
             delivered.offset as usize,
             room,
-        )?
-    };
+        )?;
+    }
     let peer = delivered
         .packets
         .front()
         .map_or(Peer::NONE, |skb| Peer::inet(skb.ip().source.octets()));
     let message = vmtp_msg {
         mcb,
-        received: received as u32,
+        received: room as u32,
         cookie: 0,
         host: abi::host_out(&peer),
         offset: delivered.offset,

@@ -94,20 +94,20 @@ pub fn segment_in(from: &mut IovIterSource<'_>, length: usize) -> Result<Option<
     Ok(Some(pages))
 }
 
-/// Gives a program the octets of a message from `from` on, at most `room`: how many there were to give. Blocks that did
-/// not come are zeros: a peer that leaves blocks out must not make a program take for received what its memory held
+/// Gives a program `room` octets of a message, all of them within its segment, from `from` on. Blocks that did not come
+/// are zeros: a peer that leaves blocks out must not make a program take for received what its memory held
 /// before. EFAULT. Sleeps.
 pub fn segment_out(
     packets: &SkbQueue,
     to: &mut IovIterDest<'_>,
     from: usize,
     room: usize,
-) -> Result<usize> {
+) -> Result {
     let end = from.saturating_add(room);
     let mut position = from;
     if let Some(piece) = only_piece(packets) {
         copy_piece(&piece, to, &mut position, end)?;
-        return Ok(position.saturating_sub(from));
+        return zeros(to, end.saturating_sub(position));
     }
     let mut rest = packets.iter();
     while let Some(skb) = rest.next() {
@@ -124,7 +124,7 @@ pub fn segment_out(
             copy_piece(&piece, to, &mut position, end)?;
         }
     }
-    Ok(position.saturating_sub(from))
+    zeros(to, end.saturating_sub(position))
 }
 
 /// The first piece with octets between `from` and `end` in the packets of a group.
@@ -150,8 +150,19 @@ fn first_in<'a>(
     first
 }
 
-/// A block that did not come.
-static ZEROS: [u8; BLOCK_OCTETS as usize] = [0; BLOCK_OCTETS as usize];
+/// Gives a program so many zeros, for blocks that did not come. EFAULT.
+fn zeros(to: &mut IovIterDest<'_>, count: usize) -> Result {
+    static BLOCK: [u8; BLOCK_OCTETS as usize] = [0; BLOCK_OCTETS as usize];
+    let mut left = count;
+    while left != 0 {
+        let some = BLOCK.get(..left).unwrap_or(&BLOCK);
+        if to.copy_to_iter(some) != some.len() {
+            return Err(EFAULT);
+        }
+        left = left.saturating_sub(some.len());
+    }
+    Ok(())
+}
 
 /// Copies what of a piece lies between `position` and `end`, and moves on.
 fn copy_piece(
@@ -169,14 +180,7 @@ fn copy_piece(
     let place = piece
         .place
         .saturating_add(start.saturating_sub(piece.start));
-    let mut missing = start.saturating_sub(*position);
-    while missing != 0 {
-        let zeros = ZEROS.get(..missing).unwrap_or(&ZEROS);
-        if to.copy_to_iter(zeros) != zeros.len() {
-            return Err(Errno::EFAULT.into());
-        }
-        missing = missing.saturating_sub(zeros.len());
-    }
+    zeros(to, start.saturating_sub(*position))?;
     piece
         .packet
         .copy_to_iter(place, to, end.saturating_sub(start))?;
