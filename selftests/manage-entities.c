@@ -254,6 +254,63 @@ TEST_F(host, a_signal_reaches_the_entitys_process)
 	EXPECT_EQ(SIGUSR2, sigtimedwait(&wanted, NULL, &limit));
 }
 
+/* What kill(2) would not send is not sent for the asking: the process was its user's, and is the superuser's now. */
+TEST_F(host, a_signal_wants_the_rights_that_kill_wants)
+{
+	sigset_t wanted;
+	struct timespec limit = { .tv_sec = 20 };
+	int asker, asked, root;
+
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGUSR2);
+	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &wanted, NULL));
+	ASSERT_EQ(0, syscall(SYS_setresuid, USER, USER, 0));
+	asker = open_entity(0);
+	asked = open_entity(0);
+	ASSERT_EQ(0, syscall(SYS_setresuid, 0, 0, 0));
+	root = open_entity(0);
+	ASSERT_GE(asker, 0);
+	ASSERT_GE(asked, 0);
+	ASSERT_GE(root, 0);
+	EXPECT_EQ(VMTP_NO_PERMISSION,
+		  local(asker, VMTP_PROC_SIGNAL_ENTITY, with(one(entity_of(asked)), 2, SIGUSR2)));
+	EXPECT_EQ(-1, sigtimedwait(&wanted, NULL, &(struct timespec){ 0 }));
+	EXPECT_EQ(VMTP_OK, local(root, VMTP_PROC_SIGNAL_ENTITY, with(one(entity_of(asked)), 2, SIGUSR2)));
+	EXPECT_EQ(SIGUSR2, sigtimedwait(&wanted, NULL, &limit));
+	close(asker);
+	close(asked);
+	close(root);
+}
+
+/* A server has its Clients' Requests, and not their rights: what it passes on to the manager is its own word. */
+TEST_F(host, a_server_has_no_rights_of_its_clients)
+{
+	static const __u32 codes[] = { VMTP_PROC_DELETE_ENTITY, VMTP_PROC_SIGNAL_ENTITY, VMTP_PROC_CREATE_ENTITY };
+	struct packet request, answer;
+	struct vmtp_mcb mcb;
+	__u64 manager;
+	int root = open_entity(ANOTHER);
+
+	ASSERT_GE(root, 0);
+	manage_packet(&request, VMTP_PROC_QUERY_VMTP_NODE, one(SERVER));
+	ASSERT_TRUE(answer_of(self->tun, &request, &answer, LONG_MS));
+	manager = answer.server;
+	/* The superuser itself may. */
+	EXPECT_EQ(VMTP_OK, local(root, VMTP_PROC_CREATE_ENTITY, one(0)));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, start_null(root, entity_of(self->other)));
+		ASSERT_EQ(0, vmtp_recvreq(self->other, &mcb, NULL, 0, LONG_MS));
+		mcb.code = codes[i];
+		mcb.coresident = SERVER;
+		mcb.user[0] = SIGUSR2;
+		ASSERT_EQ(0, vmtp_forward(self->other, &mcb, manager, NULL, 0));
+		ASSERT_EQ(0, vmtp_getreply(root, &mcb, NULL, 0, LONG_MS));
+		EXPECT_EQ(VMTP_NO_PERMISSION, vmtp_code(&mcb)) { TH_LOG("0x%08x", codes[i]); }
+		EXPECT_EQ(VMTP_OK, probed(self->tun, SERVER));
+	}
+	close(root);
+}
+
 /* ---- Services -------------------------------------------------------------------------------------- */
 
 /* Shows: III-010E-a III-010E-d III-010E-e I-e */
@@ -449,6 +506,28 @@ TEST_F(host, entities_without_a_socket_are_limited)
 		EXPECT_EQ(VMTP_OK, local(self->other, VMTP_PROC_CREATE_ENTITY, one(0)));
 	}
 	EXPECT_EQ(VMTP_BUSY, local(self->other, VMTP_PROC_CREATE_ENTITY, one(0)));
+}
+
+/* The Client of a nested call is no entity of CreateEntity, and is not counted as one when it is deleted. */
+TEST_F(host, deleting_the_client_of_a_nested_call_leaves_the_count_as_it_is)
+{
+	static unsigned char segment[40000];
+	struct vmtp_mcb request, nested;
+	int client = open_entity(ANOTHER);
+
+	ASSERT_GE(client, 0);
+	vmtp_request(&request, entity_of(self->other), APPLICATION);
+	ASSERT_EQ(0, start(client, &request, segment, sizeof(segment)));
+	ASSERT_EQ((long)sizeof(segment),
+		  vmtp_recvreq(self->other, &request, segment, sizeof(segment), LONG_MS));
+	ASSERT_EQ(0, vmtp_forward(self->other, &request, SERVER, segment, sizeof(segment)));
+	ASSERT_TRUE(comes(self->server, POLLIN, LONG_MS));
+	ASSERT_EQ((long)sizeof(segment),
+		  vmtp_recvreq(self->server, &nested, segment, sizeof(segment), LONG_MS));
+	ASSERT_NE(request.client, nested.client);
+	EXPECT_EQ(VMTP_OK, local(self->other, VMTP_PROC_DELETE_ENTITY, one(nested.client)));
+	EXPECT_EQ(VMTP_OK, local(self->other, VMTP_PROC_CREATE_ENTITY, one(0)));
+	close(client);
 }
 
 /* ---- At once ----------------------------------------------------------------------------------------- */

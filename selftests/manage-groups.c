@@ -270,6 +270,12 @@ TEST_F(group, the_local_manager_asks_that_of_a_distant_entity)
 	/* Not for a stranger: nothing leaves the host. */
 	EXPECT_EQ(VMTP_NO_PERMISSION, local(self->stranger, VMTP_PROC_ADD_TO_GROUP, four(0, RESTRICTED, FAR, 0)));
 	EXPECT_FALSE(receive_packet(self->tun, &passed_on, 50));
+	/* Nor for another host, which may ask that manager itself: only its answer does. */
+	EXPECT_EQ(VMTP_NONEXISTENT_ENTITY,
+		  remote(self->tun, VMTP_PROC_ADD_TO_GROUP, four(0, UNRESTRICTED, FAR, 0), NULL));
+	EXPECT_EQ(VMTP_NONEXISTENT_ENTITY,
+		  remote(self->tun, VMTP_PROC_REMOVE_FROM_GROUP, three(0, UNRESTRICTED, FAR), NULL));
+	EXPECT_FALSE(receive_packet(self->tun, &passed_on, 50));
 
 	ASSERT_EQ(0, start_operation(self->manager, VMTP_PROC_ADD_TO_GROUP, four(0, RESTRICTED, FAR, 0x18)));
 	ASSERT_TRUE(other_manager_answers(self->tun, &passed_on, VMTP_OK));

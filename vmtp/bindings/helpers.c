@@ -612,12 +612,29 @@ void *vmtp_helper_process_current(void)
 	return get_pid(task_tgid(current));
 }
 
-int vmtp_helper_process_signal(void *process, u32 signal)
+const void *vmtp_helper_process_rights(void)
 {
-	return valid_signal(signal) ? kill_pid(process, signal, 0) : -EINVAL;
+	return get_current_cred();
 }
 
-void vmtp_helper_process_put(void *process)
+/* As kill(2) by somebody with these rights; NULL: by the kernel. */
+int vmtp_helper_process_signal(void *process, u32 signal, const void *rights)
+{
+	const struct cred *own;
+	int result;
+
+	if (!valid_signal(signal))
+		return -EINVAL;
+	if (!rights)
+		return kill_pid(process, signal, 0);
+	own = override_creds(rights);
+	result = kill_pid(process, signal, 0);
+	revert_creds(own);
+	return result;
+}
+
+void vmtp_helper_process_put(void *process, const void *rights)
 {
 	put_pid(process);
+	put_cred(rights);
 }

@@ -243,10 +243,11 @@ void vmtp_helper_work_init(struct vmtp_work *work, struct net *net, void (*run)(
 void vmtp_helper_work_schedule(struct vmtp_work *work);
 void vmtp_helper_work_stop(struct vmtp_work *work);
 
-/* processes, as struct pid: process.rs */
+/* processes, as struct pid, and their rights, as struct cred: process.rs */
 void *vmtp_helper_process_current(void);
-int vmtp_helper_process_signal(void *process, u32 signal);
-void vmtp_helper_process_put(void *process);
+const void *vmtp_helper_process_rights(void);
+int vmtp_helper_process_signal(void *process, u32 signal, const void *rights);
+void vmtp_helper_process_put(void *process, const void *rights);
 
 /* /proc */
 void *vmtp_helper_pde_data(const struct inode *inode);

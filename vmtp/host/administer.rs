@@ -20,6 +20,7 @@ use super::{Host, ALL_HOSTS};
 use crate::kernel::array::Array;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
+use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::work::Worker;
 use crate::proto::client::{Found, Request};
 use crate::proto::group::{may_add, may_remove, Invoker, Subject};
@@ -28,7 +29,7 @@ use crate::proto::server::{Respond, State};
 use crate::proto::time::Span;
 use crate::proto::wire::{
     AddToGroup, CreateEntityResults, CreateGroup, Entity, GetRequestForwarderResults,
-    GroupPermissions, ManagementRequest, Mcb, ModifyServiceResults, NoResults, Parameters,
+    GroupPermissions, Header, ManagementRequest, Mcb, ModifyServiceResults, NoResults, Parameters,
     Priority, RemoveFromGroup, ResponseCode, Results, GROUP_OCTETS, MESSAGE_OCTETS_MAX,
 };
 use core::ops::ControlFlow;
@@ -44,9 +45,9 @@ struct Asker {
     entity: Entity,
     /// The entity, if it is of this host.
     endpoint: Option<Ref<Endpoint>>,
-    /// Its host, if that is another.
-    remote: Option<Peer>,
-    /// The administrator trusts other hosts.
+    /// It is of this host.
+    local: bool,
+    /// It is of another host, which the administrator trusts.
     trusted: bool,
 }
 
@@ -81,13 +82,20 @@ impl Worker for Host {
 }
 
 impl Asker {
-    fn of(host: &Host, client: Entity, peer: &Peer) -> Self {
-        let local = host.is_from_here(peer);
+    /// Whoever sent the packets of a Request. One that was passed on says no more for its Client than what a stranger says:
+    /// a server puts into it what it wants.
+    fn of(host: &Host, header: &Header, packets: &SkbQueue) -> Self {
+        let forwarded = header.control.forward_count() != 0;
+        let sources = packets.iter().map(|skb| Peer::inet(skb.ip().source.octets()));
+        let local = !forwarded && sources.clone().all(|source| host.is_from_here(&source));
         Self {
-            entity: client,
-            endpoint: host.entities.get(client.bits()).filter(|_| local),
-            remote: (!local).then_some(*peer),
-            trusted: host.settings.is_set(Setting::RemoteManagement),
+            entity: header.client,
+            endpoint: host
+                .entities
+                .get(header.client.bits())
+                .filter(|_| local),
+            local,
+            trusted: !local && !forwarded && host.settings.is_set(Setting::RemoteManagement),
         }
     }
 
@@ -100,15 +108,18 @@ impl Asker {
 
     /// Whether it is the superuser of this host, or another host that is trusted as one.
     fn is_superuser(&self) -> bool {
-        match self.remote {
-            Some(_) => self.trusted,
-            None => self.user() == Some(0),
-        }
+        self.trusted || self.user() == Some(0)
     }
 
     /// Whether it may change an entity (III.2; decision: the same principal on the same host).
     fn may_change(&self, endpoint: &Endpoint) -> bool {
         self.is_superuser() || self.user() == Some(endpoint.owner.caller.euid)
+    }
+
+    /// Whether another manager is asked on its behalf. A stranger can ask that itself, and is not served with packets to
+    /// where it wants them.
+    fn may_be_asked_for(&self) -> bool {
+        self.local || self.trusted
     }
 
     fn invoker(&self, permissions: GroupPermissions) -> Invoker {
@@ -137,7 +148,7 @@ impl Host {
             return;
         };
         let (state, _) = delivered.record.look();
-        let asker = Asker::of(self, header.client, &state.peer());
+        let asker = Asker::of(self, &header, &delivered.packets);
         let transaction = delivered.arrival.transaction;
         let listed = delivered.arrival.segment_octets;
         let room = if state.takes_long_response() {
@@ -203,13 +214,24 @@ impl Host {
                     .process
                     .as_ref()
                     .ok_or(ResponseCode::NonexistentEntity)?;
-                match process.signal(request.signal) {
-                    Ok(()) => done(),
-                    Err(error) if error.to_errno() == EINVAL.to_errno() => {
-                        Err(ResponseCode::VmtpError)
+                // What a user of this host may send is not more than kill(2) would; a host that is trusted may all.
+                let sent = match &asker.endpoint {
+                    Some(own) => match &own.owner.process {
+                        Some(sender) => process.signal(request.signal, Some(sender)),
+                        None => Err(EPERM),
+                    },
+                    None => process.signal(request.signal, None),
+                };
+                sent.map_err(|error| {
+                    if error == EINVAL {
+                        ResponseCode::VmtpError
+                    } else if error == EPERM {
+                        ResponseCode::NoPermission
+                    } else {
+                        ResponseCode::NonexistentEntity
                     }
-                    Err(_) => Err(ResponseCode::NonexistentEntity),
-                }
+                })?;
+                done()
             }
             ManagementRequest::CreateGroup(request) => self.create_group(asker, request),
             ManagementRequest::AddToGroup(request) => self.add_to_group(asker, request),
@@ -414,7 +436,7 @@ impl Host {
                 permissions: GroupPermissions::NONE,
                 immune: false,
             };
-            if !coresident.is_zero() {
+            if !coresident.is_zero() || !asker.may_be_asked_for() {
                 return Err(self.absence(entity));
             }
             if !may_add(group, &invoker, &other, permissions) {
@@ -451,7 +473,7 @@ impl Host {
         }
         let invoker = self.invoker(asker, group);
         let Some(endpoint) = self.entities.get(entity.bits()) else {
-            if !coresident.is_zero() {
+            if !coresident.is_zero() || !asker.may_be_asked_for() {
                 return Err(self.absence(entity));
             }
             // The member's own permission is looked at where it is.

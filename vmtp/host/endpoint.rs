@@ -268,7 +268,7 @@ impl Endpoint {
         let host = &*record.host;
         record.stop();
         record.closed.store(true, Ordering::Release);
-        if record.sk.is_none() {
+        if record.sk.is_none() && matches!(record.role, Role::Ordinary) {
             host.created.fetch_sub(1, Ordering::Relaxed);
         }
         let moved = record.moved.load(Ordering::Acquire);

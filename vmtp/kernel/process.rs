@@ -7,14 +7,17 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use kernel::error::{to_result, Result};
 
-/// A counted reference to a process (thread group).
+/// A counted reference to a process (thread group), with the rights that it had when it was taken.
 ///
 /// # Invariants
 ///
-/// One count of the `struct pid` belongs to it.
-pub struct Process(NonNull<c_void>);
+/// One count of the `struct pid` and one of the `struct cred` belong to it.
+pub struct Process {
+    pid: NonNull<c_void>,
+    rights: *const c_void,
+}
 
-// SAFETY: a shared reference with an atomic count.
+// SAFETY: shared references with atomic counts; what a `struct cred` says does not change.
 unsafe impl Send for Process {}
 // SAFETY: as above.
 unsafe impl Sync for Process {}
@@ -22,21 +25,25 @@ unsafe impl Sync for Process {}
 impl Process {
     /// The process that makes the present system call. `None` only outside of one.
     pub fn current() -> Option<Self> {
-        // SAFETY: no requirements. INVARIANT: C takes a count for us.
-        NonNull::new(unsafe { bindings::vmtp_helper_process_current() }).map(Self)
+        // SAFETY: no requirements.
+        let pid = NonNull::new(unsafe { bindings::vmtp_helper_process_current() })?;
+        // SAFETY: as above. INVARIANT: C takes a count of each for us.
+        let rights = unsafe { bindings::vmtp_helper_process_rights() };
+        Some(Self { pid, rights })
     }
 
-    /// Sends a signal as the kernel's superuser; 0 only looks whether it is there. EINVAL: there is no such signal. ESRCH:
-    /// it has ended. Any context.
-    pub fn signal(&self, signal: u32) -> Result {
-        // SAFETY: counted by the invariant.
-        to_result(unsafe { bindings::vmtp_helper_process_signal(self.0.as_ptr(), signal) })
+    /// Sends a signal, as kill(2) does, with the rights of `sender`, or the kernel's if there is none; 0 only looks
+    /// whether it might. EINVAL: there is no such signal. ESRCH: it has ended. EPERM: the sender may not. Process context.
+    pub fn signal(&self, signal: u32, sender: Option<&Process>) -> Result {
+        let rights = sender.map_or(core::ptr::null(), |sender| sender.rights);
+        // SAFETY: counted by the invariant, as is what the sender has.
+        to_result(unsafe { bindings::vmtp_helper_process_signal(self.pid.as_ptr(), signal, rights) })
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // SAFETY: our count is given up.
-        unsafe { bindings::vmtp_helper_process_put(self.0.as_ptr()) };
+        // SAFETY: our counts are given up.
+        unsafe { bindings::vmtp_helper_process_put(self.pid.as_ptr(), self.rights) };
     }
 }
