@@ -37,6 +37,16 @@ rfc_1159_over_udp() {
 	udp <$dir/sent >$dir/answer
 	cmp $dir/sent $dir/answer && shown chris 'first version'
 }
+a_system_port_is_not_answered() {
+	printf 'Achris\0\0from the echo\0' | udp 7 >$dir/answer
+	[ ! -s $dir/answer ] && shown chris 'from the echo'
+}
+what_comes_again_is_a_duplicate() {
+	printf 'Achris\0\0going round\0' >$dir/sent
+	udp 5001 <$dir/sent >$dir/answer1
+	udp 5001 <$dir/sent >$dir/answer2
+	cmp $dir/sent $dir/answer1 && [ ! -s $dir/answer2 ] && times chris 'going round' 1
+}
 rfc_1159_over_tcp() {
 	printf 'Achris\0\0by stream\0' | tcp >$dir/answer
 	[ ! -s $dir/answer ] && shown chris 'by stream'
@@ -132,7 +142,7 @@ serve() { # NAMESPACE ADDRESS; sets msgd
 	within 20 has_entity "$1" "BE-18-$2"
 }
 
-ktap_begin 25
+ktap_begin 27
 grep -q ^chris: /etc/passwd || printf 'chris:x:1001:100::/:/bin/sh\nstrict:x:1002:100::/:/bin/sh\n' >>/etc/passwd
 hosts 10%
 # nc and UDP have nothing against loss: it begins with VMTP.
@@ -151,6 +161,8 @@ serve rpc-b $server
 check "the example of RFC 1312 over TCP is acknowledged and shown" the_example_of_rfc_1312
 check "two messages in one connection have two acknowledgements" two_messages_in_one_connection
 check "RFC 1159 over UDP is answered with the same data" rfc_1159_over_udp
+check "a system port, which might answer in turn, is not answered" a_system_port_is_not_answered
+check "RFC 1159 over UDP is shown and answered once, not each time it comes" what_comes_again_is_a_duplicate
 check "RFC 1159 over TCP is shown and not answered" rfc_1159_over_tcp
 check "RFC 1159 without a user is for the console" rfc_1159_without_user
 check "RFC 1312 over UDP is acknowledged" acknowledged_over_udp

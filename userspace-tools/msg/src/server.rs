@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vmtp::{Code, Entity, IncomingRequest, Membership, Reply, Server};
 
@@ -19,6 +19,11 @@ use crate::terminal::Terminals;
 
 /// How many messages are remembered to know duplicates by.
 const REMEMBERED: usize = 1024;
+/// How long the same datagram of version 1 from the same source is a duplicate. What would go round
+/// between servers that answer each other comes again much sooner.
+const SAME: Duration = Duration::from_secs(10);
+/// A datagram from a port below this is not answered: what serves there may answer in turn.
+const CLIENT_PORTS: u16 = 1024;
 /// How many TCP connections there are at a time.
 const CONNECTIONS: usize = 64;
 /// A TCP connection without a message for so long is closed ("on the order of minutes").
@@ -39,22 +44,26 @@ pub struct Options {
     pub terminals: Terminals,
 }
 
-/// The messages that came over UDP, by source, port and cookie, with what was answered.
+/// A message that came over UDP, by its source with its port and its cookie; one of version 1 by all
+/// its octets, which have NULs as no cookie has.
+type Key = (SocketAddr, Vec<u8>);
+
+/// The messages that came over UDP, with when that was and what is answered to a duplicate.
 #[derive(Debug, Default)]
 struct Remembered {
-    answers: HashMap<(SocketAddr, Vec<u8>), Option<Vec<u8>>>,
-    order: VecDeque<(SocketAddr, Vec<u8>)>,
+    answers: HashMap<Key, (Instant, Option<Vec<u8>>)>,
+    order: VecDeque<Key>,
 }
 
 impl Remembered {
-    fn get(&self, from: SocketAddr, cookie: &[u8]) -> Option<Option<Vec<u8>>> {
-        self.answers.get(&(from, cookie.to_vec())).cloned()
+    fn get(&self, key: &Key) -> Option<(Instant, Option<Vec<u8>>)> {
+        self.answers.get(key).cloned()
     }
 
-    fn insert(&mut self, from: SocketAddr, cookie: Vec<u8>, answer: Option<Vec<u8>>) {
-        let key = (from, cookie);
-        self.order.push_back(key.clone());
-        self.answers.insert(key, answer);
+    fn insert(&mut self, key: Key, now: Instant, answer: Option<Vec<u8>>) {
+        if self.answers.insert(key.clone(), (now, answer)).is_none() {
+            self.order.push_back(key);
+        }
         if self.order.len() > REMEMBERED {
             if let Some(oldest) = self.order.pop_front() {
                 self.answers.remove(&oldest);
@@ -100,7 +109,7 @@ impl Msgd {
             let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map_err(trouble)?;
             ready(&format!("udp and tcp port {port}"));
             let (for_udp, for_tcp) = (Arc::clone(&msgd), Arc::clone(&msgd));
-            thread::spawn(move || for_udp.serve_udp(&udp, port));
+            thread::spawn(move || for_udp.serve_udp(&udp));
             thread::spawn(move || for_tcp.serve_tcp(&tcp));
         }
         let mut served: Vec<Ipv4Addr> = Vec::new();
@@ -136,41 +145,59 @@ impl Msgd {
         self.options.terminals.deliver(message, &from.to_string())
     }
 
-    fn serve_udp(&self, socket: &UdpSocket, port: u16) {
+    fn serve_udp(&self, socket: &UdpSocket) {
         let mut buffer = [0; SIZE + 1];
         loop {
             let Ok((octets, from)) = socket.recv_from(&mut buffer) else {
                 continue; // an earlier answer that did not arrive
             };
             let octets = buffer.get(..octets).unwrap_or_default();
-            // Two servers that answer each other would do so for ever.
-            if let (Some(answer), true) = (self.datagram(octets, from), from.port() != port) {
+            if let Some(answer) = self.datagram(octets, from, Instant::now()) {
                 let _ = socket.send_to(&answer, from);
             }
         }
     }
 
     /// Takes a datagram: what is to be answered, if anything.
-    fn datagram(&self, octets: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
+    fn datagram(&self, octets: &[u8], from: SocketAddr, now: Instant) -> Option<Vec<u8>> {
         let message = Message::parse(octets).ok()?;
-        match message.version {
-            // RFC 1159: the same data, in any case.
-            Version::A => {
-                self.deliver(&message, from.ip());
-                Some(octets.to_vec())
-            }
-            Version::B => {
-                if let Some(answer) = lock(&self.remembered).get(from, &message.cookie) {
-                    return answer;
-                }
-                let acknowledgement = self.deliver(&message, from.ip());
-                // RFC 1312: nobody hears of what was for anybody, or was not delivered.
-                let answered = acknowledgement.delivered && !message.recipient.is_empty();
-                let answer = answered.then(|| acknowledgement.to_octets());
-                lock(&self.remembered).insert(from, message.cookie, answer.clone());
-                answer
-            }
+        let answer = match message.version {
+            Version::A => self.version_1(&message, octets, from, now),
+            Version::B => self.version_2(message, from, now),
+        };
+        answer.filter(|_| from.port() >= CLIENT_PORTS)
+    }
+
+    /// RFC 1159: answered with the same data, in any case. But a server that answers so too, or the
+    /// echo of a host, sends that back: what comes again is neither shown nor answered.
+    fn version_1(
+        &self,
+        message: &Message,
+        octets: &[u8],
+        from: SocketAddr,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        let key = (from, octets.to_vec());
+        let known = lock(&self.remembered).get(&key);
+        if known.is_some_and(|(when, _)| now.saturating_duration_since(when) < SAME) {
+            return None;
         }
+        lock(&self.remembered).insert(key, now, None);
+        self.deliver(message, from.ip());
+        Some(octets.to_vec())
+    }
+
+    fn version_2(&self, message: Message, from: SocketAddr, now: Instant) -> Option<Vec<u8>> {
+        let key = (from, message.cookie.clone());
+        if let Some((_, answer)) = lock(&self.remembered).get(&key) {
+            return answer;
+        }
+        let acknowledgement = self.deliver(&message, from.ip());
+        // RFC 1312: nobody hears of what was for anybody, or was not delivered.
+        let answered = acknowledgement.delivered && !message.recipient.is_empty();
+        let answer = answered.then(|| acknowledgement.to_octets());
+        lock(&self.remembered).insert(key, now, answer.clone());
+        answer
     }
 
     fn serve_tcp(self: &Arc<Self>, listener: &TcpListener) {
@@ -300,31 +327,65 @@ mod tests {
     #[test]
     fn version_1_is_answered_with_the_same_data() {
         let octets = b"Anobody\0\0hello\0";
-        assert_eq!(msgd().datagram(octets, FROM), Some(octets.to_vec()));
+        let now = Instant::now();
+        assert_eq!(msgd().datagram(octets, FROM, now), Some(octets.to_vec()));
+    }
+
+    #[test]
+    fn version_1_does_not_go_round_between_servers_that_answer_each_other() {
+        let octets = b"Anobody\0\0hello\0";
+        let (msgd, now) = (msgd(), Instant::now());
+        let echo = SocketAddr::new(FROM.ip(), 7);
+        assert_eq!(msgd.datagram(octets, echo, now), None);
+        let answer = msgd.datagram(octets, FROM, now).unwrap();
+        let soon = now + Duration::from_secs(1);
+        assert_eq!(msgd.datagram(&answer, FROM, soon), None);
+        let other = SocketAddr::new(FROM.ip(), 4001);
+        assert!(msgd.datagram(octets, other, soon).is_some());
+        // Somebody who says it once more.
+        let later = now + Duration::from_secs(60);
+        assert!(msgd.datagram(octets, FROM, later).is_some());
+        assert_eq!(msgd.datagram(octets, FROM, later), None);
+    }
+
+    #[test]
+    fn a_system_port_is_never_answered() {
+        let octets = b"Broot\0\0hello\0me\0\0c1\0\0";
+        let msgd = msgd();
+        for (port, answered) in [(7, false), (1023, false), (1024, true)] {
+            let from = SocketAddr::new(FROM.ip(), port);
+            let key = (from, b"c1".to_vec());
+            let now = Instant::now();
+            lock(&msgd.remembered).insert(key, now, Some(b"+\0".to_vec()));
+            assert_eq!(msgd.datagram(octets, from, now).is_some(), answered);
+        }
     }
 
     #[test]
     fn version_2_is_not_answered_when_it_was_not_delivered() {
         let octets = b"Bnobody-here\0\0hello\0me\0\0c1\0\0";
-        assert_eq!(msgd().datagram(octets, FROM), None);
+        assert_eq!(msgd().datagram(octets, FROM, Instant::now()), None);
     }
 
     #[test]
     fn malformed_datagrams_are_not_answered() {
         for octets in [&b""[..], b"A", b"B\0\0", b"Cx\0\0y\0", &[0xFF; 513]] {
-            assert_eq!(msgd().datagram(octets, FROM), None);
+            assert_eq!(msgd().datagram(octets, FROM, Instant::now()), None);
         }
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut remembered = Remembered::default();
+        let now = Instant::now();
+        let key = |cookie: usize| (FROM, cookie.to_string().into_bytes());
         for cookie in 0..2 * REMEMBERED {
-            remembered.insert(FROM, cookie.to_string().into(), None);
+            remembered.insert(key(cookie), now, None);
+            remembered.insert(key(cookie), now, None);
         }
         assert_eq!(remembered.answers.len(), REMEMBERED);
-        assert!(remembered.get(FROM, b"0").is_none());
-        let last = (2 * REMEMBERED - 1).to_string();
-        assert_eq!(remembered.get(FROM, last.as_bytes()), Some(None));
+        assert_eq!(remembered.order.len(), REMEMBERED);
+        assert!(remembered.get(&key(0)).is_none());
+        assert_eq!(remembered.get(&key(2 * REMEMBERED - 1)), Some((now, None)));
     }
 }

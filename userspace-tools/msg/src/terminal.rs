@@ -20,7 +20,7 @@ use crate::message::{clean_line, clean_text, to_utf8, Acknowledgement, Message, 
 
 /// The permission that `mesg` gives and takes.
 const GROUP_MAY_WRITE: u32 = 0o020;
-/// How long a terminal may not take what is written.
+/// How long the terminals of a message together may not take what is written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where devices are, and which is the console.
@@ -146,11 +146,12 @@ impl Terminals {
             .collect()
     }
 
-    /// Writes to each; good if one is written to.
+    /// Writes to each; good if one is written to. However many are stopped, it is done in time.
     fn write(&self, chosen: &[PathBuf], message: &Message, from: &str) -> Result<String, String> {
         let (mut written, mut trouble) = (Vec::new(), String::new());
+        let end = Instant::now() + PATIENCE;
         for path in chosen {
-            match show(path, message, from) {
+            match show(path, message, from, end) {
                 Ok(()) => written.push(self.short(path)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     trouble = format!("{} is stopped", self.short(path));
@@ -173,8 +174,8 @@ fn user(name: &str) -> Option<u32> {
         .map(|user| user.uid.as_raw())
 }
 
-/// Writes a message to a terminal, without waiting long for one that is stopped.
-fn show(path: &Path, message: &Message, from: &str) -> std::io::Result<()> {
+/// Writes a message to a terminal, without waiting beyond the end for one that is stopped.
+fn show(path: &Path, message: &Message, from: &str, end: Instant) -> std::io::Result<()> {
     let mut terminal = OpenOptions::new()
         .write(true)
         .custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits())
@@ -185,7 +186,6 @@ fn show(path: &Path, message: &Message, from: &str) -> std::io::Result<()> {
     } else {
         text
     };
-    let end = Instant::now() + PATIENCE;
     let mut rest = octets.as_slice();
     while !rest.is_empty() {
         match terminal.write(rest) {
@@ -233,6 +233,9 @@ fn compose(message: &Message, from: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::pty::openpty;
+    use nix::sys::termios::{tcflow, FlowArg};
+    use nix::unistd::ttyname;
 
     #[test]
     fn what_is_shown_has_no_control_character_of_the_message() {
@@ -251,6 +254,28 @@ mod tests {
             .filter(|octet| matches!(octet, 0..=0x1F | 0x7F..=0x9F))
             .collect();
         assert_eq!(controls, b"\r\n\x07\r\n\t\r\n\r\n\r\n");
+    }
+
+    #[test]
+    fn terminals_that_are_stopped_together_delay_a_message_no_longer_than_one() {
+        let stopped: Vec<_> = (0..6).map(|_| openpty(None, None).unwrap()).collect();
+        let running = openpty(None, None).unwrap();
+        let mut chosen: Vec<PathBuf> = Vec::new();
+        for pty in &stopped {
+            tcflow(&pty.slave, FlowArg::TCOOFF).unwrap();
+            chosen.push(ttyname(&pty.slave).unwrap());
+        }
+        let path = ttyname(&running.slave).unwrap();
+        chosen.push(path.clone());
+        let message = Message {
+            text: b"hello".to_vec(),
+            ..Message::default()
+        };
+        let begin = Instant::now();
+        let said = Terminals::default().write(&chosen, &message, "10.0.0.1");
+        assert!(begin.elapsed() < 3 * PATIENCE, "{:?}", begin.elapsed());
+        let short = Terminals::default().short(&path);
+        assert_eq!(said, Ok(format!("delivered to {short}")));
     }
 
     #[test]
