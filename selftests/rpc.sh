@@ -28,18 +28,22 @@ refuses_strangers() {
 	[ "$(tail -c 1 /tmp/answer | od -An -tu1 | tr -d ' ')" = "$3" ]
 }
 
-ktap_begin 49
+ktap_begin 59
 hosts 10%
 start_binder $server
 start_server
 run_tests ip netns exec rpc-a ./rpc-client vmtp $server
 run_tests ip netns exec rpc-a ./rpc-hostile "$entity" BE-111-$server
+run_tests ip netns exec rpc-a ./rpc-trouble
 check "vmtp rpcinfo lists the program and the binder" lists_the_program
 check "vmtp rpcinfo calls each version" calls_both_versions
 check "vmtp rpcinfo says of an unknown program that it is not registered" says_not_registered
 check "vmtp rpcinfo says which versions there are" says_versions
 check "an entity of this host may register itself" refuses_strangers rpc-b $server 1
 check "one of another host may not" refuses_strangers rpc-a 10.9.0.1 0
+# Then a socket may have any address.
+ip netns exec rpc-b sysctl -qw net.ipv4.ip_nonlocal_bind=1
+check "nor if net.ipv4.ip_nonlocal_bind is set" refuses_strangers rpc-a 10.9.0.1 0
 kill $server_pid
 wait $server_pid 2>/dev/null
 check "a program whose process has gone is not registered any more" within 10 forgets_the_dead

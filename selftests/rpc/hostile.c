@@ -55,6 +55,18 @@ static bool answers(const uint32_t *words, size_t count, const uint32_t *wanted,
 #define WORDS(...)	(const uint32_t[]){ __VA_ARGS__ }, sizeof((const uint32_t[]){ __VA_ARGS__ }) / 4
 #define NO_AUTH		0, 0, 0, 0
 
+/* A call of 600 octets to procedure 0, of which only the first block comes. */
+static bool refuses_holes(uint32_t program, uint32_t version)
+{
+	const uint32_t call[150] = { htonl(13), 0, htonl(2), htonl(program), htonl(version) };
+	struct vmtp_mcb mcb;
+
+	vmtp_request(&mcb, server, VMTP_RPC_CALL | VMTP_MDM);
+	mcb.msg_delivery = 1;
+	return vmtp_invoke(sock, &mcb, call, sizeof(call), reply, sizeof(reply), 20000) == 0 &&
+	       vmtp_code(&mcb) == VMTP_RPC_MALFORMED;
+}
+
 static void examine(const char *who, uint32_t program, uint32_t version, uint32_t low, uint32_t high, uint32_t garbled)
 {
 	const uint32_t call[] = { 7, 0, 2, program, version, garbled, NO_AUTH, 0 };
@@ -96,6 +108,7 @@ static void examine(const char *who, uint32_t program, uint32_t version, uint32_
 			refused++;
 	}
 	ksft_test_result(refused == 100, "%s: random octets are answered (%zu of 100)\n", who, refused);
+	ksft_test_result(refuses_holes(program, version), "%s: a call parts of which are missing (MDM) is no call\n", who);
 	ksft_test_result(answers(WORDS(12, 0, 2, program, version, 0, NO_AUTH), WORDS(12, 1, 0, 0, 0, 0)),
 			 "%s: after all that, procedure 0 succeeds\n", who);
 }
@@ -108,7 +121,7 @@ int main(int argc, char **argv)
 	if (sock < 0 || argc != 3 || vmtp_entity_parse(argv[1], &server) || vmtp_entity_parse(argv[2], &binder))
 		return perror("hostile"), 2;
 	ksft_print_header();
-	ksft_set_plan(20);
+	ksft_set_plan(22);
 	examine("service", 0x20000076, 3, 1, 3, 1);
 	server = binder;
 	examine("binder", PMAPPROG, PMAPVERS, 2, 2, PMAPPROC_GETPORT);

@@ -36,5 +36,8 @@ $(OUTPUT)/rpc-client: $(rpc)/client.c $(rpc-out)/sample.x $(rpc-library)
 $(OUTPUT)/rpc-hostile: $(rpc)/hostile.c $(rpc-library)
 	$(CC) $(rpc-flags) -o $@ $< $(rpc-libs)
 
+$(OUTPUT)/rpc-trouble: $(rpc)/trouble.c $(rpc-library)
+	$(CC) $(rpc-flags) -o $@ $< $(rpc-libs)
+
 $(OUTPUT)/rpc-duplicates: $(rpc)/duplicates.c $(rpc-library)
 	$(CC) $(rpc-flags) -o $@ $< $(rpc-libs)

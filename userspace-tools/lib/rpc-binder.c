@@ -25,7 +25,7 @@ static uint32_t address_of(const char *host)
 	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM }, *found = NULL;
 	uint32_t address = 0;
 
-	if (!getaddrinfo(host, NULL, &hints, &found)) {
+	if (host && !getaddrinfo(host, NULL, &hints, &found)) {
 		address = ntohl(((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr.s_addr);
 		freeaddrinfo(found);
 	}
@@ -67,7 +67,7 @@ CLIENT *clnt_vmtp_create(const char *host, rpcprog_t prog, rpcvers_t vers)
 {
 	uint64_t entity = 0;
 
-	if (vmtp_entity_parse(host, &entity))
+	if (!host || vmtp_entity_parse(host, &entity))
 		entity = vmtp_rpc_lookup(host, prog, vers);
 	return entity ? clnt_vmtp_entity(entity, prog, vers) : NULL;
 }

@@ -112,17 +112,20 @@ static enum clnt_stat transact(struct client *client, u_int *octets, uint32_t li
 	uint32_t whole, done;
 
 	if (ioctl(client->fd, VMTP_INVOKE, &exchange)) {
-		if (errno != EINTR)
+		if (errno != EINTR || datagram)
 			return failed(client, RPC_CANTSEND, errno);
-		do {
-			in->timeout = UINT32_MAX; /* the transaction has its own limit */
-			in->flags = VMTP_MSG_PIECES;
-		} while (ioctl(client->fd, VMTP_GETREPLY, in) && errno == EINTR);
+		in->timeout = UINT32_MAX; /* the transaction has its own limit */
+		while (ioctl(client->fd, VMTP_GETREPLY, in))
+			if (errno != EINTR)
+				return failed(client, RPC_CANTRECV, errno);
 	}
 	if (datagram)
 		return RPC_SUCCESS;
 	if (vmtp_code(&in->mcb) != VMTP_OK)
 		return transaction_failed(client, vmtp_code(&in->mcb));
+	/* Parts may be missing, and nobody would know which. */
+	if (in->mcb.code & VMTP_MDM)
+		return failed(client, RPC_CANTRECV, EPROTO);
 	memcpy(client->words, in->mcb.user, sizeof(client->words));
 
 	whole = in->mcb.code & VMTP_SDA ? in->mcb.segment_size : 0;
@@ -240,6 +243,7 @@ static bool_t control(CLIENT *handle, u_int request, void *info)
 {
 	struct client *client = client_of(handle);
 	struct netbuf *address = info;
+	const struct timeval *time = info;
 	bool_t known = TRUE;
 
 	if (request != CLSET_FD_CLOSE && request != CLSET_FD_NCLOSE && !info)
@@ -247,9 +251,11 @@ static bool_t control(CLIENT *handle, u_int request, void *info)
 	pthread_mutex_lock(&client->lock);
 	switch (request) {
 	case CLSET_TIMEOUT:
-		client->time = *(struct timeval *)info;
-		known = client->time.tv_sec >= 0 && client->time.tv_usec >= 0 && client->time.tv_usec < 1000000;
-		client->fixed_time = client->fixed_time || known;
+		known = time->tv_sec >= 0 && time->tv_usec >= 0 && time->tv_usec < 1000000;
+		if (known) {
+			client->time = *time;
+			client->fixed_time = true;
+		}
 		break;
 	case CLGET_TIMEOUT:
 		*(struct timeval *)info = client->time;

@@ -133,15 +133,18 @@ static bool_t receive_call(SVCXPRT *xprt, struct rpc_msg *message)
 {
 	struct transport *transport = transport_of(xprt);
 	long octets = receive(transport);
+	bool is_call;
 
 	if (octets < 0)
 		return FALSE;
+	/* Of a Request with VMTP_MDM parts may be missing: zeros are there that the caller did not say. */
+	is_call = vmtp_code(&transport->request) == VMTP_RPC_CALL && !(transport->request.code & VMTP_MDM);
 	xdrmem_create(&transport->xdrs, transport->buffer, (u_int)octets, XDR_DECODE);
-	if (vmtp_code(&transport->request) == VMTP_RPC_CALL && xdr_callmsg(&transport->xdrs, message)) {
+	if (is_call && xdr_callmsg(&transport->xdrs, message)) {
 		transport->xid = message->rm_xid;
 		return TRUE;
 	}
-	refuse(transport, vmtp_code(&transport->request) == VMTP_RPC_CALL ? (u_int)octets : 0);
+	refuse(transport, is_call ? (u_int)octets : 0);
 	return FALSE;
 }
 

@@ -67,6 +67,10 @@ impl Caller {
         if response.code() != Code::OK {
             return Err(Error::NotRpc(response.code()));
         }
+        // Of a reply parts of which may be missing (MDM) nobody knows what it says.
+        if response.mcb().delivered().is_some() {
+            return Err(Error::Refused(Refusal::Malformed));
+        }
         let results = message::results(self.xid, response.segment())?.to_vec();
         Ok((results, response))
     }
