@@ -36,9 +36,21 @@ lists() { on a rpcinfo -p 127.0.0.1 >/tmp/said 2>&1 && [ "$(grep -c "$program.*$
 lists_none() { on a rpcinfo -p 127.0.0.1 >/tmp/said 2>&1 && ! grep -q $program /tmp/said; }
 calls() { on a rpcinfo "$@" >/tmp/said 2>&1 && grep -q 'ready and waiting' /tmp/said; }
 vmtp_lists() { [ "$(on a vmtp rpcinfo 10.9.0.1 2>/dev/null | grep -c $program)" = "$1" ]; }
+lists_version_1_once() { # and version 3 so often
+	on a rpcinfo -p 127.0.0.1 >/tmp/said 2>&1 && [ "$(grep -c $program /tmp/said)" = $((1 + $1)) ] &&
+		grep -q "$program *1 *tcp" /tmp/said && [ "$(grep -c "$program *3 " /tmp/said)" = "$1" ]
+}
+# The Client of a call of procedure 0 says that it waits for 49 days, and goes; the gateway takes one call at a time.
+is_free_again() { # ENTITY
+	# xid 1, CALL, version 2, program 536871030 version 3 procedure 0, no authentication.
+	printf '\0\0\0\1\0\0\0\0\0\0\0\2\40\0\0\166\0\0\0\3\0\0\0\0' >/tmp/call
+	printf '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >>/tmp/call
+	! on a vmtp call "$1" --code 0x80006f -u ffffffff --data /tmp/call -W 1000 >/tmp/said 2>&1 && grep -q USER_TIMEOUT /tmp/said || return 1
+	! on a vmtp rpcinfo -W 20000 "$1" 424242 2>/tmp/said && grep -q 'program is not there' /tmp/said
+}
 is_unreachable() { ! on a timeout 15 vmtp rpcinfo -W 30000 10.9.0.1 $program 3 2>/tmp/said && grep -q NONEXISTENT_ENTITY /tmp/said; }
 
-ktap_begin 60
+ktap_begin 64
 hosts 10%
 host_with_run a
 host_with_run b
@@ -62,7 +74,18 @@ start_server
 check "and comes again" within 20 lists udp
 kill $gateway
 check "a gateway that ends takes all back" within 20 lists_none
-kill $binder_pid
+become a "$PWD/rpc-server" tcp >/dev/null &
+native=$!
+started="$started $native"
+check "a program of this host is registered over TCP" within 20 lists_version_1_once 0
+become a vmtp rpc-gateway to-vmtp 10.9.0.2 >/dev/null &
+gateway=$!
+started="$started $gateway"
+check "a gateway leaves it alone" within 20 lists_version_1_once 2
+kill $gateway
+wait $gateway 2>/dev/null
+check "also when it ends" lists_version_1_once 0
+kill $native $binder_pid
 
 # The other way. Over UDP a lost reply means a second execution: this side loses nothing.
 tc -n rpc-a qdisc del dev va root
@@ -75,9 +98,20 @@ become a vmtp rpcbind >/dev/null &
 started="$started $!"
 within 20 has_entity rpc-a BE-111-10.9.0.1
 become a vmtp rpc-gateway to-net 10.9.0.2 >/dev/null &
-started="$started $!"
+gateway=$!
+started="$started $gateway"
 check "vmtp rpcinfo lists both versions" within 20 vmtp_lists 2
 run_tests ip netns exec rpc-b ./rpc-client vmtp 10.9.0.1
+kill $gateway
+wait $gateway 2>/dev/null
+rm -f /tmp/gateway
+become a vmtp rpc-gateway to-net 10.9.0.2 --calls 1 >/tmp/gateway &
+started="$started $!"
+within 20 grep -q 'version 3' /tmp/gateway
+door=$(sed -n 's/GATEWAY //p' /tmp/gateway)
+kill -STOP $net
+check "a Client that has gone keeps no thread of a gateway" is_free_again "$door"
+kill -CONT $net
 kill -9 $net
 check "ICMP unreachable ends a call at once" is_unreachable
 on b rpcinfo -d $program 1

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The procedures of sample.x. With the argument "vmtp" they are served over VMTP, with "net" over UDP and TCP by
- * libtirpc's own transports and rpcbind: main() is all that differs.
+ * libtirpc's own transports and rpcbind: main() is all that differs. With "tcp" it is version 1 alone, over TCP alone.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -158,9 +158,20 @@ static int serve_net(void)
 	return 0;
 }
 
+static int serve_tcp(void)
+{
+	SVCXPRT *tcp = svctcp_create(RPC_ANYSOCK, 0, 0);
+
+	if (!tcp || !svc_register(tcp, DIRPROG, DIRVERS, dirprog_1, IPPROTO_TCP))
+		return fprintf(stderr, "rpcbind refuses\n"), 1;
+	printf("tcp\n");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	int failed = argc > 1 && !strcmp(argv[1], "net") ? serve_net() : serve_vmtp();
+	const char *over = argc > 1 ? argv[1] : "vmtp";
+	int failed = !strcmp(over, "net") ? serve_net() : !strcmp(over, "tcp") ? serve_tcp() : serve_vmtp();
 
 	if (failed)
 		return failed;

@@ -4,6 +4,7 @@
 //! asked, and reached from UDP and TCP. The work is done in the crate `vmtp-rpc`.
 
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(crate) struct RpcBind {
 /// Show the ONC RPC programs of a host that are reached over VMTP, or call one
 ///
 /// With a program, its procedure 0 is called, which does nothing, for each version that it says it
-/// has or for the one given.
+/// has, of more than 64 the highest, or for the one given.
 #[derive(Args, Debug)]
 pub(crate) struct RpcInfo {
     /// The host's name or IPv4 address; with a program also an entity
@@ -75,6 +76,10 @@ pub(crate) struct RpcGateway {
     #[arg(long, value_name = "MS", default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 
+    /// How many milliseconds a call over VMTP may take, whatever its caller says
+    #[arg(long, value_name = "MS", default_value_t = 600_000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit_max: u32,
+
     /// Send a call over UDP again after so many milliseconds without a reply; 0 is never: then it is
     /// executed at most once
     #[arg(long, value_name = "MS", default_value_t = 1000)]
@@ -96,6 +101,7 @@ pub(crate) fn gateway(gateway: RpcGateway, json: bool) -> Result<bool> {
         programs: gateway.program,
         calls: gateway.calls.into(),
         limit: Duration::from_millis(gateway.limit.into()),
+        limit_max: Duration::from_millis(gateway.limit_max.into()),
         retry: (gateway.retry > 0).then(|| Duration::from_millis(gateway.retry.into())),
     };
     let tell = |text: &str| {
@@ -208,6 +214,14 @@ fn list(caller: &mut Caller, host: Ipv4Addr, names: &[(String, u32)], json: bool
     Ok(true)
 }
 
+/// How many versions of a program are called: a server may say that it has 2^32.
+const VERSIONS_MAX: u32 = 64;
+
+/// The versions from `low` to `high`, of too many the highest.
+fn highest(low: u32, high: u32) -> RangeInclusive<u32> {
+    low.max(high.saturating_sub(VERSIONS_MAX - 1))..=high
+}
+
 /// Calls procedure 0 of one or all versions of a program.
 fn call(caller: &mut Caller, info: &RpcInfo, program: u32, json: bool) -> Result<bool> {
     let server = match vmtp::parse_entity(&info.host) {
@@ -232,7 +246,9 @@ fn call(caller: &mut Caller, info: &RpcInfo, program: u32, json: bool) -> Result
         Some(version) => version..=version,
         // No program has version 0 by custom; who has not says which there are.
         None => match null(0) {
-            Err(Error::Refused(Refusal::ProgramMismatch { low, high })) => low..=high,
+            Err(Error::Refused(Refusal::ProgramMismatch { low, high })) if low <= high => {
+                highest(low, high)
+            }
             Ok(()) => 0..=0,
             Err(error) => return failed(server, Some(program), &error, json),
         },
@@ -295,4 +311,18 @@ fn names() -> Vec<(String, u32)> {
             Some((name.to_owned(), number))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_does_not_say_how_long_rpcinfo_runs() {
+        assert_eq!(highest(1, 3), 1..=3);
+        assert_eq!(highest(0, u32::MAX), u32::MAX - 63..=u32::MAX);
+        assert_eq!(highest(u32::MAX, u32::MAX), u32::MAX..=u32::MAX);
+        assert_eq!(highest(1, 64), 1..=64);
+        assert_eq!(highest(1, 65), 2..=65);
+    }
 }

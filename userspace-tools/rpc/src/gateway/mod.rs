@@ -25,6 +25,8 @@ pub struct Options {
     pub calls: usize,
     /// How long a call may take of which the caller did not say how long he waits.
     pub limit: Duration,
+    /// How long a call over VMTP may take, whatever the caller says.
+    pub limit_max: Duration,
     /// After how long a call over UDP is sent again with the same transaction identifier; never if
     /// there is none, and then it is executed at most once.
     pub retry: Option<Duration>,

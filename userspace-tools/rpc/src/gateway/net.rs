@@ -6,6 +6,7 @@
 //! once; late and duplicate replies are rejected by their transaction identifier; a call that needs
 //! no reply waits for none.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +22,8 @@ use crate::portmap::{self, Mapping};
 pub const DATAGRAM_MAX: usize = 65_507;
 /// How long a portmapper may take.
 const PORTMAPPER_PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is asked whether a caller still waits.
+const ASK: Duration = Duration::from_secs(5);
 /// The ports that only root may use. rpcbind wants registrations to come from one.
 const RESERVED_PORTS: std::ops::Range<u16> = 600..1024;
 /// The bit of a record mark that says it is the last fragment (RFC 1057, 10).
@@ -32,7 +35,7 @@ pub enum Failure {
     /// There is nobody, says ICMP or TCP.
     #[error("nobody is there ({0})")]
     Unreachable(io::Error),
-    /// The time is up.
+    /// The time is up, or nobody waits any more.
     #[error("there was no reply in time")]
     TimedOut,
     /// Something else.
@@ -52,6 +55,44 @@ impl From<io::Error> for Failure {
             ConnectionRefused | HostUnreachable | NetworkUnreachable => Failure::Unreachable(error),
             TimedOut | WouldBlock => Failure::TimedOut,
             _ => Failure::Io(error),
+        }
+    }
+}
+
+/// How long a reply is waited for: for a time, and while its caller waits, who is asked now and then.
+pub struct Wait<'a> {
+    end: Instant,
+    ask: Cell<Instant>,
+    is_wanted: &'a dyn Fn() -> bool,
+}
+
+impl<'a> Wait<'a> {
+    /// Begins now.
+    pub fn new(limit: Duration, is_wanted: &'a dyn Fn() -> bool) -> Wait<'a> {
+        let now = Instant::now();
+        Wait {
+            end: now + limit,
+            ask: Cell::new(now + ASK),
+            is_wanted,
+        }
+    }
+
+    /// How long may be waited before this is called again. TimedOut at the end.
+    fn left(&self) -> io::Result<Duration> {
+        if self.ask.get() <= Instant::now() {
+            if !(self.is_wanted)() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.ask.set(Instant::now() + ASK);
+        }
+        Ok(self.rest()?.min(ASK))
+    }
+
+    /// How long it is to its end. TimedOut there.
+    fn rest(&self) -> io::Result<Duration> {
+        match self.end.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            rest => Ok(rest),
         }
     }
 }
@@ -96,30 +137,32 @@ pub fn udp_send(to: SocketAddrV4, call: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A call over UDP: its reply, within `limit`.
+/// A call over UDP: its reply.
 pub fn udp_call(
     to: SocketAddrV4,
     call: &[u8],
     retry: Option<Duration>,
-    limit: Duration,
+    wait: &Wait<'_>,
 ) -> Result<Vec<u8>, Failure> {
-    udp_exchange(&udp_socket(to, false)?, call, retry, limit)
+    udp_exchange(&udp_socket(to, false)?, call, retry, wait)
 }
 
 fn udp_exchange(
     socket: &UdpSocket,
     call: &[u8],
     retry: Option<Duration>,
-    limit: Duration,
+    wait: &Wait<'_>,
 ) -> Result<Vec<u8>, Failure> {
     let xid = message::xid(call);
-    let end = Instant::now() + limit;
     let mut reply = vec![0; DATAGRAM_MAX];
     loop {
         socket.send(call)?;
-        let again = retry.map_or(end, |retry| end.min(Instant::now() + retry));
+        let again = retry.map(|retry| Instant::now() + retry);
         loop {
-            let left = again.saturating_duration_since(Instant::now());
+            let mut left = wait.left()?;
+            if let Some(again) = again {
+                left = left.min(again.saturating_duration_since(Instant::now()));
+            }
             if left.is_zero() {
                 break;
             }
@@ -134,31 +177,62 @@ fn udp_exchange(
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => match Failure::from(error) {
-                    Failure::TimedOut => break,
+                    Failure::TimedOut => (),
                     failure => return Err(failure),
                 },
             }
         }
-        if Instant::now() >= end {
-            return Err(Failure::TimedOut);
+    }
+}
+
+/// A stream whose reads and writes all end with one wait.
+struct Timed<'a> {
+    stream: TcpStream,
+    wait: &'a Wait<'a>,
+}
+
+impl Timed<'_> {
+    /// Tries again as long as nothing could be done in the part of the wait that was left to it.
+    fn patiently<T>(
+        &mut self,
+        mut attempt: impl FnMut(&mut TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            let left = Some(self.wait.left()?);
+            self.stream.set_read_timeout(left)?;
+            self.stream.set_write_timeout(left)?;
+            match attempt(&mut self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
+                result => return result,
+            }
         }
     }
 }
 
-/// A call over TCP, which is sent once: its reply, within `limit`.
-pub fn tcp_call(to: SocketAddrV4, call: &[u8], limit: Duration) -> Result<Vec<u8>, Failure> {
-    let end = Instant::now() + limit;
-    let left = || match end.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(Failure::TimedOut),
-        left => Ok(left),
-    };
-    let mut stream = TcpStream::connect_timeout(&to.into(), left()?)?;
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.patiently(|stream| stream.read(buffer))
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.patiently(|stream| stream.write(octets))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// A call over TCP, which is sent once: its reply.
+pub fn tcp_call(to: SocketAddrV4, call: &[u8], wait: &Wait<'_>) -> Result<Vec<u8>, Failure> {
+    let stream = TcpStream::connect_timeout(&to.into(), wait.rest()?)?;
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(left()?))?;
+    let mut stream = Timed { stream, wait };
     write_record(&mut stream, call)?;
     let xid = message::xid(call);
     loop {
-        stream.set_read_timeout(Some(left()?))?;
         let ended = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let reply = read_record(&mut stream)?.ok_or_else(ended)?;
         if message::is_reply(&reply) && message::xid(&reply) == xid {
@@ -214,7 +288,8 @@ fn ask_portmapper(host: Ipv4Addr, number: u32, arguments: &[u8]) -> Result<Vec<u
     let to = SocketAddrV4::new(host, portmap::PORT);
     let socket = udp_socket(to, number == portmap::SET || number == portmap::UNSET)?;
     let retry = Some(Duration::from_secs(1));
-    let reply = udp_exchange(&socket, &call.to_octets(), retry, PORTMAPPER_PATIENCE)?;
+    let wait = Wait::new(PORTMAPPER_PATIENCE, &|| true);
+    let reply = udp_exchange(&socket, &call.to_octets(), retry, &wait)?;
     Ok(message::results(call.xid, &reply)?.to_vec())
 }
 
@@ -253,6 +328,10 @@ mod tests {
         .to_octets()
     }
 
+    fn within(limit: Duration) -> Wait<'static> {
+        Wait::new(limit, &|| true)
+    }
+
     fn server() -> (UdpSocket, SocketAddrV4) {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
@@ -270,7 +349,7 @@ mod tests {
             socket.send_to(b"xy", from).unwrap();
             socket.send_to(&message::success(7, b"mine"), from).unwrap();
         });
-        let reply = udp_call(address, &call(7), None, LIMIT).unwrap();
+        let reply = udp_call(address, &call(7), None, &within(LIMIT)).unwrap();
         assert_eq!(message::results(7, &reply), Ok(&b"mine"[..]));
         answering.join().unwrap();
     }
@@ -280,7 +359,7 @@ mod tests {
         let (socket, address) = server();
         drop(socket);
         let begin = Instant::now();
-        let error = udp_call(address, &call(7), None, LIMIT).unwrap_err();
+        let error = udp_call(address, &call(7), None, &within(LIMIT)).unwrap_err();
         assert!(matches!(error, Failure::Unreachable(_)), "{error}");
         assert!(begin.elapsed() < LIMIT / 2);
     }
@@ -290,7 +369,7 @@ mod tests {
         let (_socket, address) = server();
         let limit = Duration::from_millis(100);
         let begin = Instant::now();
-        let error = udp_call(address, &call(7), None, limit).unwrap_err();
+        let error = udp_call(address, &call(7), None, &within(limit)).unwrap_err();
         assert!(matches!(error, Failure::TimedOut), "{error}");
         assert!(begin.elapsed() >= limit);
     }
@@ -300,8 +379,8 @@ mod tests {
         let (socket, address) = server();
         let retry = Duration::from_millis(30);
         let limit = retry * 10;
-        assert!(udp_call(address, &call(7), Some(retry), limit).is_err());
-        assert!(udp_call(address, &call(8), None, limit).is_err());
+        assert!(udp_call(address, &call(7), Some(retry), &within(limit)).is_err());
+        assert!(udp_call(address, &call(8), None, &within(limit)).is_err());
         socket.set_nonblocking(true).unwrap();
         let mut buffer = [0; 100];
         let mut seen = [0, 0];
@@ -346,8 +425,51 @@ mod tests {
             write_record(&mut stream, &message::success(9, &[7; 4])).unwrap();
         });
         let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let reply = tcp_call(to, &call(9), LIMIT).unwrap();
+        let reply = tcp_call(to, &call(9), &within(LIMIT)).unwrap();
         assert_eq!(message::results(9, &reply), Ok(&[7; 4][..]));
         answering.join().unwrap();
+    }
+
+    /// Nobody waits, and it is time to ask.
+    fn unwanted() -> Wait<'static> {
+        Wait {
+            ask: Cell::new(Instant::now()),
+            ..Wait::new(LIMIT, &|| false)
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_when_its_caller_does_not_wait_any_more() {
+        let (_socket, address) = server();
+        let begin = Instant::now();
+        let error = udp_call(address, &call(7), None, &unwanted()).unwrap_err();
+        assert!(matches!(error, Failure::TimedOut), "{error}");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let error = tcp_call(to, &call(7), &unwanted()).unwrap_err();
+        assert!(matches!(error, Failure::TimedOut), "{error}");
+        assert!(begin.elapsed() < LIMIT / 2);
+    }
+
+    #[test]
+    fn a_server_that_sends_octet_by_octet_does_not_make_a_wait_longer() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dripping = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut record = Vec::new();
+            write_record(&mut record, &message::success(9, &[7; 40])).unwrap();
+            for octet in record {
+                if stream.write_all(&[octet]).is_err() {
+                    break; // the caller has given up
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let error = tcp_call(to, &call(9), &within(Duration::from_millis(500))).unwrap_err();
+        assert!(matches!(error, Failure::TimedOut), "{error}");
+        dripping.join().unwrap();
     }
 }

@@ -6,16 +6,16 @@
 //! UDP is used for what fits in a datagram, TCP for the rest, and whichever there is if only one is.
 //! Over UDP a call may be executed more than once, as always there, unless it is never sent again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use vmtp::{Code, Entity, IncomingRequest, Reply, Request, Server, MESSAGE_SIZE};
+use vmtp::{Code, Entity, Host, IncomingRequest, Reply, Request, Server, MESSAGE_SIZE};
 
-use super::net::{self, Failure};
+use super::net::{self, Failure, Wait};
 use super::{Options, LOOK_AROUND};
 use crate::message::{self, Call, Incoming, Refusal};
 use crate::portmap::{self, Mapping, Protocol};
@@ -23,6 +23,51 @@ use crate::{address, binder_of, upper};
 
 /// Calls up to this size go over UDP if they can: what XNFS transfers at once, and its headers.
 const UDP_CALL_MAX: usize = 8800;
+/// How long the host of a Client may be asked about it.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The ports of a version of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ports {
+    udp: Option<u16>,
+    tcp: Option<u16>,
+}
+
+/// Where the versions of programs are.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Places(BTreeMap<(u32, u32), Ports>);
+
+impl Places {
+    /// Those of a portmapper's mappings that are reached over UDP or TCP.
+    fn new(mappings: impl IntoIterator<Item = Mapping>) -> Places {
+        let mut places = Places::default();
+        for mapping in mappings {
+            let port = u16::try_from(mapping.port).ok();
+            let at = (mapping.program, mapping.version);
+            match mapping.protocol {
+                Protocol::UDP if port.is_some() => places.0.entry(at).or_default().udp = port,
+                Protocol::TCP if port.is_some() => places.0.entry(at).or_default().tcp = port,
+                _ => (),
+            }
+        }
+        places
+    }
+
+    /// The ports of a program; of another version if that one is not there, whose service will tell
+    /// which are.
+    fn find(&self, program: u32, version: u32) -> Ports {
+        let any = || self.0.range((program, 0)..=(program, u32::MAX)).next_back();
+        let exact = self.0.get(&(program, version));
+        let found = exact.or_else(|| any().map(|(_, ports)| ports));
+        found.copied().unwrap_or_default()
+    }
+}
+
+/// Whether a Transaction is open of a Client that says which is its oldest open or, without any, its
+/// next (III, ProbeEntity).
+fn is_open(transaction: u32, oldest: u32) -> bool {
+    transaction.wrapping_sub(oldest) as i32 >= 0
+}
 
 /// A gateway from VMTP to the programs of a host over UDP and TCP.
 #[derive(Debug)]
@@ -30,7 +75,7 @@ pub struct ToNet {
     host: Ipv4Addr,
     options: Options,
     server: Server,
-    ports: Mutex<HashMap<(u32, Protocol), u16>>,
+    places: Mutex<Places>,
 }
 
 impl ToNet {
@@ -42,7 +87,7 @@ impl ToNet {
             host,
             options,
             server,
-            ports: Mutex::default(),
+            places: Mutex::default(),
         }))
     }
 
@@ -51,8 +96,8 @@ impl ToNet {
         self.server.entity()
     }
 
-    fn ports(&self) -> MutexGuard<'_, HashMap<(u32, Protocol), u16>> {
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs; `tell` is told what happens. Returns only if it cannot.
@@ -86,19 +131,10 @@ impl ToNet {
     ) -> Result<(), String> {
         let there = net::dump(self.host)
             .map_err(|error| format!("the portmapper of {}: {error}", self.host))?;
-        let mut ports = HashMap::new();
-        let mut wanted = HashSet::new();
-        for mapping in there {
-            let known = matches!(mapping.protocol, Protocol::UDP | Protocol::TCP);
-            if let (true, Ok(port)) = (
-                known && self.options.wants(mapping.program),
-                u16::try_from(mapping.port),
-            ) {
-                ports.insert((mapping.program, mapping.protocol), port);
-                wanted.insert((mapping.program, mapping.version));
-            }
-        }
-        *self.ports() = ports;
+        let wants = |mapping: &Mapping| self.options.wants(mapping.program);
+        let places = Places::new(there.into_iter().filter(wants));
+        let wanted: HashSet<(u32, u32)> = places.0.keys().copied().collect();
+        *self.places() = places;
         for key in registered.difference(&wanted) {
             self.tell_binder(entity, portmap::UNSET, *key)?;
             tell(&format!("program {} version {} has gone", key.0, key.1));
@@ -159,31 +195,47 @@ impl ToNet {
         }
     }
 
+    /// Whether the Client of a Request waits for its Response. Only a host that says no is believed.
+    fn is_awaited(&self, client: Entity, transaction: u32) -> bool {
+        let socket = self.server.socket();
+        let Ok(probe) = socket.probe(client, Host::UNKNOWN, Some(PROBE_LIMIT)) else {
+            return true;
+        };
+        match probe.code() {
+            Code::OK => is_open(transaction, probe.transaction()),
+            code => code != Code::NONEXISTENT_ENTITY,
+        }
+    }
+
     fn pass_on(&self, mut request: IncomingRequest<'_>) -> vmtp::Result<()> {
         let malformed = Reply::new(crate::MALFORMED);
-        if request.code() != Code::from_word(crate::CALL) {
+        // Of a call parts of which may be missing (MDM) nobody knows what it says.
+        if request.code() != Code::from_word(crate::CALL) || request.mcb().delivered().is_some() {
             return request.reply(&malformed);
         }
         let mut octets = request.take_segment();
-        let (xid, program) = match Incoming::parse(&octets) {
+        let (xid, procedure) = match Incoming::parse(&octets) {
             Incoming::Malformed => return request.reply(&malformed),
             Incoming::OtherVersion(xid) => {
                 let why = Refusal::RpcMismatch { low: 2, high: 2 };
                 return request.reply(&Reply::ok().segment(&message::refusal(xid, why)));
             }
-            Incoming::Call(call) => (call.xid, call.procedure.program),
+            Incoming::Call(call) => (call.xid, call.procedure),
         };
-        let port = |protocol| self.ports().get(&(program, protocol)).copied();
+        let ports = self.places().find(procedure.program, procedure.version);
         let to = |port| SocketAddrV4::new(self.host, port);
         let [milliseconds, ..] = request.user_words();
         let limit = match milliseconds {
             0 => self.options.limit,
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
+        let (client, transaction) = (request.client(), request.mcb().transaction());
+        let is_awaited = || self.is_awaited(client, transaction);
+        let wait = Wait::new(limit.min(self.options.limit_max), &is_awaited);
         // Two callers may have the same xid; on the other side it is ours.
         let outer = net::fresh_xid();
         net::set_xid(&mut octets, outer);
-        let reply = match (port(Protocol::UDP), port(Protocol::TCP)) {
+        let reply = match (ports.udp, ports.tcp) {
             (None, None) => Ok(message::refusal(outer, Refusal::ProgramUnavailable)),
             (Some(udp), _) if request.is_datagram() => {
                 // Nobody waits: neither for this.
@@ -191,12 +243,12 @@ impl ToNet {
                 return Ok(());
             }
             (Some(udp), None) if octets.len() <= net::DATAGRAM_MAX => {
-                net::udp_call(to(udp), &octets, self.options.retry, limit)
+                net::udp_call(to(udp), &octets, self.options.retry, &wait)
             }
             (Some(udp), Some(_)) if octets.len() <= UDP_CALL_MAX => {
-                net::udp_call(to(udp), &octets, self.options.retry, limit)
+                net::udp_call(to(udp), &octets, self.options.retry, &wait)
             }
-            (_, Some(tcp)) => net::tcp_call(to(tcp), &octets, limit),
+            (_, Some(tcp)) => net::tcp_call(to(tcp), &octets, &wait),
             (Some(_), None) => Ok(message::refusal(outer, Refusal::SystemError)),
         };
         match reply {
@@ -215,5 +267,47 @@ impl ToNet {
                 request.reply(&Reply::ok().segment(&why))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping(version: u32, protocol: Protocol, port: u32) -> Mapping {
+        Mapping {
+            program: 200_001,
+            version,
+            protocol,
+            port,
+        }
+    }
+
+    #[test]
+    fn each_version_has_its_own_ports_and_another_stands_in_for_none() {
+        let places = Places::new([
+            mapping(1, Protocol::UDP, 1001),
+            mapping(3, Protocol::UDP, 1003),
+            mapping(3, Protocol::TCP, 2003),
+            mapping(2, Protocol::UDP, 1002),
+            mapping(4, Protocol::UDP, 65_536),
+            mapping(5, Protocol::VMTP, 1005),
+        ]);
+        let ports = |udp, tcp| Ports { udp, tcp };
+        assert_eq!(places.find(200_001, 1), ports(Some(1001), None));
+        assert_eq!(places.find(200_001, 2), ports(Some(1002), None));
+        assert_eq!(places.find(200_001, 3), ports(Some(1003), Some(2003)));
+        assert_eq!(places.find(200_001, 9), ports(Some(1003), Some(2003)));
+        assert_eq!(places.find(200_000, 1), ports(None, None));
+        assert_eq!(places.find(200_002, 1), ports(None, None));
+    }
+
+    #[test]
+    fn a_client_waits_for_its_oldest_open_transaction_and_those_behind_it() {
+        assert!(is_open(7, 7));
+        assert!(is_open(8, 7), "of a run, or the last group of a message");
+        assert!(!is_open(6, 7));
+        assert!(is_open(1, u32::MAX));
+        assert!(!is_open(u32::MAX, 1));
     }
 }

@@ -4,7 +4,8 @@
 //! this host's rpcbind, at one UDP and one TCP port.
 //!
 //! A UDP caller sends a call again when it hears nothing. Such a duplicate is not executed again: it
-//! is dropped while the call is under way, and answered from a store of replies after.
+//! is dropped while the call is under way, and answered from a store of replies after. One that had no
+//! reply may still be under way at its server: its duplicates are dropped as long as it is in the store.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -36,12 +37,12 @@ struct Key {
     number: u32,
 }
 
-/// The UDP calls that were taken: none under way is ever forgotten, of those that are answered the
-/// oldest.
+/// The UDP calls that were taken, with their replies if they have one: none under way is ever
+/// forgotten, of those that have ended the oldest.
 #[derive(Debug, Default)]
 struct Recent {
     calls: HashMap<Key, Option<Arc<[u8]>>>,
-    answered: VecDeque<Key>,
+    ended: VecDeque<Key>,
 }
 
 /// What to do with a UDP call.
@@ -64,16 +65,12 @@ impl Recent {
         }
     }
 
-    /// The call was executed. Without a reply it may be tried again.
+    /// The call has ended. Without a reply nobody knows whether it was executed: it never is again.
     fn finish(&mut self, key: Key, reply: Option<&[u8]>) {
-        let Some(reply) = reply else {
-            self.calls.remove(&key);
-            return;
-        };
-        self.calls.insert(key, Some(reply.into()));
-        self.answered.push_back(key);
-        if self.answered.len() > REPLIES_MAX {
-            if let Some(oldest) = self.answered.pop_front() {
+        self.calls.insert(key, reply.map(Arc::from));
+        self.ended.push_back(key);
+        if self.ended.len() > REPLIES_MAX {
+            if let Some(oldest) = self.ended.pop_front() {
                 self.calls.remove(&oldest);
             }
         }
@@ -122,6 +119,35 @@ enum Outcome {
     Reply(Vec<u8>),
     /// Nobody knows; whoever waits may wait on.
     Silence,
+}
+
+/// The ports at which all programs are registered with rpcbind.
+#[derive(Clone, Copy, Debug)]
+struct Doors {
+    udp: u16,
+    tcp: u16,
+}
+
+impl Doors {
+    /// The mappings of a version of a program.
+    fn of(self, program: u32, version: u32) -> [Mapping; 2] {
+        [(Protocol::UDP, self.udp), (Protocol::TCP, self.tcp)].map(|(protocol, port)| Mapping {
+            program,
+            version,
+            protocol,
+            port: port.into(),
+        })
+    }
+
+    /// Whether nobody else has a version of a program registered. Else it is left alone: UNSET would
+    /// take it from whoever has it, for all protocols.
+    fn is_free(self, there: &[Mapping], program: u32, version: u32) -> bool {
+        let own = self.of(program, version);
+        let mut same = there
+            .iter()
+            .filter(|mapping| (mapping.program, mapping.version) == (program, version));
+        same.all(|mapping| own.contains(mapping))
+    }
 }
 
 /// A gateway from UDP and TCP to the programs of a host over VMTP.
@@ -192,7 +218,7 @@ impl ToVmtp {
         let there = caller
             .dump(self.host)
             .map_err(|error| format!("the binder of {}: {error}", self.host))?;
-        let (udp, tcp) = self.ports().map_err(|error| error.to_string())?;
+        let doors = self.doors().map_err(|error| error.to_string())?;
         let wanted: Vec<Mapping> = there
             .into_iter()
             .filter(|mapping| self.options.wants(mapping.program))
@@ -207,33 +233,34 @@ impl ToVmtp {
             .filter(|key| !is_there(key))
             .copied()
             .collect();
-        for (program, version) in gone {
-            self.forget(program, version);
-            tell(&format!("program {program} version {version} has gone"));
+        if wanted.is_empty() && gone.is_empty() {
+            return Ok(());
         }
         let refused = |error| format!("this host's rpcbind: {error}");
         // What rpcbind has, for it may have been started again.
-        let ours = match wanted.is_empty() {
-            true => Vec::new(),
-            false => net::dump(Ipv4Addr::LOCALHOST).map_err(refused)?,
-        };
+        let registered = net::dump(Ipv4Addr::LOCALHOST).map_err(refused)?;
+        for (program, version) in gone {
+            self.forget(&registered, program, version);
+            tell(&format!("program {program} version {version} has gone"));
+        }
         for mapping in wanted {
             let key = (mapping.program, mapping.version);
+            if !doors.is_free(&registered, key.0, key.1) {
+                // Another's comes first.
+                lock(&self.programs).remove(&key);
+                continue;
+            }
             // It may be another entity than it was.
             let Ok(entity) = caller.lookup(self.host, key.0, key.1) else {
                 continue;
             };
-            let at = |protocol, port| Mapping {
-                program: key.0,
-                version: key.1,
-                protocol,
-                port: u32::from(port),
-            };
-            if !ours.contains(&at(Protocol::UDP, udp)) {
-                if !net::set(&at(Protocol::UDP, udp)).map_err(refused)? {
-                    continue; // rpcbind has another there, which comes first
+            let mut own = doors.of(key.0, key.1).into_iter();
+            if !own.clone().all(|door| registered.contains(&door)) {
+                // It is there already or, if another has just come, false: that is seen next time.
+                let all = own.try_fold(true, |all, door| net::set(&door).map(|set| all && set));
+                if !all.map_err(refused)? {
+                    continue;
                 }
-                net::set(&at(Protocol::TCP, tcp)).map_err(refused)?;
                 tell(&format!("program {} version {} at {entity}", key.0, key.1));
             }
             lock(&self.programs).insert(key, entity);
@@ -241,17 +268,28 @@ impl ToVmtp {
         Ok(())
     }
 
+    fn doors(&self) -> io::Result<Doors> {
+        let (udp, tcp) = self.ports()?;
+        Ok(Doors { udp, tcp })
+    }
+
     /// Takes everything back from rpcbind.
     pub fn close(&self) {
         let keys: Vec<(u32, u32)> = lock(&self.programs).keys().copied().collect();
-        for (program, version) in keys {
-            self.forget(program, version);
+        // If rpcbind does not answer there is nothing to take back.
+        if let Ok(registered) = net::dump(Ipv4Addr::LOCALHOST) {
+            for (program, version) in keys {
+                self.forget(&registered, program, version);
+            }
         }
     }
 
-    fn forget(&self, program: u32, version: u32) {
-        if lock(&self.programs).remove(&(program, version)).is_some() {
-            // If rpcbind does not answer there is nothing to take back.
+    /// Takes a version of a program back from rpcbind, unless another has it.
+    fn forget(&self, registered: &[Mapping], program: u32, version: u32) {
+        let known = lock(&self.programs).remove(&(program, version)).is_some();
+        let is_free = |doors: Doors| doors.is_free(registered, program, version);
+        if known && self.doors().is_ok_and(is_free) {
+            // If it has gone meanwhile there is nothing to take back.
             let _ = net::unset(&Mapping {
                 program,
                 version,
@@ -397,6 +435,8 @@ impl ToVmtp {
             .user_words([milliseconds, 0, 0])
             .segment(octets);
         let outcome = match client.call(server, &request) {
+            // Of one parts of which may be missing (MDM) nobody knows what it says.
+            Ok(response) if response.mcb().delivered().is_some() => refuse(Refusal::SystemError),
             Ok(response) if response.code() == Code::OK => Outcome::Reply(response.into_segment()),
             Ok(_) => refuse(Refusal::GarbageArguments),
             Err(error) => match error.code() {
@@ -440,11 +480,37 @@ mod tests {
     }
 
     #[test]
-    fn what_had_no_reply_may_be_tried_again() {
+    fn what_had_no_reply_is_not_executed_again() {
         let mut recent = Recent::default();
         assert_eq!(recent.take(key(1)), Verdict::Execute);
         recent.finish(key(1), None);
+        assert_eq!(recent.take(key(1)), Verdict::Drop);
+        for xid in 2..2 + REPLIES_MAX as u32 {
+            assert_eq!(recent.take(key(xid)), Verdict::Execute);
+            recent.finish(key(xid), None);
+        }
+        assert_eq!(recent.calls.len(), REPLIES_MAX, "the oldest is forgotten");
         assert_eq!(recent.take(key(1)), Verdict::Execute);
+    }
+
+    #[test]
+    fn a_version_that_another_has_at_any_port_is_not_touched() {
+        let at = |version, protocol, port| Mapping {
+            program: 200_001,
+            version,
+            protocol,
+            port,
+        };
+        let doors = Doors { udp: 700, tcp: 701 };
+        let own = [at(1, Protocol::UDP, 700), at(1, Protocol::TCP, 701)];
+        assert_eq!(doors.of(200_001, 1), own);
+        let is_free = |there: &[Mapping]| doors.is_free(there, 200_001, 1);
+        assert!(is_free(&[]));
+        assert!(is_free(&own));
+        assert!(is_free(&[at(2, Protocol::TCP, 2049)]), "another version");
+        assert!(!is_free(&[at(1, Protocol::TCP, 2049)]));
+        assert!(!is_free(&[own[0], at(1, Protocol::TCP, 2049)]));
+        assert!(!is_free(&[own[0], own[1], at(1, Protocol(132), 700)]));
     }
 
     #[test]
