@@ -276,6 +276,49 @@ static inline pid_t thread_id(void)
 	return syscall(SYS_gettid);
 }
 
+/* A thread in a call that waits: the call's result is below 0 if it fails. */
+struct waiter {
+	pthread_t thread;
+	pid_t id;
+	long (*call)(void *argument);
+	void *argument;
+	int error;
+	bool over;
+};
+
+static inline void *waiter_thread(void *argument)
+{
+	struct waiter *waiter = argument;
+
+	__atomic_store_n(&waiter->id, thread_id(), __ATOMIC_RELEASE);
+	waiter->error = waiter->call(waiter->argument) < 0 ? errno : 0;
+	__atomic_store_n(&waiter->over, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Whether it sleeps in an ioctl now. */
+static inline bool waiter_start(struct waiter *waiter, long (*call)(void *argument), void *argument)
+{
+	*waiter = (struct waiter){ .call = call, .argument = argument };
+	if (pthread_create(&waiter->thread, NULL, waiter_thread, waiter))
+		return false;
+	while (!__atomic_load_n(&waiter->id, __ATOMIC_ACQUIRE))
+		sched_yield();
+	return wait_until_blocked(waiter->id, SYS_ioctl);
+}
+
+static inline bool waiter_is_over(const struct waiter *waiter)
+{
+	return __atomic_load_n(&waiter->over, __ATOMIC_ACQUIRE);
+}
+
+/* Waits for the thread: the errno of its call, or 0. */
+static inline int waiter_end(struct waiter *waiter)
+{
+	pthread_join(waiter->thread, NULL);
+	return waiter->error;
+}
+
 /* ---- Servers --------------------------------------------------------------- */
 
 /*

@@ -205,6 +205,43 @@ TEST_F(move, who_is_not_moved_goes_on_and_images_that_are_none_are_refused)
 	close(client);
 }
 
+/* EXPORT, to an image of its own. */
+static long export_old(void *argument)
+{
+	unsigned char *image = malloc(IMAGE_MAX);
+	__u32 used;
+	int result = export(*(int *)argument, image, IMAGE_MAX, LONG_MS / 4, &used), error = errno;
+
+	free(image);
+	errno = error;
+	return result;
+}
+
+TEST_F(move, an_export_that_waits_keeps_only_what_moves_the_entity_waiting)
+{
+	struct vmtp_membership member = { .group = vmtp_entity(VMTP_ENTITY_GROUP, 7, 0xE0000105) };
+	int client = open_entity(0);
+	struct waiter exporting;
+	struct vmtp_mcb mcb;
+	__u32 used;
+
+	ASSERT_EQ(0, start_null(client, MOVING));
+	ASSERT_EQ(0, receive(self->old, &mcb, LONG_MS));
+	ASSERT_TRUE(waiter_start(&exporting, export_old, &self->old));
+	/* To join takes the lock of the machine's network configuration: whoever has that waits for nobody. */
+	EXPECT_EQ(0, setsockopt(self->old, SOL_VMTP, VMTP_OPT_JOIN, &member, sizeof(member)));
+	EXPECT_ERRNO(EBUSY, export(self->old, self->image, IMAGE_MAX, 0, &used));
+	EXPECT_ERRNO(EBUSY, import(self->old, self->image, IMAGE_MAX));
+	EXPECT_ERRNO(EBUSY, ioctl(self->old, VMTP_RESUME));
+	EXPECT_ERRNO(EBUSY, ioctl(self->old, VMTP_MOVED));
+	EXPECT_FALSE(waiter_is_over(&exporting));
+	vmtp_response(&mcb, VMTP_OK);
+	ASSERT_EQ(0, vmtp_sendreply(self->old, &mcb, NULL, 0));
+	EXPECT_EQ(0, waiter_end(&exporting));
+	EXPECT_EQ(0, ioctl(self->old, VMTP_RESUME));
+	close(client);
+}
+
 /* ---- Under load ------------------------------------------------------------------------------------ */
 
 static unsigned char executed[CLIENTS][CALLS];

@@ -201,13 +201,7 @@ impl Endpoint {
         // One that was seen may just be made.
         drop(record.host.joining.lock());
         // A membership that stayed would keep the socket, its namespace and the module.
-        let walk = loop {
-            match record.host.members.walk() {
-                Ok(walk) => break walk,
-                Err(_) => crate::kernel::clock::sleep_us(1_000),
-            }
-        };
-        for membership in walk {
+        for membership in record.host.members.walk_in_any_case() {
             if membership.endpoint.is(record) {
                 let group = Entity::from_bits(membership.key());
                 if record.is_of_socket() {

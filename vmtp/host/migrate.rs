@@ -124,20 +124,18 @@ impl Endpoint {
 
     /// Goes on here. Sleeps.
     pub fn thaw(record: &Ref<Self>) {
-        loop {
-            match record.records() {
-                Ok(records) => {
-                    for client in records.iter() {
-                        RemoteRecord::thaw(client);
-                    }
-                    break;
-                }
-                // Without it they would stay frozen.
-                Err(_) => sleep_us(1_000),
-            }
-        }
+        record.thaw_records();
         record.frozen.store(false, Ordering::SeqCst);
         record.wake_receiver();
+    }
+
+    /// Its records live again: one that stayed frozen would stay for ever. Sleeps.
+    fn thaw_records(&self) {
+        for client in self.host().remotes.walk_in_any_case() {
+            if client.server == self.entity {
+                RemoteRecord::thaw(&client);
+            }
+        }
     }
 
     /// Writes out what is frozen. ENOTCONN if it is not; ENOMEM and what `put` says. Sleeps.

@@ -193,6 +193,16 @@ impl<T: Recorded> MultiTable<T> {
         unsafe { Walk::new(self.inner()) }
     }
 
+    /// The same for what cannot be left undone: waits until there is memory for the walk itself. Sleeps.
+    pub fn walk_in_any_case(&self) -> Walk<'_, T> {
+        loop {
+            match self.walk() {
+                Ok(walk) => return walk,
+                Err(_) => super::clock::sleep_us(1_000),
+            }
+        }
+    }
+
     /// As [`Table::clear`].
     pub fn clear(&self) {
         clear(

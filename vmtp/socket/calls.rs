@@ -68,8 +68,8 @@ pub fn call(
         ABORT => sock.endpoint()?.abort(),
         EXPORT => migrate::export(sock, argument)?,
         IMPORT => migrate::import(sock, argument)?,
-        MOVED => Endpoint::move_away(&sock.endpoint()?)?,
-        RESUME => Endpoint::thaw(&sock.endpoint()?),
+        MOVED => migrate::moved(sock)?,
+        RESUME => migrate::resume(sock)?,
         _ => return Err(ENOIOCTLCMD),
     }
     Ok(0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! EXPORT and IMPORT: the image of an entity to and from a program's memory.
+//! EXPORT, IMPORT, MOVED and RESUME: the image of an entity to and from a program's memory, and what comes of it then.
 
 use super::VmtpSocket;
 use crate::bindings::vmtp_image;
@@ -10,6 +10,7 @@ use crate::kernel::errno::Errno;
 use crate::kernel::family::Sock;
 use crate::kernel::pages::Pages;
 use crate::kernel::user::{self, Readable, Writable};
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 
 /// The memory that an image is written to, as far as it goes.
@@ -43,7 +44,39 @@ impl Room {
     }
 }
 
+/// One of the calls that move a socket's entity, of which there is one at a time: two would not know of each other. It is
+/// no lock, because EXPORT may wait for long, and for a program's memory.
+struct Moving<'a>(&'a AtomicBool);
+
+impl<'a> Moving<'a> {
+    /// EBUSY while another thread is in one.
+    fn begin(sock: &'a Sock<VmtpSocket>) -> Result<Self> {
+        match sock.moving.swap(true, Ordering::Acquire) {
+            true => Err(EBUSY),
+            false => Ok(Self(&sock.moving)),
+        }
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+pub(super) fn moved(sock: &Sock<VmtpSocket>) -> Result {
+    let _moving = Moving::begin(sock)?;
+    Endpoint::move_away(&sock.endpoint()?)
+}
+
+pub(super) fn resume(sock: &Sock<VmtpSocket>) -> Result {
+    let _moving = Moving::begin(sock)?;
+    Endpoint::thaw(&sock.endpoint()?);
+    Ok(())
+}
+
 pub(super) fn export(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
+    let _moving = Moving::begin(sock)?;
     let mut image = user::read::<vmtp_image>(argument)?;
     if image.reserved != 0 {
         return Err(EINVAL);
@@ -54,12 +87,8 @@ pub(super) fn export(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
         length: image.length as usize,
         used: 0,
     };
-    {
-        // Two at a time would not know of each other.
-        let _locked = sock.sk().lock();
-        Endpoint::freeze(&endpoint, image.timeout)?;
-        Endpoint::write_image(&endpoint, &mut |piece| room.put(piece))?;
-    }
+    Endpoint::freeze(&endpoint, image.timeout)?;
+    Endpoint::write_image(&endpoint, &mut |piece| room.put(piece))?;
     image.used = u32::try_from(room.used)?;
     image.entity = endpoint.entity.bits();
     user::write(argument, &image)?;
@@ -95,6 +124,7 @@ impl ImageSource for Rest {
 }
 
 pub(super) fn import(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
+    let _moving = Moving::begin(sock)?;
     let mut image = user::read::<vmtp_image>(argument)?;
     if image.reserved != 0 {
         return Err(EINVAL);

@@ -35,7 +35,7 @@ use crate::kernel::wait::poll;
 use crate::proto::client::Found;
 use crate::proto::peer::Peer;
 use crate::proto::wire::{Entity, GroupPermissions, IPPROTO};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -50,6 +50,8 @@ pub struct VmtpSocket {
     owner: Owner,
     #[pin]
     state: SpinLockBh<Names>,
+    /// A thread is in one of the calls that move the entity.
+    moving: AtomicBool,
 }
 
 /// What a socket is and whom it talks to.
@@ -95,6 +97,7 @@ impl SocketOps for VmtpSocket {
             options: Arc::new(Options::new(), GFP_KERNEL_ACCOUNT)?,
             owner: Owner::current(net)?,
             state <- new_spinlock_bh!(Names { endpoint: None, peer: None, way: None, closed: false }, "vmtp::names"),
+            moving: AtomicBool::new(false),
         }? Error)
     }
 

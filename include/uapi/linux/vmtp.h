@@ -370,6 +370,8 @@ struct vmtp_image {
  * MOVED	the entity lives on another host: this one answers ENTITY_MIGRATED
  *		for it, and the socket is of no more use (EIDRM).
  * RESUME	a frozen entity goes on here.
+ *		EBUSY if another thread is in one of these four calls for the
+ *		same socket.
  *
  * When the time of invoke or getreply is up the call succeeds with function
  * VMTP_FAILURE and code VMTP_USER_TIMEOUT (4.6.2); recvreq, which has no MCB to
