@@ -205,6 +205,58 @@ TEST_F(move, who_is_not_moved_goes_on_and_images_that_are_none_are_refused)
 	close(client);
 }
 
+/* A Client is served, and the entity exported: its record is frozen. */
+static bool freeze_record(struct hosts *hosts, int fd, unsigned char *image, int client)
+{
+	struct vmtp_mcb mcb;
+	__u32 used;
+	int records;
+
+	if (start_null(client, MOVING) || receive(fd, &mcb, LONG_MS))
+		return false;
+	vmtp_response(&mcb, VMTP_OK);
+	if (vmtp_sendreply(fd, &mcb, NULL, 0) || vmtp_getreply(client, &mcb, NULL, 0, LONG_MS) ||
+	    export(fd, image, IMAGE_MAX, 0, &used) || hosts_enter(hosts, 1))
+		return false;
+	records = lines_of("transactions");
+	return records == 1 && !hosts_enter(hosts, 0);
+}
+
+TEST_F(move, who_is_closed_without_having_moved_is_served_again_under_its_name)
+{
+	int client = open_entity(0);
+	struct echo echo;
+
+	ASSERT_TRUE(freeze_record(&self->hosts, self->old, self->image, client));
+	close(self->old);
+	self->old = hosts_open(&self->hosts, 1, MOVING);
+	ASSERT_GE(self->old, 0);
+	ASSERT_EQ(0, echo_start(&echo, self->old));
+	EXPECT_EQ(VMTP_OK, call_null(client, MOVING));
+	EXPECT_EQ(1, echo.served);
+	echo_stop(&echo);
+	self->old = -1;
+	close(client);
+}
+
+TEST_F(move, the_records_of_who_is_closed_without_having_moved_expire)
+{
+	int client = open_entity(0), records = 1;
+
+	ASSERT_EQ(0, hosts_enter(&self->hosts, 1));
+	ASSERT_EQ(0, setting("packet_lifetime_ms", 500));
+	ASSERT_EQ(0, hosts_enter(&self->hosts, 0));
+	ASSERT_TRUE(freeze_record(&self->hosts, self->old, self->image, client));
+	close(self->old);
+	self->old = -1;
+	ASSERT_EQ(0, hosts_enter(&self->hosts, 1));
+	for (long end = now_ms() + LONG_MS; records && now_ms() < end; usleep(10000))
+		records = lines_of("transactions");
+	EXPECT_EQ(0, records);
+	ASSERT_EQ(0, hosts_enter(&self->hosts, 0));
+	close(client);
+}
+
 /* EXPORT, to an image of its own. */
 static long export_old(void *argument)
 {

@@ -274,6 +274,10 @@ impl Endpoint {
         let moved = record.moved.load(Ordering::Acquire);
         Vacated::remember(record, record.close_client(), moved);
         Self::leave_all(record);
+        if record.is_frozen() && !moved {
+            // Its Clients' records are what they are of any entity that goes, and of the next of this name.
+            record.thaw_records();
+        }
         host.entities.remove(record);
         host.ways_changed();
         Self::end_requests(record);

@@ -102,6 +102,10 @@ impl Endpoint {
             for client in records.iter() {
                 client.freeze();
             }
+            // Whoever gave it up meanwhile has thawed them, some perhaps too early.
+            if record.is_released() {
+                return Err(Errno::EIDRM.into());
+            }
             Ok(())
         });
         if result.is_err() {
@@ -130,7 +134,7 @@ impl Endpoint {
     }
 
     /// Its records live again: one that stayed frozen would stay for ever. Sleeps.
-    fn thaw_records(&self) {
+    pub(super) fn thaw_records(&self) {
         for client in self.host().remotes.walk_in_any_case() {
             if client.server == self.entity {
                 RemoteRecord::thaw(&client);
