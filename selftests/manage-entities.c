@@ -206,6 +206,42 @@ TEST_F(host, a_deleted_entity_is_gone_whatever_its_socket_does)
 	EXPECT_ERRNO(EPIPE, start_null(self->server, little_endian(300000, PEER)));
 }
 
+static long invoke_server(void *fd)
+{
+	return call_null(*(int *)fd, SERVER);
+}
+
+static long get_reply(void *fd)
+{
+	struct vmtp_mcb mcb;
+
+	return vmtp_getreply(*(int *)fd, &mcb, NULL, 0, LONG_MS);
+}
+
+TEST_F(host, whoever_waits_for_a_transaction_of_a_deleted_entity_is_told)
+{
+	struct waiter invoking, starting, getting;
+	int first = open_entity(0), second = open_entity(0), admin = open_entity(0);
+	struct vmtp_mcb mcb;
+
+	ASSERT_TRUE(waiter_start(&invoking, invoke_server, &first));
+	ASSERT_TRUE(waiter_start(&starting, invoke_server, &first));
+	ASSERT_EQ(0, start_null(second, SERVER));
+	ASSERT_TRUE(waiter_start(&getting, get_reply, &second));
+	EXPECT_EQ(VMTP_OK, local(admin, VMTP_PROC_DELETE_ENTITY, one(entity_of(first))));
+	EXPECT_EQ(VMTP_OK, local(admin, VMTP_PROC_DELETE_ENTITY, one(entity_of(second))));
+	EXPECT_EQ(ECANCELED, waiter_end(&invoking));
+	EXPECT_EQ(EPIPE, waiter_end(&starting));
+	EXPECT_EQ(ECANCELED, waiter_end(&getting));
+	/* The two Requests, and none that was started afterwards. */
+	EXPECT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	EXPECT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	EXPECT_ERRNO(EAGAIN, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	close(first);
+	close(second);
+	close(admin);
+}
+
 /* Shows: III-0108-a */
 TEST_F(host, an_entity_is_described_in_as_many_octets_as_are_wanted)
 {

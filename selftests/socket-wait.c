@@ -329,6 +329,27 @@ TEST_F(pair, shutdown_ends_sending)
 	EXPECT_ERRNO(EINVAL, shutdown(self->client, 9));
 }
 
+static long invoke_server(void *fd)
+{
+	return call_null(*(int *)fd, SERVER);
+}
+
+TEST_F(pair, shutdown_ends_sending_also_for_who_waits_for_its_turn)
+{
+	struct waiter first, second;
+	struct vmtp_mcb mcb;
+
+	ASSERT_TRUE(waiter_start(&first, invoke_server, &self->client));
+	ASSERT_TRUE(waiter_start(&second, invoke_server, &self->client));
+	ASSERT_EQ(0, shutdown(self->client, SHUT_WR));
+	EXPECT_EQ(EPIPE, waiter_end(&second));
+	/* What was sent before is answered. */
+	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, LONG_MS));
+	vmtp_response(&mcb, VMTP_OK);
+	ASSERT_EQ(0, vmtp_sendreply(self->server, &mcb, NULL, 0));
+	EXPECT_EQ(0, waiter_end(&first));
+}
+
 /*
  * Told or refused when it asks again, which it may do at that moment, a Client
  * sees the same. That it is told is for raw-server, which does not ask again.

@@ -273,6 +273,9 @@ impl Endpoint {
         }
         let moved = record.moved.load(Ordering::Acquire);
         Vacated::remember(record, record.close_client(), moved);
+        // Those that wait for transactions find them gone, and no other starts.
+        record.wake_receiver();
+        record.wake_sender();
         Self::leave_all(record);
         if record.is_frozen() && !moved {
             // Its Clients' records are what they are of any entity that goes, and of the next of this name.

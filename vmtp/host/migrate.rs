@@ -79,11 +79,7 @@ impl Endpoint {
         if record.is_released() {
             return Err(Errno::EIDRM.into());
         }
-        record.frozen.store(true, Ordering::SeqCst);
-        if record.is_open() {
-            record.frozen.store(false, Ordering::SeqCst);
-            return Err(EBUSY);
-        }
+        record.freeze_client()?;
         let until = Host::now().plus(Span::from_millis(patience.into()));
         let result = loop {
             match record.handled() {

@@ -54,7 +54,7 @@ impl Endpoint {
         }
         started.map(|_| ()).map_err(|refused| match refused {
             Refused::TooLarge => crate::kernel::errno::Errno::EMSGSIZE.into(),
-            Refused::Wait | Refused::Memory => ENOMEM,
+            Refused::Wait | Refused::Memory | Refused::Moving | Refused::Gone => ENOMEM,
         })
     }
 

@@ -202,9 +202,6 @@ pub fn start(
     if out.server.is_zero() || !out.server.is_valid() {
         return Err(EINVAL);
     }
-    if endpoint.is_frozen() {
-        return Err(EBUSY);
-    }
     let mcb = abi::mcb_in(out.mcb, false, u32::try_from(out.length)?)?;
     let mut peer = out.peer;
     let mut beside = false;
@@ -260,6 +257,7 @@ pub fn start(
         buffer: sock.sk().send_buffer(),
     };
     let mut slot = None;
+    let mut until = None;
     loop {
         match Endpoint::start(endpoint, &start, &mut slot) {
             Ok(transaction) => return Ok(transaction),
@@ -278,20 +276,31 @@ pub fn start(
                 slot = Some(Preallocated::new(&start)?);
             }
             Err(Refused::Wait) => {
-                if matches!(patience, Patience::None) {
+                // Of all waits together, however often another thread is faster.
+                let now = Host::now().nanos();
+                let until = *until.get_or_insert_with(|| {
+                    patience.timeout().map(|timeout| now.saturating_add(timeout))
+                });
+                let left = until.map(|until| until.saturating_sub(now));
+                if left == Some(0) {
                     return Err(EAGAIN);
                 }
-                let waited = sock.sk().wait(poll::OUT, patience.timeout(), || {
-                    endpoint.may_start().then_some(())
+                let waited = sock.sk().wait(poll::OUT, left, || {
+                    (sock.sk().is_shut_down().1 || endpoint.may_start()).then_some(())
                 });
                 match waited {
                     Wait::Ready(()) => {}
                     Wait::Timeout => return Err(EAGAIN),
                     Wait::Signal => return Err(EINTR),
                 }
+                if sock.sk().is_shut_down().1 {
+                    return Err(EPIPE);
+                }
                 // The route may have changed meanwhile.
                 start.departure = None;
             }
+            Err(Refused::Moving) => return Err(EBUSY),
+            Err(Refused::Gone) => return Err(EPIPE),
         }
     }
 }

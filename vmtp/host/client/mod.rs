@@ -68,6 +68,10 @@ pub enum Refused {
     Memory,
     /// It is too large.
     TooLarge,
+    /// The entity is on its way to another host.
+    Moving,
+    /// The entity is no more.
+    Gone,
 }
 
 impl Endpoint {
@@ -112,6 +116,15 @@ impl Endpoint {
         }
         let mut result = Err(Refused::Memory);
         Self::client_event(record, false, |side, host, now| {
+            // Whoever says so takes this lock afterwards and finds what was started before.
+            if record.is_released() {
+                result = Err(Refused::Gone);
+                return Aftermath::default();
+            }
+            if record.is_frozen() {
+                result = Err(Refused::Moving);
+                return Aftermath::default();
+            }
             let (started, aftermath) = side.start(start, slot, host, &record.options, now);
             result = started;
             aftermath
@@ -329,7 +342,17 @@ impl Endpoint {
         self.wake_sender();
     }
 
-    /// The socket is closed. Its Client's next Transaction would have been this.
+    /// From now on no transaction starts, until it goes on here. EBUSY if one is open.
+    pub(in crate::host) fn freeze_client(&self) -> Result {
+        let side = self.client.lock();
+        if side.client.open() != 0 {
+            return Err(EBUSY);
+        }
+        self.frozen.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// The entity is given up. Its Client's next Transaction would have been this.
     pub(in crate::host) fn close_client(&self) -> Transaction {
         let mut side = self.client.lock();
         let ClientSide { client, slots, .. } = &mut *side;

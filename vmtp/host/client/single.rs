@@ -36,7 +36,8 @@ impl Endpoint {
             return None;
         };
         let over = matches!(slot.call.state(), State::Processing { .. });
-        if start.request.streamed || !over || (slot.claims != 0 && !slot.is_taken()) {
+        let held = record.is_frozen() || (slot.claims != 0 && !slot.is_taken());
+        if start.request.streamed || !over || held {
             return None;
         }
         let mut packet = side.client.start_single(
