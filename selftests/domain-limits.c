@@ -30,6 +30,51 @@ FIXTURE_TEARDOWN(limits)
 	close(self->tun);
 }
 
+static long number_in(const char *path, const char *format)
+{
+	FILE *file = fopen(path, "r");
+	char line[128];
+	long value = -1;
+
+	while (file && value < 0 && fgets(line, sizeof(line), file))
+		sscanf(line, format, &value);
+	if (file)
+		fclose(file);
+	return value;
+}
+
+static long setting_of(const char *name)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/vmtp/%s", name);
+	return number_in(path, "%ld");
+}
+
+/* Root of this namespace may be anybody of the machine, whose memory it is. */
+TEST_F(limits, a_namespace_of_ones_own_has_no_more_than_by_default)
+{
+	static const char *const limited[] = {
+		"records_max", "paths_max", "places_max", "entities_max", "memberships_max", "created_max", "groups_max",
+	};
+	long memory = number_in("/proc/meminfo", "MemTotal: %ld kB") << 10;
+
+	for (int i = 0; i < 7; i++) {
+		long most = setting_of(limited[i]);
+
+		ASSERT_LT(0, most);
+		EXPECT_ERRNO(EINVAL, setting(limited[i], most + 1));
+		EXPECT_EQ(0, setting(limited[i], most - 1));
+		EXPECT_EQ(0, setting(limited[i], most)) { TH_LOG("%s", limited[i]); }
+	}
+	/* Octets of a record, of a path, of a place and of an entity. */
+	EXPECT_GE(memory / 32, setting_of("records_max") * 1024 + setting_of("paths_max") * 1024 +
+			       setting_of("places_max") * 512 + setting_of("entities_max") * 512);
+	/* What takes no memory is its administrator's affair. */
+	EXPECT_EQ(0, setting("answers_per_second", 1000000));
+	EXPECT_EQ(0, setting("packet_lifetime_ms", 3600000));
+}
+
 TEST_F(limits, entities_of_all_domains_are_counted_together)
 {
 	int fds[4];

@@ -165,21 +165,26 @@ impl Settings {
     pub fn register(net: &Net) -> Result<Self> {
         let own = !net.is(Net::init());
         let settings = Sysctls::register(net, c"net/vmtp", &ENTRIES, |index, entry| {
+            let is = |setting: Setting| index == setting as usize;
             // Together the tables are at most 1/32 of the machine's memory.
-            let fits = if index == Setting::RecordsMax as usize {
+            let fits = if is(Setting::RecordsMax) {
                 total_ram() / 64 / 1_024
-            } else if index == Setting::PathsMax as usize {
+            } else if is(Setting::PathsMax) {
                 total_ram() / 128 / 1_024
-            } else if index == Setting::PlacesMax as usize {
+            } else if is(Setting::PlacesMax) || is(Setting::EntitiesMax) {
                 total_ram() / 256 / 512
-            } else if index == Setting::EntitiesMax as usize {
+            } else if is(Setting::CreatedMax)
+                || is(Setting::GroupsMax)
+                || is(Setting::MembershipsMax)
+            {
                 u64::MAX
             } else {
                 return (entry.default, entry.max);
             };
             let most = i32::try_from(fits).unwrap_or(i32::MAX).max(256);
             let default = entry.default.min(most);
-            // Records are charged to nobody: who made a namespace of its own may not have more than by default.
+            // Records, and what managers make, are charged to nobody: who made a namespace of its own may not have more
+            // than by default.
             (default, if own { default } else { entry.max })
         })?;
         Ok(Self(settings))
