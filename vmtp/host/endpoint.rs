@@ -146,7 +146,6 @@ impl Endpoint {
         owner: Owner,
         options: &Arc<Options>,
     ) -> Result<Ref<Self>> {
-        Self::adopt(host, entity, &owner);
         Self::make(host, entity, Some(sk), owner, options, Role::Ordinary)
     }
 
@@ -296,8 +295,9 @@ impl Endpoint {
         }
     }
 
-    /// A socket binds an identifier that CreateEntity made for its user: what held the place goes. Sleeps.
-    fn adopt(host: &StateRef<Host>, entity: Entity, owner: &Owner) {
+    /// A socket is to bind an identifier that CreateEntity made for its user: what holds the place goes. Sleeps; call
+    /// without the socket's lock.
+    pub fn adopt(host: &StateRef<Host>, entity: Entity, owner: &Owner) {
         if let Some(made) = host.entities.get(entity.bits()) {
             let its_own = made.owner.caller.euid == owner.caller.euid;
             if its_own && made.sk.is_none() && matches!(made.role, Role::Ordinary) {

@@ -277,10 +277,11 @@ impl NetState for Host {
         drop(directory);
         // Packets and timers that are inside still find the host; those that come later do not.
         self.closing.store(true, Ordering::SeqCst);
+        // It goes through the hosts of all domains, of which the last ends first.
+        self.work.stop();
     }
 
     fn exit(&self) {
-        self.work.stop();
         let manager = self.manager_server.lock().take();
         if let Some(manager) = manager {
             manager.stop();

@@ -324,6 +324,10 @@ impl Sock<VmtpSocket> {
     }
 
     fn bind_to(&self, host: &StateRef<Host>, entity: Entity) -> Result {
+        if self.state.lock().endpoint.is_some() {
+            return Err(EINVAL);
+        }
+        Endpoint::adopt(host, entity, &self.owner);
         self.bind_with(host, entity, Endpoint::bind).map(|_| ())
     }
 
