@@ -8,6 +8,7 @@
 #include "kselftest_harness.h"
 
 #define SERVER	little_endian(100000, HOST)
+#define OTHER_SERVER	little_endian(100001, HOST)
 #define CLIENT(n)	little_endian(200000 + (n), PEER)
 
 FIXTURE(flood)
@@ -163,6 +164,43 @@ TEST_F(flood, what_a_server_has_not_received_is_bounded)
 		ASSERT_TRUE(send_packet(self->tun, &packet));
 	}
 	EXPECT_LE(0, vmtp_recvreq(self->server, &mcb, self->got, sizeof(self->got), 0));
+}
+
+TEST_F(flood, a_server_that_has_all_memory_leaves_others_their_requests)
+{
+	int other = open_entity(OTHER_SERVER), buffer = 1 << 30, asked = 0;
+	struct octets octets;
+	struct packet packet;
+	struct vmtp_mcb mcb = { };
+
+	ASSERT_GE(other, 0);
+	ASSERT_EQ(0, fcntl(other, F_SETFL, O_NONBLOCK));
+	ASSERT_EQ(0, system("ip link set tun0 mtu 17000"));
+	ASSERT_EQ(0, setting("probe_clients", PROBE_NEVER));
+	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)));
+	/*
+	 * Requests of which nothing but the last block is missing, until the machine has no more room for such. Without
+	 * checksums they come faster than they are given up.
+	 */
+	request_packet(&packet, 0, SERVER, 7);
+	carry(&packet, self->segment, VMTP_GROUP_SIZE, 0x7FFFFFFF);
+	encode(&packet, &octets);
+	put32(octets.at + octets.length - 4, 0);
+	for (; asked < 7000; asked++) {
+		put64(octets.at, CLIENT(asked));
+		ASSERT_TRUE(send_ip(self->tun, SOURCE(asked), HOST, IPPROTO_VMTP, octets.at, octets.length));
+		if (asked % 50)
+			continue;
+		drain(self->tun);
+		if (counter("DropNoRoom"))
+			break;
+	}
+	EXPECT_LT(0, counter("DropNoRoom")) { TH_LOG("%d Requests", asked); }
+	request_packet(&packet, CLIENT(20000), OTHER_SERVER, 7);
+	ASSERT_TRUE(send_packet(self->tun, &packet));
+	ASSERT_EQ(0, vmtp_recvreq(other, &mcb, NULL, 0, 0)) { TH_LOG("%s", strerror(errno)); }
+	EXPECT_EQ(CLIENT(20000), mcb.client);
+	close(other);
 }
 
 TEST_HARNESS_MAIN

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the Requests of an entity occupy, each record's part of it, and the sum over all hosts of the machine, which is
-//! held below a part of its memory.
+//! What the Requests of an entity occupy, each record's part of it, and the sum over all hosts of the machine. When that
+//! is a part of its memory an entity receives one message at a time.
 
 use super::Host;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ pub struct Memory {
     privileged: AtomicUsize,
 }
 
-/// The same of all hosts, to be held below a part of the machine's memory.
+/// The same of all hosts.
 static ALL: AtomicUsize = AtomicUsize::new(0);
 
 /// The same of Clients that are being probed. It fills no server's SO_RCVBUF: they may all be forged.

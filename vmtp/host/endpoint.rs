@@ -383,7 +383,8 @@ impl Endpoint {
         })
     }
 
-    /// Whether what it has not received yet fills SO_RCVBUF, or that of all entities its part of the machine's memory.
+    /// Whether what it has not received yet fills SO_RCVBUF, or that of all entities its part of the machine's memory. Then
+    /// whoever occupies nothing may still have a message: none can keep all others from working.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         let Some(sk) = &self.sk else {
@@ -391,7 +392,7 @@ impl Endpoint {
         };
         let used = self.memory.used();
         used.saturating_add(sk.receive_memory()) >= sk.receive_buffer()
-            || Charge::all_fill(&self.host)
+            || (used != 0 && Charge::all_fill(&self.host))
     }
 
     /// What the server can do for a Request now. `memory` says whether there is memory for another packet of it.

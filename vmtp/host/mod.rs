@@ -197,7 +197,7 @@ pub struct Host {
     ways: AtomicU32,
     /// The namespace goes: nothing new begins.
     closing: AtomicBool,
-    /// Octets that incomplete Requests may occupy on all hosts of the machine.
+    /// Octets that incomplete Requests may occupy on all hosts of the machine, one of each entity aside.
     memory_max: usize,
 }
 
