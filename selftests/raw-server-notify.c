@@ -373,6 +373,64 @@ TEST_F(peer, a_response_goes_where_its_request_came_from)
 	}
 }
 
+/*
+ * Whoever knows the Transaction, which a Probe tells, is not the Client for that: not while the Request is executed, not
+ * when it is answered, and not after a Request of his own in the Client's name.
+ */
+TEST_F(peer, a_response_goes_to_nobody_who_repeats_its_request_from_elsewhere)
+{
+	struct packet packet, theft;
+	struct vmtp_mcb mcb;
+	int other = open_entity(0);
+
+	ASSERT_GE(other, 0);
+	request_packet(&theft, THERE, entity_of(other), 4);
+	theft.source = OTHER;
+	ASSERT_TRUE(send_packet(self->tun, &theft));
+	ASSERT_TRUE(ask(self->tun, 5, 0));
+	ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+	request_packet(&theft, THERE, HERE, 5);
+	theft.source = OTHER;
+	theft.control |= C_APG;
+	for (int i = 0; i < 2; i++) {
+		ASSERT_TRUE(send_packet(self->tun, &theft));
+		EXPECT_EQ(0, drain(self->tun));
+		if (i == 0) {
+			ASSERT_EQ(0, reply(self->fd, &mcb, VMTP_OK, NULL, 0));
+			ASSERT_TRUE(next_of(self->tun, is_response, &packet, 0));
+			EXPECT_EQ(PEER, packet.destination);
+		}
+	}
+	EXPECT_EQ(2, counter("DropUnwanted"));
+	/* The Client itself has it again. */
+	ASSERT_TRUE(ask(self->tun, 5, 0));
+	ASSERT_TRUE(next_of(self->tun, is_response, &packet, 0));
+	EXPECT_EQ(PEER, packet.destination);
+	close(other);
+}
+
+/* Nor does a later Transaction in the Client's name end what the Client has here with another server. */
+TEST_F(peer, a_request_from_elsewhere_ends_nothing_with_other_servers)
+{
+	struct packet packet, forged;
+	struct vmtp_mcb mcb;
+	int other = open_entity(0);
+
+	ASSERT_GE(other, 0);
+	ASSERT_TRUE(ask(self->tun, 5, 0));
+	ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+	request_packet(&forged, THERE, entity_of(other), 5 + (1U << 30));
+	forged.source = OTHER;
+	ASSERT_TRUE(send_packet(self->tun, &forged));
+	ASSERT_EQ(0, reply(self->fd, &mcb, VMTP_OK, NULL, 0));
+	ASSERT_TRUE(next_of(self->tun, is_response, &packet, 0));
+	/* And its next is served. */
+	ASSERT_TRUE(ask(self->tun, 6, 0));
+	EXPECT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+	EXPECT_EQ(6, mcb.transaction);
+	close(other);
+}
+
 /* ---- Who the Client is ----------------------------------------------------------------------- */
 
 struct inquiry {

@@ -90,6 +90,17 @@ impl Host {
         })
     }
 
+    /// Whether an entity is known to be at a host by more than what came from there: its identifier names the host, or
+    /// where identifiers name none, it was found there.
+    pub(super) fn vouches(&self, entity: Entity, peer: &Peer, now: Time) -> bool {
+        let known = if self.names_hosts() {
+            embedded(entity)
+        } else {
+            self.find(entity, now).peer
+        };
+        known.is_same_host(peer)
+    }
+
     /// An entity was heard from a host.
     #[inline]
     pub fn learn(&self, entity: Entity, peer: &Peer) {

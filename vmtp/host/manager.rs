@@ -239,9 +239,8 @@ impl Host {
     /// its Response thrown away.
     fn speaks_for(&self, record: &Record<RemoteRecord>, from: &Peer) -> bool {
         let (state, _) = record.look();
-        // Of a Request that was forwarded the Client is elsewhere.
-        state.forward_count() != 0
-            || state.peer().is_same_host(from)
+        // Where the Request came from, or, if it was passed on, where the Response went.
+        (state.forward_count() == 0 && state.peer().is_same_host(from))
             || self
                 .find(record.client(), Host::now())
                 .peer

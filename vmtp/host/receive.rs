@@ -484,7 +484,7 @@ impl Host {
             self.refuse(header, Refusal::NoPermission, source);
             return;
         }
-        let mut found = match self.supersede(header, endpoint.entity) {
+        let mut found = match self.supersede(header, endpoint.entity, source) {
             Superseded::Old => {
                 self.discard(skb, Counter::DropOld);
                 return;
@@ -530,8 +530,9 @@ impl Host {
     }
 
     /// A Request outside a run ends what the same Client had with other servers of this host (2.3, 5.3), and finds what it
-    /// has with its own.
-    fn supersede(&self, header: &Header, server: Entity) -> Superseded {
+    /// has with its own. What came from another host says nothing of it: anybody may name this Client. Nor does a Request
+    /// that no server was given.
+    fn supersede(&self, header: &Header, server: Entity, source: &Source) -> Superseded {
         let mut old = false;
         let mut own = None;
         self.remotes.for_each(header.client.bits(), |record| {
@@ -540,6 +541,11 @@ impl Host {
                 return ControlFlow::Continue(());
             }
             let (state, _) = record.look();
+            let direct = header.control.forward_count() == 0 && state.forward_count() == 0;
+            let elsewhere = direct && !state.peer().is_same_host(&source.peer);
+            if elsewhere || state.state() == State::AwaitingRequest {
+                return ControlFlow::Continue(());
+            }
             let since = header.transaction.since(state.transaction());
             if since < 0 {
                 old = true;

@@ -177,6 +177,11 @@ impl Outgoing {
         }
     }
 
+    /// A transmission that is due is not made.
+    pub fn pass_over(&mut self) {
+        self.transmissions = self.transmissions.saturating_add(1);
+    }
+
     /// Forgets what the peer has, for another peer or another try from the start.
     pub fn restart(&mut self) {
         if !self.control.is_response() && self.sent != 0 {

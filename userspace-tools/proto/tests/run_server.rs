@@ -417,9 +417,9 @@ fn ok_for_a_response_of_a_run_acknowledges_all_before_it() {
     assert_eq!(far.timeout(common::far::TS4).burst, None);
     // OK for the middle one leaves the last: it is sent again.
     let mut far = run();
-    far.respond(t(0), mcb(0, 100));
+    far.respond(t(0), mcb(0, 60));
     far.request(&request(MIDDLE, t(1), mcb(0, 0)));
-    far.respond(t(1), mcb(0, 100));
+    far.respond(t(1), mcb(0, 60));
     assert!(!far
         .remote
         .is_notified_by(&to_server(ResponseCode::Ok, t(0), 1)));

@@ -408,7 +408,7 @@ fn server_of_a_forwarded_request_answers_the_client_directly() {
     assert_eq!((packet.client, packet.transaction), (CLIENT, t(0)));
     // By timer too.
     let mut far = Far::processing(&with_count(1));
-    far.respond(t(0), mcb(0, 100));
+    far.respond(t(0), mcb(0, 60));
     far.cx.now = far.remote.deadline();
     let step = far.remote.timeout(&far.cx);
     assert_eq!((step.to, headers(&step.burst).len()), (To::Client, 1));

@@ -6,7 +6,7 @@
 mod common;
 
 use common::far::{arrival, Far, TS1};
-use common::{carrying, mask, mcb, meant, request, t};
+use common::{carrying, mask, mcb, meant, packets, request, t, CLIENT_HOST, OTHER_HOST};
 use vmtp_proto::server::{Drop, Event, Keep, State};
 use vmtp_proto::wire::Control;
 
@@ -142,6 +142,70 @@ fn unprobed_client_is_sent_at_most_three_times_what_came() {
         sent += 1;
     }
     assert!(sent > 300, "{sent}");
+}
+
+/// Shows: D-28-a
+#[test]
+fn what_repeats_a_response_counts_as_well() {
+    let cases = [
+        (0, 0, 8),
+        (0, 0, 60),
+        (0, 0, 136),
+        (64, 0b01, 64),
+        (1_024, 0b11, 2_700),
+    ];
+    for (request_octets, blocks, segment) in cases {
+        let header = request(0, t(0), mcb(0, request_octets));
+        let mut far = Far::processing(&carrying(header, blocks));
+        let mut octets = 0;
+        let mut step = far.respond(t(0), mcb(0, segment));
+        while far.remote.state() == State::Responded {
+            for packet in packets(&step.burst) {
+                octets += 68 + packet.padded;
+            }
+            far.cx.now = far.remote.deadline();
+            step = far.remote.timeout(&far.cx);
+        }
+        let came = 68 + request_octets;
+        assert!(octets >= 68 + segment, "{segment}: {octets}");
+        assert!(octets <= 3 * came, "{segment}: {octets} for {came}");
+    }
+    // Whoever is there has all repeats, five of them.
+    let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
+    far.respond(t(0), mcb(0, 1_000));
+    let mut step = far.remote.probed(Some(t(0)), &far.cx);
+    let mut number = 0;
+    while far.remote.state() == State::Responded {
+        number += packets(&step.burst).len();
+        far.cx.now = far.remote.deadline();
+        step = far.remote.timeout(&far.cx);
+    }
+    assert_eq!(number, 6);
+}
+
+/// Shows: D-28-a
+#[test]
+fn what_is_proven_of_one_host_allows_nothing_for_another() {
+    let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
+    far.respond(t(0), mcb(0, 1_000));
+    assert!(far.remote.probed(Some(t(0)), &far.cx).burst.is_some());
+    // From there as much as it wants; from elsewhere as from anybody.
+    far.request(&request(0, t(1), mcb(0, 0)));
+    assert!(far.respond(t(1), mcb(0, 1_000)).burst.is_some());
+    far.source.peer = OTHER_HOST;
+    far.request(&request(0, t(2), mcb(0, 0)));
+    let step = far.respond(t(2), mcb(0, 1_000));
+    assert_eq!((step.burst, step.event), (None, Event::Probe));
+    // Who is asked is not somebody else meanwhile.
+    far.source.peer = CLIENT_HOST;
+    far.request(&request(0, t(2), mcb(0, 0)));
+    assert_eq!(far.remote.peer(), OTHER_HOST);
+    // Nor does what came from one host count for the other.
+    let mut far = Far::processing(&carrying(request(0, t(0), mcb(0, 1_024)), 0b11));
+    far.source.peer = OTHER_HOST;
+    far.request(&request(0, t(0), mcb(0, 1_024)));
+    let step = far.respond(t(0), mcb(0, 1_000));
+    assert_eq!((step.burst, step.event), (None, Event::Probe));
 }
 
 /// A run whose Client is not there: neither the held Response nor what waits behind it stays for ever.

@@ -220,6 +220,14 @@ impl RemoteRecord {
         let must_probe = host.must_probe(now);
         let full = endpoint.is_full();
         let mut guard = record.inner.lock();
+        if guard.remote.comes_from_elsewhere(header, source) {
+            drop(guard);
+            if !host.vouches(header.client, &source.peer, now) {
+                host.discard(skb, Counter::DropUnwanted);
+                return None;
+            }
+            guard = record.inner.lock();
+        }
         let inner = &mut *guard;
         if inner.gone {
             return Some(skb);

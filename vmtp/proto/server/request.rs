@@ -97,7 +97,7 @@ impl Remote {
         cx: &Context,
     ) -> Step {
         let mut step = Step::NOTHING;
-        self.heard = cx.now;
+        let heard = core::mem::replace(&mut self.heard, cx.now);
         let transaction = header.transaction;
         let forward_count = header.control.forward_count();
         if self.incoming.is_some() && self.incoming.group_of(transaction).is_some() {
@@ -146,21 +146,44 @@ impl Remote {
                     ResponseCode::ResponseDiscarded
                 };
                 self.notify(&mut step, transaction, Mask::ALL, code);
+                return step;
             }
+            // The record need not live longer for it: its duplicates are as old. And a Client that starts anew with a
+            // lower Transaction must not keep the record that shuts it out.
+            self.heard = heard;
             return step;
         }
         self.new_request(header, source, service, cx, &mut step);
         step
     }
 
+    /// Whether the packet is of a Request that came from another host. Whoever knows a Client's Transaction, which a
+    /// Probe tells, could have its Response that way: something else must tell that the Client is there.
+    pub fn comes_from_elsewhere(&self, header: &Header, source: &Source) -> bool {
+        let under_way = self.is_current(header.transaction) && self.state != State::AwaitingRequest
+            || self.incoming.is_some() && self.incoming.group_of(header.transaction).is_some();
+        under_way && header.control.forward_count() == 0 && !self.peer.is_same_host(&source.peer)
+    }
+
     /// The Client is there. The octets received of it, with those `before`.
     pub(super) fn hear(&mut self, header: &Header, source: &Source, before: u32) -> u32 {
-        self.peer = source.peer;
         self.control = header.control;
+        let before = if self.is_at(source) { before } else { 0 };
         let octets = u32::from(header.length)
             .wrapping_mul(4)
             .wrapping_add(OVERHEAD_OCTETS);
         before.saturating_add(octets)
+    }
+
+    /// The Client is where the packet comes from. False if it was elsewhere: what was proven of one host, or received
+    /// from it, allows nothing for another. While it is asked, it is where it was.
+    fn is_at(&mut self, source: &Source) -> bool {
+        let same = self.peer.is_same_host(&source.peer);
+        if !same && !self.flags.probing {
+            self.flags.probed = false;
+            self.peer = source.peer;
+        }
+        same
     }
 
     /// A Request newer than all that is known of the Client (newTransaction in 5.7).
@@ -294,7 +317,7 @@ impl Remote {
         cx: &Context,
         step: &mut Step,
     ) {
-        self.peer = source.peer;
+        self.is_at(source);
         if header.code.has(Code::CMD) && !service.waiting {
             self.refuse(
                 header,

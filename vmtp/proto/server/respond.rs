@@ -218,6 +218,14 @@ impl Remote {
         !self.flags.probed && response_octets(octets) > allowed
     }
 
+    /// Whether a header may be sent to a Client that may not be there, after the Response and what repeated it.
+    pub(super) fn may_repeat(&self) -> bool {
+        let repeats = u32::from(self.outgoing.transmissions());
+        let octets = response_octets(self.outgoing.segment_octets());
+        let with = octets.saturating_add(repeats.saturating_mul(OVERHEAD_OCTETS));
+        self.flags.probed || with <= self.received.saturating_mul(AMPLIFICATION)
+    }
+
     /// The Response is held until the Client has been probed.
     pub(super) fn prove_client(&mut self, step: &mut Step) {
         self.flags.probing = true;

@@ -40,7 +40,7 @@ impl Remote {
             && transaction.since(self.last) > 0
             && !self.is_current(transaction)
             && service.room
-            && (!service.probe || self.flags.probed)
+            && (!service.probe || (self.flags.probed && self.peer.is_same_host(&source.peer)))
             && !source.multicast
             && control.forward_count() == 0
             && !control.has(Control::NSR | Control::NER | Control::CMG | Control::APG)

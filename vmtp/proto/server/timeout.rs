@@ -40,6 +40,12 @@ impl Remote {
                     self.discard_response(cx, &mut step);
                     return step;
                 }
+                if !self.may_repeat() {
+                    // Whoever asked may not be there (decision 28). A Client that is asks again.
+                    self.outgoing.pass_over();
+                    self.deadline = self.outgoing.after(self.retry_wait(cx), cx);
+                    return step;
+                }
                 let ends = self.ends();
                 // BUSY had everything forgotten: then all of it goes again.
                 step.burst = match self.outgoing.advance(&ends, cx.timing.window, cx) {

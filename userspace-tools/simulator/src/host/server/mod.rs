@@ -84,6 +84,14 @@ impl Record {
         )
     }
 
+    /// Whether what the same Client has with another server says something of a Request: not what came from another
+    /// host, nor what no server was given.
+    fn supersedes(&self, header: &Header, source: &Source) -> bool {
+        let direct = header.control.forward_count() == 0 && self.remote.forward_count() == 0;
+        let elsewhere = direct && !self.remote.peer().is_same_host(&source.peer);
+        !elsewhere && self.remote.state() != State::AwaitingRequest
+    }
+
     /// What it passed on, if the record answers for that.
     pub(super) fn forwards(&self) -> Option<OpId> {
         (self.remote.state() == State::Forwarded).then_some(self.forwarded_op)
@@ -215,7 +223,7 @@ impl Host {
         let client = header.client;
         let key = (client, server);
         let transaction = header.transaction;
-        if !self.supersede(env, header, server) {
+        if !self.supersede(env, header, server, &source) {
             env.counts.out_of_sequence += 1;
             return;
         }
@@ -264,6 +272,11 @@ impl Host {
         let Some(record) = self.records.get_mut(&key) else {
             return;
         };
+        let named = Peer::inet(client.address()).is_same_host(&source.peer);
+        if record.remote.comes_from_elsewhere(header, &source) && !named {
+            env.trace(self.number, || "   dropped: from elsewhere".to_string());
+            return;
+        }
         record.asked |= header.control.has(Control::APG);
         // The common case first, as a host does.
         let remote = &mut record.remote;
@@ -338,13 +351,19 @@ impl Host {
 
     /// 2.3, 5.3: a new Request outside a run ends what its Client has at other servers of this host.
     /// False if the Client has gone on to a later one already.
-    fn supersede(&mut self, env: &mut Env, header: &Header, server: Entity) -> bool {
+    fn supersede(
+        &mut self,
+        env: &mut Env,
+        header: &Header,
+        server: Entity,
+        source: &Source,
+    ) -> bool {
         let client = header.client;
         let others: Vec<(Entity, i32)> = self
             .records
             .range((client, Entity::ZERO)..)
             .take_while(|((c, _), _)| *c == client)
-            .filter(|((_, s), _)| *s != server)
+            .filter(|((_, s), r)| *s != server && r.supersedes(header, source))
             .map(|((_, s), r)| (*s, header.transaction.since(r.remote.newest())))
             .collect();
         if others.iter().any(|(_, since)| *since < 0) {
