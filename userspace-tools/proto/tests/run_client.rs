@@ -196,6 +196,21 @@ fn told_of_a_gap_the_client_resends_from_the_first_group_not_received() {
     );
 }
 
+/// What the server asks for again and again is no more: a datagram among the calls is not kept. The Response of what it
+/// names as the last that it has is missed at the same time as ever, and asked for.
+#[test]
+fn a_gap_that_stays_does_not_put_off_the_timer_of_what_the_server_has() {
+    let mut run = Run::of(3);
+    for time in (10..TC1).step_by(10) {
+        run.cx.now = at(time);
+        let (index, step) = run.notify(ResponseCode::RetryAll, t(0), 0);
+        assert_eq!((index, step.burst), (0, None));
+        run.resend(2, t(0), false);
+    }
+    run.cx.now = at(TC1);
+    assert_eq!(only(&run.timeout(0).burst).transaction, t(0));
+}
+
 /// What was not sent, is being answered, or waits because the server is busy is not sent again.
 #[test]
 fn only_requests_that_wait_for_their_response_are_sent_again() {

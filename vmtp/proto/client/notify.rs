@@ -137,7 +137,10 @@ impl Call {
                     step.event = Event::ResendAfter(self.transaction());
                 }
                 self.outgoing.heard();
-                self.wait(cx, self.response_time(cx));
+                // If the server has this one, it waits for its Response as before, however often others are asked for.
+                if step.burst.is_some() {
+                    self.wait(cx, self.response_time(cx));
+                }
             }
             Some(ResponseCode::Busy) => {
                 if self.limit.has_come(cx.now) {
