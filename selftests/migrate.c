@@ -294,6 +294,42 @@ TEST_F(move, an_export_that_waits_keeps_only_what_moves_the_entity_waiting)
 	close(client);
 }
 
+/* A Client whose Request is in progress calls again once that is answered. */
+static bool goes_on(int server, struct vmtp_mcb *in_progress, int client)
+{
+	struct vmtp_mcb mcb;
+
+	vmtp_response(in_progress, VMTP_OK);
+	if (vmtp_sendreply(server, in_progress, NULL, 0) || vmtp_getreply(client, &mcb, NULL, 0, LONG_MS) ||
+	    start_null(client, MOVING) || receive(server, &mcb, LONG_MS))
+		return false;
+	vmtp_response(&mcb, VMTP_OK);
+	return !vmtp_sendreply(server, &mcb, NULL, 0) && !vmtp_getreply(client, &mcb, NULL, 0, LONG_MS) &&
+	       vmtp_code(&mcb) == VMTP_OK;
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+TEST_F(move, a_signal_ends_the_wait_for_a_request_in_progress)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	int client = open_entity(0);
+	struct waiter exporting;
+	struct vmtp_mcb mcb;
+
+	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+	ASSERT_EQ(0, start_null(client, MOVING));
+	ASSERT_EQ(0, receive(self->old, &mcb, LONG_MS));
+	ASSERT_TRUE(waiter_start(&exporting, export_old, &self->old));
+	ASSERT_EQ(0, pthread_kill(exporting.thread, SIGUSR1));
+	EXPECT_EQ(EINTR, waiter_end(&exporting));
+	EXPECT_TRUE(goes_on(self->old, &mcb, client));
+	close(client);
+}
+
 /* ---- Under load ------------------------------------------------------------------------------------ */
 
 static unsigned char executed[CLIENTS][CALLS];

@@ -11,7 +11,6 @@ use super::remote::moved::Image;
 use super::remote::RemoteRecord;
 use super::Host;
 use crate::kernel::array::Array;
-use crate::kernel::clock::sleep_us;
 use crate::kernel::errno::Errno;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
@@ -35,9 +34,6 @@ const MEMBERSHIP: usize = 12;
 
 /// Octets of a record without its segment: the address of its Client, octets of the segment, the snapshot.
 const RECORD: usize = 8 + SNAPSHOT_OCTETS;
-
-/// How often it is looked whether all Requests are answered.
-const POLL_US: u32 = 2_000;
 
 /// A part of an image.
 pub enum Piece<'a> {
@@ -71,8 +67,13 @@ impl Endpoint {
     }
 
     /// Stops it: no Request is taken or handed over any more. Those that its user handles may be answered for `patience` ms.
-    /// EBUSY if they are not, or if it is a Client of open transactions: it goes on then. Sleeps.
-    pub fn freeze(record: &Ref<Self>, patience: u32) -> Result {
+    /// EBUSY if they are not, or if it is a Client of open transactions, and what `pause` says, which waits before it is looked
+    /// again whether they are: it goes on then. Sleeps.
+    pub fn freeze(
+        record: &Ref<Self>,
+        patience: u32,
+        pause: &mut dyn FnMut() -> Result,
+    ) -> Result {
         if record.is_frozen() {
             return Ok(());
         }
@@ -85,7 +86,11 @@ impl Endpoint {
             match record.handled() {
                 Ok(0) => break Ok(()),
                 Ok(_) if until.has_come(Host::now()) => break Err(EBUSY),
-                Ok(_) => sleep_us(POLL_US),
+                Ok(_) => {
+                    if let Err(error) = pause() {
+                        break Err(error);
+                    }
+                }
                 Err(error) => break Err(error),
             }
         };

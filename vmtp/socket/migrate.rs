@@ -10,8 +10,12 @@ use crate::kernel::errno::Errno;
 use crate::kernel::family::Sock;
 use crate::kernel::pages::Pages;
 use crate::kernel::user::{self, Readable, Writable};
+use crate::kernel::wait::Wait;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
+
+/// How often it is looked whether all Requests are answered.
+const POLL_NS: u64 = 2_000_000;
 
 /// The memory that an image is written to, as far as it goes.
 struct Room {
@@ -87,7 +91,12 @@ pub(super) fn export(sock: &Sock<VmtpSocket>, argument: usize) -> Result {
         length: image.length as usize,
         used: 0,
     };
-    Endpoint::freeze(&endpoint, image.timeout)?;
+    // It may be for long, and a signal ends it.
+    let mut pause = || match sock.sk().wait(0, Some(POLL_NS), || None::<()>) {
+        Wait::Signal => Err(EINTR),
+        Wait::Ready(()) | Wait::Timeout => Ok(()),
+    };
+    Endpoint::freeze(&endpoint, image.timeout, &mut pause)?;
     Endpoint::write_image(&endpoint, &mut |piece| room.put(piece))?;
     image.used = u32::try_from(room.used)?;
     image.entity = endpoint.entity.bits();

@@ -361,7 +361,8 @@ struct vmtp_image {
  * ABORT	end the socket's open transactions; nothing of them is delivered.
  * EXPORT	freeze the socket's entity and write it out. Requests that its
  *		program has taken are waited for; EBUSY if they are not answered
- *		within timeout, or if the entity is a Client of open transactions.
+ *		within timeout, or if the entity is a Client of open transactions;
+ *		it goes on then, as it does after a signal.
  *		EMSGSIZE if the image is larger than length; used tells how large,
  *		and the entity stays frozen. Frozen, it drops packets in silence
  *		and hands nothing over.
