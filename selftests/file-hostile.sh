@@ -38,7 +38,7 @@ request() { # CODE SEGMENT [OPTION...]: prints the Response code
 	ip netns exec rpc-a vmtp call $server --code "$code" --data $dir/request "$@" --json 2>&1 |
 		sed -n 's/.*"code":\([0-9]*\).*/\1/p'
 }
-einval=$((0x810016)) estale=$((0x810074)) enosys=$((0x810026)) emsgsize=$((0x81005a)) eloop=$((0x810028)) enxio=$((0x810006))
+einval=$((0x810016)) estale=$((0x810074)) enosys=$((0x810026)) emsgsize=$((0x81005a)) eloop=$((0x810028)) enxio=$((0x810006)) exdev=$((0x810012))
 words() { printf '%08x%032d' "$1" 0; } # 20 octets of user data: this word and zeroes
 is() { # CODE ARGUMENT...
 	local expected=$1 found
@@ -75,8 +75,28 @@ hostile() {
 	rm $export/root $export/secret
 	[ "$(cat $dir/secret)" = secret ] && [ ! -e $dir/made ] && kill -0 $served && cmp $there/tree/file-3 $export/tree/file-3
 }
+changes() { # BIT: one member of Changes, whose value is 0
+	printf '\\0\\0\\0\\%o' "$1"
+	printf '\\0%.0s' $(seq 44)
+}
+told() { stat -c '%a %u %g %s %X %Y' $export/below $dir/mounted-file; }
+mounted_below() { # a file system and a file: each member by itself
+	local before bit result=0
+	echo secret >$dir/mounted-file
+	chown 7:8 $dir/mounted-file
+	mkdir $export/below
+	touch $export/bound
+	mount -t tmpfs -o mode=711,uid=7,gid=8 below $export/below && mount --bind $dir/mounted-file $export/bound || return 1
+	touch -d @1000000 $export/below $dir/mounted-file
+	before=$(told)
+	for bit in 1 2 4 8 16 32; do
+		is $exdev $((0x810006)) "$(changes $bit)below" && is $exdev $((0x810006)) "$(changes $bit)bound" || { result=1; break; }
+	done
+	[ "$(told)" = "$before" ] || { echo "$before became $(told)" >/tmp/said; result=1; }
+	umount $export/below $export/bound && rmdir $export/below && rm $export/bound && return $result
+}
 
-ktap_begin 9
+ktap_begin 10
 hosts 3%
 echo secret >$dir/secret
 mount -t tmpfs -o size=20m export $export
@@ -85,6 +105,7 @@ serve $export
 mount_it
 check "nothing outside is reached, nor what is mounted below" outside
 check "hostile Requests are told so and harm nothing" hostile
+check "what is mounted below is not changed" mounted_below
 stop
 serve --handles 3 $export
 check "more files are open than the server keeps open" few_handles

@@ -66,6 +66,6 @@ file_cleanup() {
 	exec 3<&-
 	umount -l $there 2>/dev/null
 	rpc_cleanup
-	umount -l $export/below $export 2>/dev/null
+	umount -l $export/below $export/bound $export 2>/dev/null
 }
 trap file_cleanup EXIT

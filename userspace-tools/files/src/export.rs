@@ -8,11 +8,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use nix::sys::stat::{fchmodat, FchmodatFlags, Mode as NixMode};
 use rustix::fs::{
     self, AtFlags, Gid, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom, StatxFlags,
     Timespec, Timestamps, Uid,
@@ -29,6 +28,7 @@ type Result<T> = std::result::Result<T, Errno>;
 
 const REGULAR: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
+const SYMLINK: u32 = 0o120_000;
 /// Permissions that a client may set: a file that runs as somebody else is not to be had from afar.
 const PERMISSIONS: u32 = 0o1_777;
 
@@ -208,36 +208,26 @@ impl Export {
                 }
             }
         }
-        // Without a file, by its name in its directory: that works also for what cannot be opened.
-        let place = match file {
-            Some(_) => None,
-            None if path.is_empty() => Some((
-                self.open_at(path, OFlags::PATH, Mode::empty())?,
-                OsStr::new("."),
-            )),
-            None => Some(self.parent(path)?),
+        // Without a file, what the path names: that works also for what cannot be opened. By its name in its directory it
+        // would be what is mounted there.
+        let named;
+        let object = match file {
+            Some(file) => file,
+            None => {
+                named = self.open_at(path, OFlags::PATH, Mode::empty())?;
+                &named
+            }
         };
         if which & (SET_USER | SET_GROUP) != 0 {
             let user = (which & SET_USER != 0).then(|| Uid::from_raw(changes.user.get()));
             let group = (which & SET_GROUP != 0).then(|| Gid::from_raw(changes.group.get()));
-            match (file, &place) {
-                (Some(file), _) => fs::fchown(file, user, group)?,
-                (None, Some((parent, name))) => {
-                    fs::chownat(parent, *name, user, group, AtFlags::SYMLINK_NOFOLLOW)?;
-                }
-                (None, None) => {}
-            }
+            fs::chownat(object, "", user, group, AtFlags::EMPTY_PATH)?;
         }
         if which & SET_MODE != 0 {
-            let mode = changes.mode.get() & PERMISSIONS;
-            match (file, &place) {
-                (Some(file), _) => fs::fchmod(file, Mode::from_raw_mode(mode))?,
-                (None, Some((parent, name))) => {
-                    let mode = NixMode::from_bits_truncate(mode);
-                    fchmodat(parent, *name, mode, FchmodatFlags::NoFollowSymlink)
-                        .map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
-                }
-                (None, None) => {}
+            let mode = permissions(changes.mode.get());
+            match file {
+                Some(file) => fs::fchmod(file, mode)?,
+                None => change_mode(object, mode)?,
             }
         }
         if which & (SET_ACCESSED | SET_MODIFIED) != 0 {
@@ -250,18 +240,9 @@ impl Export {
                     changes.modified,
                 ),
             };
-            match (file, &place) {
-                (Some(file), _) => fs::futimens(file, &times)?,
-                (None, Some((parent, name))) => {
-                    fs::utimensat(parent, *name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-                }
-                (None, None) => {}
-            }
+            fs::utimensat(object, "", &times, AtFlags::EMPTY_PATH)?;
         }
-        match file {
-            Some(file) => attributes_of(file),
-            None => self.attributes(path),
-        }
+        attributes_of(object)
     }
 
     /// Entries of a directory behind the one with this cookie (0: from the start), in at most `limit`
@@ -378,6 +359,15 @@ fn there(errno: Errno) -> Errno {
         Errno::BUSY => Errno::EXIST,
         errno => errno,
     }
+}
+
+/// fchmod(2) of what is open with O_PATH, which that does not take.
+fn change_mode(object: &OwnedFd, mode: Mode) -> Result<()> {
+    // The link leads to a symbolic link itself, which has no permissions; what the kernel says of that has changed.
+    if attributes_of(object)?.kind() == SYMLINK {
+        return Err(Errno::OPNOTSUPP);
+    }
+    fs::chmod(format!("/proc/self/fd/{}", object.as_raw_fd()), mode)
 }
 
 /// What an open file is.

@@ -143,7 +143,7 @@ fn a_read_only_export_changes_nothing() {
 fn a_pipe_is_shown_and_not_opened() {
     let Place { outer, export } = place();
     let pipe = outer.path().join("in/pipe");
-    nix::unistd::mkfifo(&pipe, NixMode::S_IRWXU).unwrap();
+    fs::mknodat(fs::CWD, &pipe, fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
     assert_eq!(export.attributes(os("pipe")).unwrap().kind(), 0o010_000);
     assert_eq!(
         export.open(os("pipe"), OPEN_READ, 0, 0).map(drop),
@@ -152,6 +152,16 @@ fn a_pipe_is_shown_and_not_opened() {
     assert_eq!(
         export.open(os("dir"), OPEN_READ, 0, 0).map(drop),
         Err(Errno::ISDIR)
+    );
+    let changes = Changes {
+        which: (SET_MODE | SET_MODIFIED).into(),
+        mode: 0o640.into(),
+        ..Default::default()
+    };
+    let changed = export.change(os("pipe"), None, &changes).unwrap();
+    assert_eq!(
+        (changed.mode.get(), changed.modified.seconds.get()),
+        (0o010_640, 0)
     );
 }
 
