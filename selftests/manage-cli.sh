@@ -3,9 +3,10 @@
 # `vmtp node`, `entity`, `group` and `move` between three hosts, as a person would use them.
 # Each check runs a command and looks for what it must say.
 
+cd "$(dirname "$0")" || exit 1
 number=0
 echo "TAP version 13"
-echo "1..32"
+echo "1..50"
 
 cleanup() {
 	kill $(jobs -p) 2>/dev/null
@@ -42,6 +43,24 @@ has() { # HOST ENTITY
 until_has() { # HOST ENTITY
 	for _ in $(seq 600); do
 		has "$1" "$2" && return
+		sleep 0.1
+	done
+}
+
+serve() { # HOST ENTITY ACTION...: answers.c
+	ip netns exec "m$1" ./helpers/answers "${@:2}" >/dev/null 2>&1 &
+	served=$!
+	until_has "$1" "$2"
+}
+
+end() { # PROCESS
+	kill -9 "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+until_is() { # HOST SERVER STATE: of a record of its Clients
+	for _ in $(seq 600); do
+		on "$1" grep -q "^[^ ]* $2 .* $3" /proc/net/vmtp/transactions && return
 		sleep 0.1
 	done
 }
@@ -83,6 +102,21 @@ check "not by another host" 1 1 "NO_PERMISSION" vmtp entity service $second 0
 check "a block in use is told" 3 1 "in use at 10.81.0.1" vmtp entity block $first
 check "a free one as well" 3 0 "is free" vmtp entity block LE-5-10.99.0.7 --timeout 600
 
+passed=LE-70011-10.81.0.1 passing=LE-70012-10.81.0.2 keeping=LE-70013-10.81.0.3
+serve 2 $passing $keeping
+forwards=$served
+serve 3 $keeping hold
+keeps=$served
+ip netns exec m1 vmtp call $passing --code 0x800001 --from $passed >/dev/null 2>&1 &
+calls=$!
+until_is 3 $keeping Processing
+check "who passed a Request on is told" 3 0 "Request of $passed was passed on by $passing, of user 0 on 10.81.0.2" \
+	vmtp entity forwarder $passed --host 10.81.0.2
+check "the same as JSON" 3 0 "\"forwarder\":\"$passing\",\"host\":\"10.81.0.2\",\"uid\":0" \
+	vmtp --json entity forwarder $passed --host 10.81.0.2
+check "nobody passed another's on" 3 1 "NONEXISTENT_ENTITY" vmtp entity forwarder $first --host 10.81.0.2
+for process in $calls $forwards $keeps; do end $process; done
+
 check "a group is made" 1 0 "$open: $first is its first member" vmtp group create $first --group $open
 check "an entity elsewhere is added" 1 0 "$second is a member" vmtp group add $open $second
 check "members are listed host by host" 3 0 "$second at 10.81.0.2" vmtp group members $open
@@ -92,8 +126,53 @@ check "a member is taken out" 1 0 "no member any more" vmtp group remove $open $
 check "a group is deleted" 1 0 "deleted" vmtp group delete $open
 check "it has no members then" 3 0 "no members" vmtp group members $open --timeout 600
 
-ip netns exec m3 vmtp move receive --entity $third -- vmtp echo --stdin >/dev/null 2>&1 &
+# Receivers that are none, or end. 0x800001 is that the entity is not there, or why it is not taken; 0x800002 that it is.
+fake=LE-70004-10.81.0.3
+check "without a receiver nothing begins" 2 2 "$fake does not answer" vmtp move send $second --to $fake --timeout 500
+serve 3 $fake 0
+check "nor with something else" 2 2 "$fake is no .vmtp move receive" vmtp move send $second --to $fake
+check "and it serves" 1 0 "1 Requests sent, 1 answered" vmtp ping $second -c 1 --timeout 10000
+end $served
+serve 3 $fake 0x800001 abandon 0x800001
+check "it goes on if the receiver says that it has it not" 2 2 "$second stays here" vmtp move send $second --to $fake
+check "and serves" 1 0 "1 Requests sent, 1 answered" vmtp ping $second -c 1 --timeout 10000
+end $served
+serve 3 $fake 0x800001 exit
+check "it stays stopped if nobody says" 2 1 "$second stays stopped here: $fake may have become it" \
+	vmtp move send $second --to $fake --timeout 500
+check "so that it is not there twice" 1 1 "1 Requests sent, 0 answered" vmtp ping $second -c 1 --timeout 1000
+check "it can be resumed" 2 0 "$second goes on here" vmtp move resume $second
+check "and serves again" 1 0 "1 Requests sent, 1 answered" vmtp ping $second -c 1 --timeout 10000
+
+# A record with a Response that does not arrive makes an image of two pieces, the first of which is not answered.
+# Its Client is known before.
+large=LE-70005-10.81.0.2 asking=LE-70014-10.81.0.1
+serve 2 $large 0x800003 0x800003:1200000 0x800003
+serves=$served
+serve 3 $fake 0x800001 hold
+on 1 vmtp call $large --code 0x800001 --from $asking >/dev/null
+ip netns exec mnet tc qdisc add dev port1 root netem loss 100%
+ip netns exec m1 vmtp call $large --code 0x800001 --from $asking --max 4194304 >/dev/null 2>&1 &
+calls=$!
+until_is 2 $large Responded
+ip netns exec m2 vmtp move send $large --to $fake >/tmp/manage-cli.sent 2>&1 &
+sends=$!
+until_is 3 $fake Processing
+sleep 0.5
+kill -INT $sends
+wait $sends
+echo "status $?" >>/tmp/manage-cli.sent
+check "a signal lets it go on" 2 0 "$large stays here" cat /tmp/manage-cli.sent
+check "and ends with status 1" 2 0 "^status 1$" cat /tmp/manage-cli.sent
+check "it serves" 3 1 "^0x800003" vmtp call $large --code 0x800001 --timeout 10000
+ip netns exec mnet tc qdisc del dev port1 root
+for process in $calls $serves $served; do end $process; done
+
+ip netns exec m3 vmtp move receive --entity $third --from 10.81.0.2 --max 100000 -- vmtp echo --stdin >/dev/null 2>&1 &
 until_has 3 $third
+check "a receiver takes nothing from others" 1 1 "this waits for another sender" vmtp call $third --code 0x804D56 --data $0 --out -
+check "nor too much" 2 1 "more than --max 100000" vmtp call $third --code 0x804D56 --data $0 --out - -u 00000000000186a1
+check "a datagram is none of its business" 2 0 "has gone" vmtp call $third --code 0x804D56 --datagram
 check "an entity moves" 2 0 "$second has moved" vmtp move send $second --to $third
 until_has 3 $second
 check "its Clients find it" 1 0 "3 Requests sent, 3 answered" vmtp ping $second -c 3 -i 0.1 --timeout 10000

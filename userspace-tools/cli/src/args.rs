@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vmtp::{Domain, Entity, GROUP_SIZE, MESSAGE_SIZE};
 
 pub(crate) use manage::{
-    Asking, Count, EntityCommand, GroupCommand, MoveCommand, Node, PERMISSIONS,
+    Asking, Count, EntityCommand, GroupCommand, MoveCommand, Node, Origin, PERMISSIONS,
 };
 
 const ENTITIES: &str = "\
@@ -495,6 +495,7 @@ mod tests {
     fn a_count_may_begin_with_a_minus_and_a_command_is_behind_two() {
         assert!(parse("vmtp entity service LE-70000-10.0.0.2 -1").is_ok());
         assert!(parse("vmtp move receive -- cat x").is_ok());
+        assert!(parse("vmtp move receive --from 10.0.0.2 --from LE-70000-10.0.0.2 -- x").is_ok());
     }
 
     #[test]
@@ -505,6 +506,9 @@ mod tests {
             "vmtp entity service 7 x",
             "vmtp entity signal 7 65",
             "vmtp move receive",
+            "vmtp move receive --from x -- cat",
+            "vmtp move receive --max 0 -- cat",
+            "vmtp entity forwarder",
             "vmtp move send 7",
             "vmtp node 7 --all",
             "vmtp",

@@ -163,6 +163,13 @@ pub(crate) fn entity(command: EntityCommand, json: bool) -> Result<bool> {
                 None => done("its host tells nothing of it", entity),
             })
         }
+        EntityCommand::Forwarder { entity, asking } => {
+            let client = client(&asking)?;
+            // Where its Request came from, which need not be where the Client is: this host, or --host.
+            let manager = Manager::new(&client).at(probe::host(&asking.way));
+            let found = manager.forwarder(entity);
+            found.map(|(forwarder, principal)| describe_forwarder(entity, forwarder, principal))
+        }
         EntityCommand::Signal {
             entity,
             signal,
@@ -239,11 +246,26 @@ fn block(entity: Entity, repeat: u8, asking: &Asking, json: bool) -> Result<bool
     Ok(owner.is_none())
 }
 
+/// The host and the number of a process or a user.
+fn split(identifier: u64) -> (String, u32) {
+    let address = std::net::Ipv4Addr::from((identifier >> 32) as u32);
+    (address.to_string(), identifier as u32)
+}
+
+fn describe_forwarder(client: Entity, forwarder: Entity, principal: u64) -> (Value, String) {
+    let (host, uid) = split(principal);
+    let value = json!({
+        "client": client.to_string(),
+        "forwarder": forwarder.to_string(),
+        "host": host,
+        "uid": uid,
+    });
+    let text =
+        format!("the Request of {client} was passed on by {forwarder}, of user {uid} on {host}");
+    (value, text)
+}
+
 fn describe_entity(descriptor: &EntityDescriptor) -> (Value, String) {
-    let split = |identifier: u64| {
-        let address = std::net::Ipv4Addr::from((identifier >> 32) as u32);
-        (address.to_string(), identifier as u32)
-    };
     let (host, pid) = split(descriptor.process);
     let (_, uid) = split(descriptor.principal);
     let (_, euid) = split(descriptor.effective_principal);
@@ -395,6 +417,18 @@ mod tests {
             assert!(advice(code).is_some(), "{code}");
         }
         assert_eq!(advice(Code::OK), None);
+    }
+
+    #[test]
+    fn a_forwarder_is_told_with_its_user() {
+        let [client, forwarder] =
+            [0x2001_1170_0A00_0002, 0x2001_1171_0A00_0003].map(Entity::from_bits);
+        let (value, text) = describe_forwarder(client, forwarder, 0x0A00_0003_0000_03E8);
+        assert_eq!(
+            value,
+            json!({ "client": "LE-70000-10.0.0.2", "forwarder": "LE-70001-10.0.0.3", "host": "10.0.0.3", "uid": 1000 })
+        );
+        assert!(text.ends_with("passed on by LE-70001-10.0.0.3, of user 1000 on 10.0.0.3"));
     }
 
     #[test]

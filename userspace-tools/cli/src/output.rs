@@ -58,6 +58,18 @@ pub(crate) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
+/// Text as it may go to a terminal. What others have written or named may be anything: control
+/// characters, and those by which Unicode turns the direction of writing, become question marks.
+pub(crate) fn harmless(text: &str) -> String {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+    };
+    text.chars()
+        .map(|c| if harmful(c) { '?' } else { c })
+        .collect()
+}
+
 /// What a user can do about an error, if anything is known.
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
     let error = error.downcast_ref::<vmtp::Error>()?;
@@ -149,6 +161,11 @@ mod tests {
         assert_eq!(milliseconds(29_620), "0.0296");
         assert_eq!(milliseconds(1_234_567), "1.235");
         assert_eq!(milliseconds(3_200_000_000), "3200.0");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_kept() {
+        assert_eq!(harmless("a\x1b[2J\u{9b}1m\r\u{202e}é"), "a?[2J?1m??é");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! What can be said to the managers of hosts: `vmtp node`, `entity`, `group` and `move`. Not how they
 //! are asked, which is in the modules of the commands.
 
+use std::net::Ipv4Addr;
+
 use clap::{Args, Subcommand};
 use vmtp::{Entity, GroupPermissions};
 
@@ -26,7 +28,7 @@ pub(crate) struct Node {
 /// As whom a manager is asked, and for how long
 #[derive(Args, Debug)]
 pub(crate) struct Asking {
-    /// Milliseconds to wait for answers
+    /// Milliseconds to wait for answers; of `move send`: for whether the entity has arrived
     #[arg(short = 'W', long, value_name = "MS", default_value_t = 3000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) timeout: u32,
@@ -60,6 +62,14 @@ pub(crate) enum EntityCommand {
     /// Describe an entity: process, users, how it takes its Requests
     Query {
         /// The entity
+        #[arg(value_parser = entity)]
+        entity: Entity,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Tell which server passed a Client's Request on, and its user
+    Forwarder {
+        /// The Client
         #[arg(value_parser = entity)]
         entity: Entity,
         #[command(flatten)]
@@ -179,10 +189,15 @@ pub(crate) enum GroupCommand {
 /// Move an entity to another host while its Clients go on
 ///
 /// There `vmtp move receive` waits and then runs the program that is to serve; here `vmtp move send`
-/// takes the entity from the program that serves now. Both need root.
+/// takes the entity from the program that serves now. Both need root. Nothing is authenticated: who
+/// can reach the receiver can have it become any entity, unless --from names who may send; and
+/// whoever can send with an address that is not its own is not kept out by that.
 #[derive(Subcommand, Debug)]
 pub(crate) enum MoveCommand {
     /// Send an entity of this host to a `vmtp move receive`
+    ///
+    /// Until the last of it has gone, an error or Ctrl-C lets it go on here. Then it stays stopped
+    /// until the receiver has said whether it has become it; run again, this asks so first.
     Send {
         /// The entity that moves
         #[arg(value_parser = entity)]
@@ -196,17 +211,47 @@ pub(crate) enum MoveCommand {
         #[command(flatten)]
         asking: Asking,
     },
+    /// Let an entity go on here that `vmtp move send` has left stopped
+    ///
+    /// If another host has become it, it is twice: see `vmtp probe` first.
+    Resume {
+        /// The entity
+        #[arg(value_parser = entity)]
+        entity: Entity,
+    },
     /// Wait for an entity, become it, and run a command with its socket
     ///
-    /// The command gets the socket as its standard input.
+    /// The command gets the socket as its standard input. Whoever sends the first piece is the
+    /// only sender until none has come for 30 seconds.
     Receive {
         /// Be this entity to wait as
         #[arg(short, long, value_parser = entity, default_value = "0", hide_default_value = true)]
         entity: Entity,
+        /// Take it only from this host, or from this Client (`vmtp move send --from`); may be given
+        /// several times
+        #[arg(long, value_name = "ADDRESS|ENTITY", value_parser = origin)]
+        from: Vec<Origin>,
+        /// Take no more than this: octets of records
+        #[arg(long, value_name = "OCTETS", default_value_t = 64 << 20, value_parser = clap::value_parser!(u32).range(1..))]
+        max: u32,
         /// What serves from then on, with its arguments
         #[arg(last = true, required = true)]
         command: Vec<std::ffi::OsString>,
     },
+}
+
+/// Where something may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Address(Ipv4Addr),
+    Entity(Entity),
+}
+
+fn origin(text: &str) -> Result<Origin, vmtp::ParseEntityError> {
+    match text.parse() {
+        Ok(address) => Ok(Origin::Address(address)),
+        Err(_) => entity(text).map(Origin::Entity),
+    }
 }
 
 /// A number, or a change of one.
@@ -249,5 +294,14 @@ mod tests {
         assert_eq!(count("7"), Ok(Count::Absolute(7)));
         assert_eq!(count("-2"), Ok(Count::Change(-2)));
         assert_eq!(count("+2"), Ok(Count::Change(2)));
+    }
+
+    #[test]
+    fn an_origin_is_a_host_or_a_client() {
+        let host = Origin::Address(Ipv4Addr::new(10, 0, 0, 2));
+        assert_eq!(origin("10.0.0.2"), Ok(host));
+        let client = Origin::Entity(Entity::from_bits(0x2001_1170_0A00_0002));
+        assert_eq!(origin("LE-70000-10.0.0.2"), Ok(client));
+        assert!(origin("10.0.0").is_err());
     }
 }

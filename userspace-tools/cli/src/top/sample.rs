@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::args::Table;
+use crate::output::harmless;
 use crate::show;
 
 /// The records of a table, by the names of the columns: the loaded vmtp.ko may have more or fewer
@@ -120,18 +121,6 @@ fn commands(proc_root: &Path, entities: &Records) -> HashMap<String, String> {
     commands
 }
 
-/// Text as it may go to a terminal. Anybody can name a process as he likes: control characters,
-/// and those by which Unicode turns the direction of writing, become question marks.
-fn harmless(text: &str) -> String {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
-    };
-    text.chars()
-        .map(|c| if harmful(c) { '?' } else { c })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,10 +153,5 @@ mod tests {
             counters("VmtpInPackets\t12\nVmtpOdd\n"),
             [("InPackets".to_string(), 12)]
         );
-    }
-
-    #[test]
-    fn what_a_terminal_would_obey_is_not_kept() {
-        assert_eq!(harmless("a\x1b[2J\u{9b}1m\r\u{202e}é"), "a?[2J?1m??é");
     }
 }
