@@ -55,11 +55,12 @@ static long setting_of(const char *name)
 TEST_F(limits, a_namespace_of_ones_own_has_no_more_than_by_default)
 {
 	static const char *const limited[] = {
-		"records_max", "paths_max", "places_max", "entities_max", "memberships_max", "created_max", "groups_max",
+		"records_max", "paths_max", "places_max", "entities_max", "memberships_max", "members_max",
+		"created_max", "groups_max",
 	};
 	long memory = number_in("/proc/meminfo", "MemTotal: %ld kB") << 10;
 
-	for (int i = 0; i < 7; i++) {
+	for (int i = 0; i < 8; i++) {
 		long most = setting_of(limited[i]);
 
 		ASSERT_LT(0, most);
@@ -67,9 +68,9 @@ TEST_F(limits, a_namespace_of_ones_own_has_no_more_than_by_default)
 		EXPECT_EQ(0, setting(limited[i], most - 1));
 		EXPECT_EQ(0, setting(limited[i], most)) { TH_LOG("%s", limited[i]); }
 	}
-	/* Octets of a record, of a path, of a place and of an entity. */
+	/* Octets of a record, of a path and of a place. */
 	EXPECT_GE(memory / 32, setting_of("records_max") * 1024 + setting_of("paths_max") * 1024 +
-			       setting_of("places_max") * 512 + setting_of("entities_max") * 512);
+			       setting_of("places_max") * 512);
 	/* What takes no memory is its administrator's affair. */
 	EXPECT_EQ(0, setting("answers_per_second", 1000000));
 	EXPECT_EQ(0, setting("packet_lifetime_ms", 3600000));

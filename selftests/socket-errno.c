@@ -236,6 +236,9 @@ TEST_F(row, enobufs)
 	ASSERT_EQ(0, setting("memberships_max", 1));
 	ASSERT_EQ(0, membership(self->server, VMTP_OPT_JOIN, group(7)));
 	EXPECT_ERRNO(ENOBUFS, membership(self->server, VMTP_OPT_JOIN, group(8)));
+	ASSERT_EQ(0, setting("members_max", 1));
+	EXPECT_ERRNO(ENOBUFS, membership(self->client, VMTP_OPT_JOIN, group(7)));
+	ASSERT_EQ(0, membership(self->client, VMTP_OPT_JOIN, group(8)));
 	ASSERT_EQ(0, setting("entities_max", 2));
 	EXPECT_ERRNO(ENOBUFS, open_entity(little_endian(100005, OWN)));
 }

@@ -98,8 +98,8 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Joins a group. EINVAL if it is none, EADDRINUSE if the entity is a member, ENOBUFS if it is in as many as it may, and
-    /// what IGMP says. Sleeps.
+    /// Joins a group. EINVAL if it is none, EADDRINUSE if the entity is a member, ENOBUFS if it is in as many as it may, or
+    /// as many are in it, and what IGMP says. Sleeps.
     pub fn join(
         record: &Ref<Self>,
         group: Entity,
@@ -114,6 +114,15 @@ impl Endpoint {
         }
         let most = record.host.settings.get(Setting::MembershipsMax);
         if record.memberships.load(Ordering::Acquire) >= most {
+            return Err(Errno::ENOBUFS.into());
+        }
+        // Each packet for the group is given to each of them, within the interrupt that brings it.
+        let mut others = 0u32;
+        record.host.members.for_each(group.bits(), |_| {
+            others = others.saturating_add(1);
+            ControlFlow::Continue(())
+        });
+        if others >= record.host.settings.get(Setting::MembersMax) {
             return Err(Errno::ENOBUFS.into());
         }
         let membership = Record::new(

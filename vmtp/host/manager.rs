@@ -74,7 +74,9 @@ impl Host {
     /// An ordinary transaction, with this host's manager as its server.
     fn execute_later(&self, header: &Header, skb: Skb, source: &Source) {
         match self.manager_server() {
-            Ok(manager) => self.request_for(&manager, header, skb, source, Host::now()),
+            Ok(manager) => {
+                self.request_for(&manager, header, skb, source, Host::now(), false);
+            }
             Err(_) => {
                 self.count(Counter::DropNoMemory);
                 self.answer(header, Some(Mcb::refusal(ResponseCode::Busy)), source);

@@ -419,7 +419,7 @@ impl Host {
                 self.refuse(header, refusal, source);
                 return;
             };
-            self.request_for(&endpoint, header, skb, source, now);
+            self.request_for(&endpoint, header, skb, source, now, false);
             return;
         }
         // 2.7: a copy for each member here, but not for the Client itself.
@@ -432,6 +432,11 @@ impl Host {
                 return;
             }
         }
+        // Once for all of them: the Client may have a record with each.
+        if matches!(self.supersede(header, Entity::ZERO, source), Superseded::Old) {
+            self.discard(skb, Counter::DropOld);
+            return;
+        }
         let mut anyone = false;
         self.members.for_each(header.server.bits(), |membership| {
             let for_it =
@@ -439,7 +444,7 @@ impl Host {
             if for_it {
                 anyone = true;
                 match skb.try_clone(super::ATOMIC) {
-                    Ok(copy) => self.request_for(&membership.endpoint, header, copy, source, now),
+                    Ok(copy) => self.request_for(&membership.endpoint, header, copy, source, now, true),
                     Err(_) => self.count(Counter::DropNoMemory),
                 }
             }
@@ -459,6 +464,7 @@ impl Host {
         Some(skb)
     }
 
+    /// `superseded` says whether what the Client had with other servers was ended before.
     pub(super) fn request_for(
         &self,
         endpoint: &Ref<Endpoint>,
@@ -466,6 +472,7 @@ impl Host {
         skb: Skb,
         source: &Source,
         now: Time,
+        superseded: bool,
     ) {
         let Some(mut skb) = self.with_checksum(endpoint, skb) else {
             return;
@@ -484,13 +491,16 @@ impl Host {
             self.refuse(header, Refusal::NoPermission, source);
             return;
         }
-        let mut found = match self.supersede(header, endpoint.entity, source) {
-            Superseded::Old => {
-                self.discard(skb, Counter::DropOld);
-                return;
+        let mut found = None;
+        if !superseded {
+            match self.supersede(header, endpoint.entity, source) {
+                Superseded::Old => {
+                    self.discard(skb, Counter::DropOld);
+                    return;
+                }
+                Superseded::Done(own) => found = own,
             }
-            Superseded::Done(found) => found,
-        };
+        }
         if !endpoint.served.load(Ordering::Relaxed) {
             endpoint.served.store(true, Ordering::Release);
         }

@@ -31,6 +31,8 @@ pub enum Setting {
     EntitiesMax,
     /// Groups at most of which one entity is a member.
     MembershipsMax,
+    /// Members at most that one group has on this host.
+    MembersMax,
     /// The least discriminator that an unprivileged process may bind.
     UnprivilegedStart,
     /// Whether packets without a checksum are refused.
@@ -50,7 +52,7 @@ pub enum Setting {
 }
 
 /// How many settings there are.
-const COUNT: usize = 17;
+const COUNT: usize = 18;
 
 static ENTRIES: [Entry; COUNT] = [
     Entry {
@@ -103,6 +105,12 @@ static ENTRIES: [Entry; COUNT] = [
     },
     Entry {
         name: c"memberships_max",
+        default: 256,
+        min: 0,
+        max: 1 << 16,
+    },
+    Entry {
+        name: c"members_max",
         default: 256,
         min: 0,
         max: 1 << 16,
@@ -166,16 +174,19 @@ impl Settings {
         let own = !net.is(Net::init());
         let settings = Sysctls::register(net, c"net/vmtp", &ENTRIES, |index, entry| {
             let is = |setting: Setting| index == setting as usize;
-            // Together the tables are at most 1/32 of the machine's memory.
+            // What packets from anybody fill is at most 1/32 of the machine's memory. Entities are sockets, which their
+            // users pay for, but for those of CreateEntity.
             let fits = if is(Setting::RecordsMax) {
                 total_ram() / 64 / 1_024
             } else if is(Setting::PathsMax) {
                 total_ram() / 128 / 1_024
-            } else if is(Setting::PlacesMax) || is(Setting::EntitiesMax) {
+            } else if is(Setting::PlacesMax) {
                 total_ram() / 256 / 512
-            } else if is(Setting::CreatedMax)
+            } else if is(Setting::EntitiesMax)
+                || is(Setting::CreatedMax)
                 || is(Setting::GroupsMax)
                 || is(Setting::MembershipsMax)
+                || is(Setting::MembersMax)
             {
                 u64::MAX
             } else {
