@@ -139,6 +139,39 @@ TEST_F(peer, after_the_start_an_unknown_client_is_probed_before_its_request_is_e
 	EXPECT_TRUE(nothing_arrives(self->server));
 }
 
+/* The socket's own word goes before that of net.vmtp.probe_clients. */
+TEST_F(peer, a_server_may_have_its_clients_probed_otherwise_than_its_host_has)
+{
+	/* Where the host is as young as this one is. */
+	static const struct {
+		enum probing host;
+		int server;
+		bool probes;
+	} cases[] = {
+		{ PROBE_NEVER, VMTP_PROBE_HOST, false },   { PROBE_NEVER, VMTP_PROBE_AUTO, true },
+		{ PROBE_NEVER, VMTP_PROBE_ALWAYS, true },  { PROBE_NEVER, VMTP_PROBE_NEVER, false },
+		{ PROBE_ALWAYS, VMTP_PROBE_HOST, true },   { PROBE_ALWAYS, VMTP_PROBE_AUTO, true },
+		{ PROBE_ALWAYS, VMTP_PROBE_NEVER, false }, { PROBE_AUTO, VMTP_PROBE_HOST, true },
+		{ PROBE_AUTO, VMTP_PROBE_NEVER, false },
+	};
+	struct packet packet;
+
+	for (int i = 0; i < (int)(sizeof(cases) / sizeof(*cases)); i++) {
+		ASSERT_EQ(0, setting("probe_clients", cases[i].host));
+		ASSERT_EQ(0, set_option(self->server, VMTP_OPT_PROBE_CLIENTS, cases[i].server));
+		drain(self->tun);
+		ASSERT_TRUE(ask(self->tun, &packet, CLIENT + ((__u64)i << 32), 9));
+		EXPECT_EQ(cases[i].probes, receive_packet(self->tun, &packet, 0) && is_probe(&packet)) {
+			TH_LOG("case %d", i);
+		}
+		if (!cases[i].probes) {
+			struct vmtp_mcb mcb;
+
+			EXPECT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+		}
+	}
+}
+
 /* Shows: D-28-a */
 TEST_F(peer, who_was_never_probed_gets_no_large_response_for_a_small_request)
 {

@@ -222,6 +222,7 @@ void vmtp_helper_put_page(struct page *page);
 void *vmtp_helper_page_address(const struct page *page);
 
 /* tracepoints: trace.c */
+extern int vmtp_traced;
 void vmtp_helper_trace_packet(bool in, u32 host, u64 client, u64 server, u32 transaction, u32 control, u32 delivery,
 			      u32 code, u32 octets);
 void vmtp_helper_trace_state(bool is_client, u64 client, u64 server, u32 transaction, const u8 *state, u32 length);

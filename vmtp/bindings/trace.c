@@ -1,9 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Callable forms of the tracepoints. Without anyone who listens each is a test of a static key. */
+/* Callable forms of the tracepoints. Nobody need call those of packets and states while vmtp_traced is 0. */
 #include "bindings.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
+
+int vmtp_traced;
+
+/* The kernel's lock of its tracepoints is held. */
+int vmtp_trace_begin(void)
+{
+	WRITE_ONCE(vmtp_traced, vmtp_traced + 1);
+	return 0;
+}
+
+void vmtp_trace_end(void)
+{
+	WRITE_ONCE(vmtp_traced, vmtp_traced - 1);
+}
 
 void vmtp_helper_trace_packet(bool in, u32 host, u64 client, u64 server, u32 transaction, u32 control, u32 delivery,
 			      u32 code, u32 octets)

@@ -11,6 +11,10 @@
 
 #include <linux/tracepoint.h>
 
+/* Somebody begins, or ends, to listen to packets or states: vmtp_traced counts them. */
+int vmtp_trace_begin(void);
+void vmtp_trace_end(void);
+
 DECLARE_EVENT_CLASS(vmtp_packet,
 	TP_PROTO(u32 host, u64 client, u64 server, u32 transaction, u32 control, u32 delivery, u32 code, u32 octets),
 	TP_ARGS(host, client, server, transaction, control, delivery, code, octets),
@@ -39,16 +43,18 @@ DECLARE_EVENT_CLASS(vmtp_packet,
 		  __entry->transaction, __entry->control, __entry->delivery, __entry->code, __entry->octets)
 );
 
-DEFINE_EVENT(vmtp_packet, vmtp_packet_in,
+DEFINE_EVENT_FN(vmtp_packet, vmtp_packet_in,
 	TP_PROTO(u32 host, u64 client, u64 server, u32 transaction, u32 control, u32 delivery, u32 code, u32 octets),
-	TP_ARGS(host, client, server, transaction, control, delivery, code, octets));
+	TP_ARGS(host, client, server, transaction, control, delivery, code, octets),
+	vmtp_trace_begin, vmtp_trace_end);
 
-DEFINE_EVENT(vmtp_packet, vmtp_packet_out,
+DEFINE_EVENT_FN(vmtp_packet, vmtp_packet_out,
 	TP_PROTO(u32 host, u64 client, u64 server, u32 transaction, u32 control, u32 delivery, u32 code, u32 octets),
-	TP_ARGS(host, client, server, transaction, control, delivery, code, octets));
+	TP_ARGS(host, client, server, transaction, control, delivery, code, octets),
+	vmtp_trace_begin, vmtp_trace_end);
 
 /* A record of a remote Client, or a transaction of an entity here, is in another state. */
-TRACE_EVENT(vmtp_state,
+TRACE_EVENT_FN(vmtp_state,
 	TP_PROTO(bool is_client, u64 client, u64 server, u32 transaction, const char *state, u32 length),
 	TP_ARGS(is_client, client, server, transaction, state, length),
 	TP_STRUCT__entry(
@@ -67,7 +73,8 @@ TRACE_EVENT(vmtp_state,
 		memcpy(__entry->state, state, min_t(u32, length, sizeof(__entry->state) - 1));
 	),
 	TP_printk("%s client=%016llx server=%016llx transaction=%u state=%s", __entry->is_client ? "client" : "server",
-		  __entry->client, __entry->server, __entry->transaction, __entry->state)
+		  __entry->client, __entry->server, __entry->transaction, __entry->state),
+	vmtp_trace_begin, vmtp_trace_end
 );
 
 /* A timer of a transaction went off. */

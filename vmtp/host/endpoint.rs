@@ -21,7 +21,9 @@ use crate::kernel::record::{Memory as SlabMemory, Record, Recorded, Ref};
 use crate::kernel::skb::Skb;
 use crate::kernel::sock::SkRef;
 use crate::proto::client::Client;
+use crate::proto::context::ProbeClients;
 use crate::proto::server::Service;
+use crate::proto::time::Time;
 use crate::proto::wire::{Entity, Transaction};
 use crate::socket::options::Options;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -396,17 +398,20 @@ impl Endpoint {
     }
 
     /// What the server can do for a Request now. `memory` says whether there is memory for another packet of it.
-    pub(super) fn service(&self, must_probe: bool, memory: bool) -> Service {
+    pub(super) fn service(&self, memory: bool, now: Time) -> Service {
         let queued = self.queued.load(Ordering::Relaxed);
         let most = self.options.request_queue();
         Service {
             waiting: self.callers.load(Ordering::Relaxed) != 0 && self.may_begin(),
             memory,
             room: memory && queued < most,
-            // What a flood of forged Requests could fill is kept for Clients that are there.
-            probe: self
-                .options
-                .must_probe(must_probe || queued.saturating_mul(2) > most),
+            probe: match self.options.probe_clients() {
+                Some(ProbeClients::Never) => false,
+                // What a flood of forged Requests could fill is kept for Clients that are there.
+                _ if queued.saturating_mul(2) > most => true,
+                Some(policy) => self.host.must_probe(policy, now),
+                None => self.host.must_probe(self.host.settings.probe_clients(), now),
+            },
         }
     }
 

@@ -15,6 +15,7 @@ use crate::kernel::netdev::next_interface;
 use crate::kernel::record::{Record, Ref};
 use crate::kernel::skb::Skb;
 use crate::proto::client::Heard;
+use crate::proto::context::ProbeClients;
 use crate::proto::manager::{
     classify, is_limited, notify_client, probe_answer, request, response, Probed, Work, AUTH_DOMAIN,
 };
@@ -75,7 +76,7 @@ impl Host {
     fn execute_later(&self, header: &Header, skb: Skb, source: &Source) {
         match self.manager_server() {
             Ok(manager) => {
-                self.request_for(&manager, header, skb, source, Host::now(), false);
+                self.request_for(&manager, header, skb, source, Host::now(), &mut None);
             }
             Err(_) => {
                 self.count(Counter::DropNoMemory);
@@ -100,6 +101,13 @@ impl Host {
         let options = Arc::new(Options::new(), ATOMIC)?;
         let made = Endpoint::make(&host, entity, None, Owner::HOST, &options, Role::Manager)?;
         let mut server = self.manager_server.lock();
+        // Another processor may have made it meanwhile, and have given it a Request.
+        if let Some(other) = server.as_ref().filter(|other| other.entity == entity) {
+            let other = other.clone();
+            drop(server);
+            made.stop();
+            return Ok(other);
+        }
         let before = server.replace(made.clone());
         drop(server);
         drop(before);
@@ -397,7 +405,7 @@ impl Host {
             return Err(ResponseCode::NoPermission);
         };
         let mut service = endpoint.service.flags();
-        if endpoint.options.must_probe(false) {
+        if endpoint.options.probe_clients() == Some(ProbeClients::Always) {
             service = service.union(ServiceFlags::AUTHENTICATION_REQUIRED);
         }
         Ok(EntityDescriptor {

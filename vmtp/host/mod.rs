@@ -476,8 +476,8 @@ impl Host {
     }
 
     /// Whether a Client without a record must be probed before its Request is executed.
-    pub fn must_probe(&self, now: Time) -> bool {
-        match self.settings.probe_clients() {
+    pub fn must_probe(&self, policy: ProbeClients, now: Time) -> bool {
+        match policy {
             ProbeClients::Always => true,
             ProbeClients::Never => false,
             ProbeClients::Auto => {
@@ -527,6 +527,9 @@ impl Host {
 /// Shows a packet to whoever traces.
 #[inline]
 fn trace_packet(arrived: bool, host: Ipv4Addr, header: &Header, octets: usize) {
+    if !trace::is_on() {
+        return;
+    }
     trace::packet(
         arrived,
         &trace::Packet {

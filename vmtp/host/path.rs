@@ -80,6 +80,10 @@ impl Recorded for PathRecord {
         } else {
             let rest = Span::from_nanos(KEPT.nanos().saturating_sub(idle.nanos()));
             record.arm(now.plus(rest).nanos());
+            if record.is_waiting() {
+                // A group has come meanwhile, and its time may have been put off just now.
+                record.arm(now.nanos());
+            }
         }
     }
 }

@@ -419,7 +419,7 @@ impl Host {
                 self.refuse(header, refusal, source);
                 return;
             };
-            self.request_for(&endpoint, header, skb, source, now, false);
+            self.request_for(&endpoint, header, skb, source, now, &mut None);
             return;
         }
         // 2.7: a copy for each member here, but not for the Client itself.
@@ -432,11 +432,8 @@ impl Host {
                 return;
             }
         }
-        // Once for all of them: the Client may have a record with each.
-        if matches!(self.supersede(header, Entity::ZERO, source), Superseded::Old) {
-            self.discard(skb, Counter::DropOld);
-            return;
-        }
+        // Asked once for all of them: the Client may have a record with each.
+        let mut old = None;
         let mut anyone = false;
         self.members.for_each(header.server.bits(), |membership| {
             let for_it =
@@ -444,7 +441,7 @@ impl Host {
             if for_it {
                 anyone = true;
                 match skb.try_clone(super::ATOMIC) {
-                    Ok(copy) => self.request_for(&membership.endpoint, header, copy, source, now, true),
+                    Ok(copy) => self.request_for(&membership.endpoint, header, copy, source, now, &mut old),
                     Err(_) => self.count(Counter::DropNoMemory),
                 }
             }
@@ -464,7 +461,8 @@ impl Host {
         Some(skb)
     }
 
-    /// `superseded` says whether what the Client had with other servers was ended before.
+    /// `old` says, once that is known, whether the Client has gone on with another server here; what it had with others
+    /// before is ended then.
     pub(super) fn request_for(
         &self,
         endpoint: &Ref<Endpoint>,
@@ -472,7 +470,7 @@ impl Host {
         skb: Skb,
         source: &Source,
         now: Time,
-        superseded: bool,
+        old: &mut Option<bool>,
     ) {
         let Some(mut skb) = self.with_checksum(endpoint, skb) else {
             return;
@@ -492,14 +490,18 @@ impl Host {
             return;
         }
         let mut found = None;
-        if !superseded {
+        let old = *old.get_or_insert_with(|| {
             match self.supersede(header, endpoint.entity, source) {
-                Superseded::Old => {
-                    self.discard(skb, Counter::DropOld);
-                    return;
+                Superseded::Old => true,
+                Superseded::Done(own) => {
+                    found = own;
+                    false
                 }
-                Superseded::Done(own) => found = own,
             }
+        });
+        if old {
+            self.discard(skb, Counter::DropOld);
+            return;
         }
         if !endpoint.served.load(Ordering::Relaxed) {
             endpoint.served.store(true, Ordering::Release);

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tracepoints (`vmtp:*`): each is a call and a test of a static key while nobody listens. Any context.
+//! Tracepoints (`vmtp:*`). While nobody listens those of packets and states cost a look at a number, the others a call and
+//! a test of a static key. Any context.
 
 use super::to_be32;
 use crate::bindings;
 use core::net::Ipv4Addr;
+
+/// Whether somebody listens to packets or states.
+#[inline]
+pub fn is_on() -> bool {
+    // SAFETY: a number that C changes as a whole; whoever begins to listen may miss what is under way.
+    unsafe { (&raw const bindings::vmtp_traced).read_volatile() != 0 }
+}
 
 /// What of a packet is shown.
 pub struct Packet {

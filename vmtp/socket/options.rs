@@ -3,6 +3,7 @@
 //! The options of a socket (SOL_VMTP), read by packets and timers without a lock.
 
 use crate::bindings as uapi;
+use crate::proto::context::ProbeClients;
 use crate::proto::wire::Priority;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use kernel::prelude::*;
@@ -291,13 +292,14 @@ impl Options {
         self.at::<14>()
     }
 
-    /// Whether an unknown Client is probed; `host` is what the host would do.
+    /// When an unknown Client is probed; `None`: as the host says.
     #[inline]
-    pub fn must_probe(&self, host: bool) -> bool {
+    pub fn probe_clients(&self) -> Option<ProbeClients> {
         match self.at::<16>() {
-            uapi::VMTP_PROBE_ALWAYS => true,
-            uapi::VMTP_PROBE_NEVER => false,
-            _ => host,
+            uapi::VMTP_PROBE_AUTO => Some(ProbeClients::Auto),
+            uapi::VMTP_PROBE_ALWAYS => Some(ProbeClients::Always),
+            uapi::VMTP_PROBE_NEVER => Some(ProbeClients::Never),
+            _ => None,
         }
     }
 

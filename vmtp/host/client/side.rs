@@ -62,10 +62,9 @@ impl Slot {
     #[inline]
     pub(super) fn show(&mut self, client: &Client) {
         let state = self.call.state();
-        if state == self.shown {
+        if core::mem::replace(&mut self.shown, state) == state || !trace::is_on() {
             return;
         }
-        self.shown = state;
         let name = match state {
             State::Held => "Held",
             State::Locating => "Locating",

@@ -217,7 +217,6 @@ impl RemoteRecord {
         now: Time,
     ) -> Option<Skb> {
         let host = &*record.host;
-        let must_probe = host.must_probe(now);
         let full = endpoint.is_full();
         let mut guard = record.inner.lock();
         if guard.remote.comes_from_elsewhere(header, source) {
@@ -260,7 +259,7 @@ impl RemoteRecord {
         }
         let memory = !full || (inner.remote.is_receiving() && inner.charge.is_privileged());
         inner.retries = endpoint.options.response_retries();
-        let service = endpoint.service(must_probe, memory);
+        let service = endpoint.service(memory, now);
         let plain = host.last_received().is_none();
         let single_request = plain
             .then(|| inner.request_single(header, source, &service, now))

@@ -141,10 +141,9 @@ impl Inner {
     #[inline]
     pub(super) fn show(&mut self, record: &Ref<RemoteRecord>) {
         let state = self.remote.state();
-        if state == self.shown {
+        if core::mem::replace(&mut self.shown, state) == state || !trace::is_on() {
             return;
         }
-        self.shown = state;
         let name = match state {
             State::AwaitingRequest => "AwaitingRequest",
             State::Processing => "Processing",

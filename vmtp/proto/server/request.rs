@@ -159,13 +159,20 @@ impl Remote {
 
     /// Whether the packet is of a Request that came from another host. Whoever knows a Client's Transaction, which a
     /// Probe tells, could have its Response that way: something else must tell that the Client is there.
+    #[inline]
     pub fn comes_from_elsewhere(&self, header: &Header, source: &Source) -> bool {
-        let under_way = self.is_current(header.transaction) && self.state != State::AwaitingRequest
-            || self.incoming.is_some() && self.incoming.group_of(header.transaction).is_some();
-        under_way && header.control.forward_count() == 0 && !self.peer.is_same_host(&source.peer)
+        !self.peer.is_same_host(&source.peer)
+            && header.control.forward_count() == 0
+            && self.is_under_way(header.transaction)
+    }
+
+    fn is_under_way(&self, transaction: Transaction) -> bool {
+        self.is_current(transaction) && self.state != State::AwaitingRequest
+            || self.incoming.is_some() && self.incoming.group_of(transaction).is_some()
     }
 
     /// The Client is there. The octets received of it, with those `before`.
+    #[inline]
     pub(super) fn hear(&mut self, header: &Header, source: &Source, before: u32) -> u32 {
         self.control = header.control;
         let before = if self.is_at(source) { before } else { 0 };
@@ -177,6 +184,7 @@ impl Remote {
 
     /// The Client is where the packet comes from. False if it was elsewhere: what was proven of one host, or received
     /// from it, allows nothing for another. While it is asked, it is where it was.
+    #[inline]
     fn is_at(&mut self, source: &Source) -> bool {
         let same = self.peer.is_same_host(&source.peer);
         if !same && !self.flags.probing {
