@@ -179,14 +179,15 @@ TEST_F(flood, a_server_that_has_all_memory_leaves_others_their_requests)
 	ASSERT_EQ(0, setting("probe_clients", PROBE_NEVER));
 	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)));
 	/*
-	 * Requests of which nothing but the last block is missing, until the machine has no more room for such. Without
-	 * checksums they come faster than they are given up.
+	 * Requests of which nothing but the last block is missing, and which are not given up soon, until the machine has no
+	 * more room for such.
 	 */
+	ASSERT_EQ(0, set_option(self->server, VMTP_OPT_RESPONSE_RETRIES, 255));
 	request_packet(&packet, 0, SERVER, 7);
 	carry(&packet, self->segment, VMTP_GROUP_SIZE, 0x7FFFFFFF);
 	encode(&packet, &octets);
 	put32(octets.at + octets.length - 4, 0);
-	for (; asked < 7000; asked++) {
+	for (; asked < 12000; asked++) {
 		put64(octets.at, CLIENT(asked));
 		ASSERT_TRUE(send_ip(self->tun, SOURCE(asked), HOST, IPPROTO_VMTP, octets.at, octets.length));
 		if (asked % 50)

@@ -340,6 +340,33 @@ TEST_F(group, a_group_that_is_deleted_has_no_members)
 	EXPECT_GE(0, members(self->tun, UNRESTRICTED, NULL, 0));
 }
 
+/* What other hosts make here is a part of what there may be: they cannot keep this host's users from theirs. */
+TEST_F(group, other_hosts_use_up_a_quarter)
+{
+	ASSERT_EQ(0, setting("groups_max", 8));
+	ASSERT_EQ(0, setting("memberships_max", 12));
+	for (int i = 0; i < 4; i++) {
+		EXPECT_EQ(i < 2 ? VMTP_OK : VMTP_BUSY,
+			  remote(self->tun, VMTP_PROC_CREATE_GROUP,
+				 four(0, UNRESTRICTED + ((i + 1ULL) << 32), self->member_entity, 0), NULL)) {
+			TH_LOG("group %d", i);
+		}
+	}
+	for (int i = 4; i < 10; i++)
+		EXPECT_EQ(VMTP_OK, local(self->manager, VMTP_PROC_CREATE_GROUP,
+					 four(0, UNRESTRICTED + ((i + 1ULL) << 32), self->manager_entity, 0)));
+	EXPECT_EQ(VMTP_BUSY, local(self->manager, VMTP_PROC_CREATE_GROUP,
+				   four(0, UNRESTRICTED + (11ULL << 32), self->manager_entity, 0)));
+	/* The member is in two groups already. */
+	for (int i = 20; i < 23; i++) {
+		__u64 group = UNRESTRICTED + ((__u64)i << 32);
+
+		EXPECT_EQ(i < 21 ? VMTP_OK : VMTP_BUSY,
+			  remote(self->tun, VMTP_PROC_ADD_TO_GROUP, four(self->member_entity, group, 0, 0), NULL));
+		EXPECT_EQ(VMTP_OK, local(self->member, VMTP_PROC_ADD_TO_GROUP, four(0, group, self->member_entity, 0)));
+	}
+}
+
 /* Shows: III-010D-a D-16-d */
 TEST_F(group, each_manager_lists_its_members)
 {

@@ -63,8 +63,13 @@ static bool serves(int tun, int server, const unsigned char *segment, __u32 tran
 	    memcmp(octets, segment, sizeof(octets)))
 		return false;
 	vmtp_response(&mcb, VMTP_OK);
-	return !vmtp_sendreply(server, &mcb, NULL, 0) && receive_packet(tun, &packet, LONG_MS) &&
-	       (packet.control & C_RESPONSE) && packet.code == VMTP_OK && packet.destination == PEER;
+	if (vmtp_sendreply(server, &mcb, NULL, 0))
+		return false;
+	/* What is missing of other Requests is asked for meanwhile. */
+	while (receive_packet(tun, &packet, LONG_MS))
+		if (packet.control & C_RESPONSE)
+			return packet.code == VMTP_OK && packet.destination == PEER && packet.client == mcb.client;
+	return false;
 }
 
 /* ---- One thing wrong ---------------------------------------------------------------- */

@@ -116,9 +116,9 @@ impl Asker {
         self.is_superuser() || self.user() == Some(endpoint.owner.caller.euid)
     }
 
-    /// Whether another manager is asked on its behalf. A stranger can ask that itself, and is not served with packets to
-    /// where it wants them.
-    fn may_be_asked_for(&self) -> bool {
+    /// Whether it is no stranger. For one no other manager is asked, which would be packets to where it wants them, and it
+    /// has a part only of what there may be.
+    fn is_known(&self) -> bool {
         self.local || self.trusted
     }
 
@@ -436,7 +436,7 @@ impl Host {
                 permissions: GroupPermissions::NONE,
                 immune: false,
             };
-            if !coresident.is_zero() || !asker.may_be_asked_for() {
+            if !coresident.is_zero() || !asker.is_known() {
                 return Err(self.absence(entity));
             }
             if !may_add(group, &invoker, &other, permissions) {
@@ -452,6 +452,10 @@ impl Host {
         let subject = Self::subject(&endpoint, GroupPermissions::NONE);
         if !may_add(group, &invoker, &subject, permissions) {
             return Err(ResponseCode::NoPermission);
+        }
+        let is_member = endpoint.membership(group).is_some();
+        if !is_member && !asker.is_known() && !endpoint.strangers_may_add() {
+            return Err(ResponseCode::Busy);
         }
         match Endpoint::join(&endpoint, group, permissions, 0) {
             Ok(()) => done(),
@@ -473,7 +477,7 @@ impl Host {
         }
         let invoker = self.invoker(asker, group);
         let Some(endpoint) = self.entities.get(entity.bits()) else {
-            if !coresident.is_zero() || !asker.may_be_asked_for() {
+            if !coresident.is_zero() || !asker.is_known() {
                 return Err(self.absence(entity));
             }
             // The member's own permission is looked at where it is.

@@ -16,6 +16,9 @@ use core::sync::atomic::Ordering;
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 
+/// The part, one over this, of an entity's memberships and of the groups of a host that other hosts may use up.
+const STRANGERS_PART: u32 = 4;
+
 /// One entity's membership of one group.
 #[pin_data]
 pub struct Membership {
@@ -45,9 +48,17 @@ impl Recorded for Group {
 }
 
 impl Group {
+    /// Whether other hosts, whose groups nobody here gives up, have made their part of the groups. ENOMEM. Sleeps.
+    fn strangers_fill(host: &Host) -> Result<bool> {
+        let most = host.settings.get(Setting::GroupsMax) / STRANGERS_PART;
+        let theirs = host.groups.walk()?.filter(|group| group.user.is_none());
+        Ok(theirs.fold(0u32, |count, _| count.saturating_add(1)) >= most)
+    }
+
     /// ENOBUFS, ENOMEM; EEXIST if there is such a group. Sleeps.
     pub(super) fn make(host: &Host, group: Entity, manager: Entity, user: Option<u32>) -> Result {
-        if host.is_full(Setting::GroupsMax, |host| host.groups.len()) {
+        let full = host.is_full(Setting::GroupsMax, |host| host.groups.len());
+        if full || (user.is_none() && Self::strangers_fill(host)?) {
             return Err(Errno::ENOBUFS.into());
         }
         let record = Record::new(group.bits(), pin_init!(Group { manager, user }), GFP_KERNEL)?;
@@ -96,6 +107,12 @@ impl Endpoint {
             return Err(EACCES);
         }
         Ok(())
+    }
+
+    /// Whether another host may add it to a group more.
+    pub(super) fn strangers_may_add(&self) -> bool {
+        let most = self.host.settings.get(Setting::MembershipsMax) / STRANGERS_PART;
+        self.memberships.load(Ordering::Acquire) < most
     }
 
     /// Joins a group. EINVAL if it is none, EADDRINUSE if the entity is a member, ENOBUFS if it is in as many as it may, or

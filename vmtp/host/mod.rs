@@ -189,6 +189,9 @@ pub struct Host {
     /// The share of answers of hosts that have none of their own.
     #[pin]
     answers: SpinLockBh<Limiter>,
+    /// The same of errors.
+    #[pin]
+    errors: SpinLockBh<Limiter>,
     /// Moves on with every event: what spreads retransmissions over time need not be secret.
     jitter: AtomicU64,
     /// The number of the message that was received last, if they are numbered (2.12).
@@ -264,6 +267,10 @@ impl NetState for Host {
             answers <- new_spinlock_bh!(
                 Limiter::new(Time::from_nanos(clock::monotonic())),
                 "vmtp::answers"
+            ),
+            errors <- new_spinlock_bh!(
+                Limiter::new(Time::from_nanos(clock::monotonic())),
+                "vmtp::errors"
             ),
             jitter: AtomicU64::new(random::u64()),
             ways: AtomicU32::new(0),

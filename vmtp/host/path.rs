@@ -300,9 +300,13 @@ impl PathRecord {
         inner.timing = inner.path.timing();
     }
 
-    /// Whether another error may be notified to the host.
-    pub fn may_notify_error(&self, now: Time) -> bool {
-        self.inner.lock().errors.take(ERRORS_A_SECOND, now)
+    /// Whether another error may be notified to the host. As of answers, one that is not remembered has no share of its own.
+    pub fn may_notify_error(self: &Record<Self>, now: Time) -> bool {
+        if self.is_remembered() {
+            self.inner.lock().errors.take(ERRORS_A_SECOND, now)
+        } else {
+            self.host.errors.lock().take(ERRORS_A_SECOND, now)
+        }
     }
 
     /// Whether another answer to what has no record may be sent to the host. One that is not remembered, for there are
