@@ -166,7 +166,7 @@ TEST_F(flood, what_a_server_has_not_received_is_bounded)
 	EXPECT_LE(0, vmtp_recvreq(self->server, &mcb, self->got, sizeof(self->got), 0));
 }
 
-TEST_F(flood, a_server_that_has_all_memory_leaves_others_their_requests)
+TEST_F_TIMEOUT(flood, a_server_that_has_all_memory_leaves_others_their_requests, 120)
 {
 	int other = open_entity(OTHER_SERVER), buffer = 1 << 30, asked = 0;
 	struct octets octets;
@@ -179,24 +179,28 @@ TEST_F(flood, a_server_that_has_all_memory_leaves_others_their_requests)
 	ASSERT_EQ(0, setting("probe_clients", PROBE_NEVER));
 	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)));
 	/*
-	 * Requests of which nothing but the last block is missing, and which are not given up soon, until the machine has no
-	 * more room for such.
+	 * Requests of 4 MiB of which only the last of 256 packet groups is missing, and which are not given up soon, until the
+	 * machine has no more room for such. A packet has a group, and no checksum.
 	 */
 	ASSERT_EQ(0, set_option(self->server, VMTP_OPT_RESPONSE_RETRIES, 255));
-	request_packet(&packet, 0, SERVER, 7);
-	carry(&packet, self->segment, VMTP_GROUP_SIZE, 0x7FFFFFFF);
-	encode(&packet, &octets);
-	put32(octets.at + octets.length - 4, 0);
 	for (; asked < 12000; asked++) {
-		put64(octets.at, CLIENT(asked));
-		ASSERT_TRUE(send_ip(self->tun, SOURCE(asked), HOST, IPPROTO_VMTP, octets.at, octets.length));
+		int client = asked / 255, group = asked % 255;
+
+		request_packet(&packet, CLIENT(client), SERVER, 7 + group);
+		packet.source = SOURCE(client);
+		packet.control = C_NER | C_CMG | (group ? C_NSR : 0);
+		carry(&packet, self->segment, VMTP_GROUP_SIZE, 0xFFFFFFFF);
+		packet.segment_size = VMTP_MESSAGE_SIZE;
+		encode(&packet, &octets);
+		put32(octets.at + octets.length - 4, 0);
+		ASSERT_TRUE(send_ip(self->tun, packet.source, HOST, IPPROTO_VMTP, octets.at, octets.length));
 		if (asked % 50)
 			continue;
 		drain(self->tun);
 		if (counter("DropNoRoom"))
 			break;
 	}
-	EXPECT_LT(0, counter("DropNoRoom")) { TH_LOG("%d Requests", asked); }
+	EXPECT_LT(0, counter("DropNoRoom")) { TH_LOG("%d groups", asked); }
 	request_packet(&packet, CLIENT(20000), OTHER_SERVER, 7);
 	ASSERT_TRUE(send_packet(self->tun, &packet));
 	ASSERT_EQ(0, vmtp_recvreq(other, &mcb, NULL, 0, 0)) { TH_LOG("%s", strerror(errno)); }
