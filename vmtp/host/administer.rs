@@ -86,14 +86,13 @@ impl Asker {
     /// a server puts into it what it wants.
     fn of(host: &Host, header: &Header, packets: &SkbQueue) -> Self {
         let forwarded = header.control.forward_count() != 0;
-        let sources = packets.iter().map(|skb| Peer::inet(skb.ip().source.octets()));
+        let sources = packets
+            .iter()
+            .map(|skb| Peer::inet(skb.ip().source.octets()));
         let local = !forwarded && sources.clone().all(|source| host.is_from_here(&source));
         Self {
             entity: header.client,
-            endpoint: host
-                .entities
-                .get(header.client.bits())
-                .filter(|_| local),
+            endpoint: host.entities.get(header.client.bits()).filter(|_| local),
             local,
             trusted: !local && !forwarded && host.settings.is_set(Setting::RemoteManagement),
         }

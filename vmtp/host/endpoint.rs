@@ -410,7 +410,9 @@ impl Endpoint {
                 // What a flood of forged Requests could fill is kept for Clients that are there.
                 _ if queued.saturating_mul(2) > most => true,
                 Some(policy) => self.host.must_probe(policy, now),
-                None => self.host.must_probe(self.host.settings.probe_clients(), now),
+                None => self
+                    .host
+                    .must_probe(self.host.settings.probe_clients(), now),
             },
         }
     }

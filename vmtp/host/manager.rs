@@ -491,12 +491,22 @@ impl Host {
     }
 
     /// Sends NotifyVmtpClient, or NotifyRemoteVmtpClient, to the manager at the other end of `path`.
-    pub(super) fn notify_client(&self, path: &Record<PathRecord>, notify: &NotifyVmtpClient, remote: bool) {
+    pub(super) fn notify_client(
+        &self,
+        path: &Record<PathRecord>,
+        notify: &NotifyVmtpClient,
+        remote: bool,
+    ) {
         self.notify(path, notify_client(notify, remote), notify.code);
     }
 
     /// The same of something that no packet provoked: it does not count for the limit of errors.
-    pub(super) fn tell_client(&self, path: &Record<PathRecord>, notify: &NotifyVmtpClient, remote: bool) {
+    pub(super) fn tell_client(
+        &self,
+        path: &Record<PathRecord>,
+        notify: &NotifyVmtpClient,
+        remote: bool,
+    ) {
         self.send_notify(path, notify_client(notify, remote));
     }
 

@@ -69,11 +69,7 @@ impl Endpoint {
     /// Stops it: no Request is taken or handed over any more. Those that its user handles may be answered for `patience` ms.
     /// EBUSY if they are not, or if it is a Client of open transactions, and what `pause` says, which waits before it is looked
     /// again whether they are: it goes on then. Sleeps.
-    pub fn freeze(
-        record: &Ref<Self>,
-        patience: u32,
-        pause: &mut dyn FnMut() -> Result,
-    ) -> Result {
+    pub fn freeze(record: &Ref<Self>, patience: u32, pause: &mut dyn FnMut() -> Result) -> Result {
         if record.is_frozen() {
             return Ok(());
         }

@@ -441,7 +441,9 @@ impl Host {
             if for_it {
                 anyone = true;
                 match skb.try_clone(super::ATOMIC) {
-                    Ok(copy) => self.request_for(&membership.endpoint, header, copy, source, now, &mut old),
+                    Ok(copy) => {
+                        self.request_for(&membership.endpoint, header, copy, source, now, &mut old)
+                    }
                     Err(_) => self.count(Counter::DropNoMemory),
                 }
             }
@@ -490,15 +492,14 @@ impl Host {
             return;
         }
         let mut found = None;
-        let old = *old.get_or_insert_with(|| {
-            match self.supersede(header, endpoint.entity, source) {
+        let old =
+            *old.get_or_insert_with(|| match self.supersede(header, endpoint.entity, source) {
                 Superseded::Old => true,
                 Superseded::Done(own) => {
                     found = own;
                     false
                 }
-            }
-        });
+            });
         if old {
             self.discard(skb, Counter::DropOld);
             return;

@@ -37,7 +37,9 @@ impl Process {
     pub fn signal(&self, signal: u32, sender: Option<&Process>) -> Result {
         let rights = sender.map_or(core::ptr::null(), |sender| sender.rights);
         // SAFETY: counted by the invariant, as is what the sender has.
-        to_result(unsafe { bindings::vmtp_helper_process_signal(self.pid.as_ptr(), signal, rights) })
+        to_result(unsafe {
+            bindings::vmtp_helper_process_signal(self.pid.as_ptr(), signal, rights)
+        })
     }
 }
 

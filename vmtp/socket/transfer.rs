@@ -279,7 +279,9 @@ pub fn start(
                 // Of all waits together, however often another thread is faster.
                 let now = Host::now().nanos();
                 let until = *until.get_or_insert_with(|| {
-                    patience.timeout().map(|timeout| now.saturating_add(timeout))
+                    patience
+                        .timeout()
+                        .map(|timeout| now.saturating_add(timeout))
                 });
                 let left = until.map(|until| until.saturating_sub(now));
                 if left == Some(0) {
