@@ -48,7 +48,7 @@ until_has() { # HOST ENTITY
 }
 
 serve() { # HOST ENTITY ACTION...: answers.c
-	ip netns exec "m$1" ./helpers/answers "${@:2}" >/dev/null 2>&1 &
+	ip netns exec "m$1" ./helpers/answers "${@:2}" >"/tmp/manage-cli.did$1" 2>/dev/null &
 	served=$!
 	until_has "$1" "$2"
 }
@@ -56,6 +56,13 @@ serve() { # HOST ENTITY ACTION...: answers.c
 end() { # PROCESS
 	kill -9 "$1" 2>/dev/null
 	wait "$1" 2>/dev/null
+}
+
+until_did() { # HOST ACTION: of what serves there
+	for _ in $(seq 600); do
+		grep -qx "$2" "/tmp/manage-cli.did$1" && return
+		sleep 0.1
+	done
 }
 
 until_is() { # HOST SERVER STATE: of a record of its Clients
@@ -157,12 +164,11 @@ calls=$!
 until_is 2 $large Responded
 ip netns exec m2 vmtp move send $large --to $fake >/tmp/manage-cli.sent 2>&1 &
 sends=$!
-until_is 3 $fake Processing
-sleep 0.5
+until_did 3 hold
 kill -INT $sends
 wait $sends
 echo "status $?" >>/tmp/manage-cli.sent
-check "a signal lets it go on" 2 0 "$large stays here" cat /tmp/manage-cli.sent
+check "a signal lets it go on, which is said once" 2 0 "^1$" grep -c "$large stays here" /tmp/manage-cli.sent
 check "and fails" 2 0 "^status [12]$" cat /tmp/manage-cli.sent
 check "it serves" 3 1 "^0x800003" vmtp call $large --code 0x800001 --timeout 10000
 ip netns exec mnet tc qdisc del dev port1 root

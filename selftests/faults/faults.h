@@ -25,15 +25,23 @@ static inline void faults_set(const char *file, const char *value)
 	close(fd);
 }
 
+/* Whether the kernel's log says of each allocation that fails where it was. */
+static inline void faults_tell(bool tell)
+{
+	faults_set("failslab/verbose", tell ? "2" : "0");
+	faults_set("failslab/verbose_ratelimit_interval_ms", "0");
+	faults_set("fail_page_alloc/verbose", tell ? "2" : "0");
+	faults_set("fail_page_alloc/verbose_ratelimit_interval_ms", "0");
+}
+
 /* Allocations of every kind count, and nobody prints a line for each. */
 static inline void faults_prepare(void)
 {
+	faults_tell(false);
 	faults_set("failslab/ignore-gfp-wait", "N");
-	faults_set("failslab/verbose", "0");
 	faults_set("fail_page_alloc/ignore-gfp-wait", "N");
 	faults_set("fail_page_alloc/ignore-gfp-highmem", "N");
 	faults_set("fail_page_alloc/min-order", "0");
-	faults_set("fail_page_alloc/verbose", "0");
 	faults_set("fail_usercopy/verbose", "0");
 }
 

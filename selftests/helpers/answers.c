@@ -9,7 +9,10 @@
  *	abandon		tells that nobody answers it
  *	exit		ends
  *	ENTITY		passes it on
+ *
+ * Each is printed before it is done.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vmtp.h>
@@ -21,6 +24,8 @@ static int act(int s, struct vmtp_mcb *mcb, const char *action)
 	uint64_t to;
 	char *end;
 
+	puts(action);
+	fflush(stdout);
 	if (!strcmp(action, "exit"))
 		exit(0);
 	if (!strcmp(action, "hold"))

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The management procedures that change something (III): ordinary transactions with the manager as their server, executed
-//! one after another where they may sleep. Who may do what is decided here and in `proto::group` (III.1, III.2).
+//! one after another where they may sleep. Who may do what is decided here, in `asker` and in
+//! `proto::group` (III.1, III.2).
 //!
 //! On the same host the right goes with the principal: the user who made an entity, and the superuser. Other hosts may
 //! change the membership of unrestricted groups and nothing else, unless net.vmtp.remote_management is set; they are not
 //! authenticated.
 
+use super::asker::Asker;
 use super::client::Start;
 use super::endpoint::{Endpoint, Owner, Role};
 use super::group::Group;
@@ -20,7 +22,6 @@ use super::{Host, ALL_HOSTS};
 use crate::kernel::array::Array;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Ref;
-use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::work::Worker;
 use crate::proto::client::{Found, Request};
 use crate::proto::group::{may_add, may_remove, Invoker, Subject};
@@ -29,7 +30,7 @@ use crate::proto::server::{Respond, State};
 use crate::proto::time::Span;
 use crate::proto::wire::{
     AddToGroup, CreateEntityResults, CreateGroup, Entity, GetRequestForwarderResults,
-    GroupPermissions, Header, ManagementRequest, Mcb, ModifyServiceResults, NoResults, Parameters,
+    GroupPermissions, ManagementRequest, Mcb, ModifyServiceResults, NoResults, Parameters,
     Priority, RemoveFromGroup, ResponseCode, Results, GROUP_OCTETS, MESSAGE_OCTETS_MAX,
 };
 use core::ops::ControlFlow;
@@ -39,17 +40,6 @@ use kernel::sync::Arc;
 
 /// How long another manager may take, which is asked for a part of an operation.
 const FORWARD_LIMIT: Span = Span::from_millis(5_000);
-
-/// Whoever invokes an operation.
-struct Asker {
-    entity: Entity,
-    /// The entity, if it is of this host.
-    endpoint: Option<Ref<Endpoint>>,
-    /// It is of this host.
-    local: bool,
-    /// It is of another host, which the administrator trusts.
-    trusted: bool,
-}
 
 /// What an operation comes to.
 enum Answer {
@@ -81,67 +71,7 @@ impl Worker for Host {
     }
 }
 
-impl Asker {
-    /// Whoever sent the packets of a Request. One that was passed on says no more for its Client than what a stranger says:
-    /// a server puts into it what it wants.
-    fn of(host: &Host, header: &Header, packets: &SkbQueue) -> Self {
-        let forwarded = header.control.forward_count() != 0;
-        let sources = packets
-            .iter()
-            .map(|skb| Peer::inet(skb.ip().source.octets()));
-        let local = !forwarded && sources.clone().all(|source| host.is_from_here(&source));
-        Self {
-            entity: header.client,
-            endpoint: host.entities.get(header.client.bits()).filter(|_| local),
-            local,
-            trusted: !local && !forwarded && host.settings.is_set(Setting::RemoteManagement),
-        }
-    }
-
-    /// The user, if it is one of this host.
-    fn user(&self) -> Option<u32> {
-        self.endpoint
-            .as_ref()
-            .map(|endpoint| endpoint.owner.caller.euid)
-    }
-
-    /// Whether it is the superuser of this host, or another host that is trusted as one.
-    fn is_superuser(&self) -> bool {
-        self.trusted || self.user() == Some(0)
-    }
-
-    /// Whether it may change an entity (III.2; decision: the same principal on the same host).
-    fn may_change(&self, endpoint: &Endpoint) -> bool {
-        self.is_superuser() || self.user() == Some(endpoint.owner.caller.euid)
-    }
-
-    /// Whether it is no stranger. For one no other manager is asked, which would be packets to where it wants them, and it
-    /// has a part only of what there may be.
-    fn is_known(&self) -> bool {
-        self.local || self.trusted
-    }
-
-    fn invoker(&self, permissions: GroupPermissions) -> Invoker {
-        Invoker {
-            entity: self.entity,
-            principal: self.user().map_or(u64::MAX, u64::from),
-            permissions,
-        }
-    }
-}
-
 impl Host {
-    /// Whether a Request came from this host itself: IP lets nobody else have these sources.
-    pub(super) fn is_from_here(&self, peer: &Peer) -> bool {
-        match peer.as_inet() {
-            Some(address) => {
-                let [first, ..] = address;
-                first == 127 || self.is_own(address)
-            }
-            None => false,
-        }
-    }
-
     fn administer(&self, manager: &Ref<Endpoint>, delivered: &Delivered) {
         let Some(header) = delivered.packets.front().and_then(header_of) else {
             return;

@@ -15,7 +15,6 @@ use crate::kernel::netdev::next_interface;
 use crate::kernel::record::{Record, Ref};
 use crate::kernel::skb::Skb;
 use crate::proto::client::Heard;
-use crate::proto::context::ProbeClients;
 use crate::proto::manager::{
     classify, is_limited, notify_client, probe_answer, request, response, Probed, Work, AUTH_DOMAIN,
 };
@@ -405,7 +404,7 @@ impl Host {
             return Err(ResponseCode::NoPermission);
         };
         let mut service = endpoint.service.flags();
-        if endpoint.options.probe_clients() == Some(ProbeClients::Always) {
+        if endpoint.options.authenticates() {
             service = service.union(ServiceFlags::AUTHENTICATION_REQUIRED);
         }
         Ok(EntityDescriptor {

@@ -16,6 +16,7 @@
 #![allow(unreachable_pub)]
 
 mod administer;
+mod asker;
 mod block;
 pub mod charge;
 pub mod client;

@@ -7,7 +7,6 @@
 use super::endpoint::Endpoint;
 use crate::bindings as uapi;
 use crate::kernel::record::Ref;
-use crate::proto::context::ProbeClients;
 use crate::proto::manager::{modified_count, QUEUE_MAX, THREADS_MAX};
 use crate::proto::server::Refusal;
 use crate::proto::wire::{ModifyService, Record, ResponseCode, ServiceFlags, ThreadRecord};
@@ -116,7 +115,7 @@ impl Endpoint {
         };
         let count = modified_count(present, incremental, request.count, most);
         let authenticated = flags.contains(ServiceFlags::AUTHENTICATION_REQUIRED);
-        if authenticated != (record.options.probe_clients() == Some(ProbeClients::Always)) {
+        if authenticated != (record.options.authenticates()) {
             let probe = if authenticated {
                 uapi::VMTP_PROBE_ALWAYS
             } else {

@@ -303,6 +303,11 @@ impl Options {
         }
     }
 
+    /// Whether each Client is asked for before it is served, which is all the authentication that there is.
+    pub fn authenticates(&self) -> bool {
+        self.probe_clients() == Some(ProbeClients::Always)
+    }
+
     /// Whether Responses of other members of a group are taken.
     #[inline]
     pub fn takes_group_responses(&self) -> bool {

@@ -282,11 +282,11 @@ struct vmtp_peer_info {
  * One message with its segment. In calls that send, the segment is taken from
  * [segment, segment + length); in calls that receive, at most length octets
  * are stored there and received tells how many were. With VMTP_MDM blocks may
- * be missing before others that came: they are stored as zeros and have no bit
- * in mcb.msg_delivery. mcb.segment_size tells the whole: if it is greater, the
- * rest is discarded, or with VMTP_MSG_PIECES kept: a later call with
- * VMTP_MSG_PIECES and this client and transaction (recvreq), or transaction and
- * server (getreply), in mcb gets what follows.
+ * be missing: they are stored as zeros and have no bit in mcb.msg_delivery.
+ * mcb.segment_size tells the whole: if it is greater, the rest is discarded, or
+ * with VMTP_MSG_PIECES kept: a later call with VMTP_MSG_PIECES and this client
+ * and transaction (recvreq), or transaction and server (getreply), in mcb gets
+ * what follows.
  */
 struct vmtp_msg {
 	struct vmtp_mcb mcb;
@@ -369,10 +369,11 @@ struct vmtp_image {
  * IMPORT	make the socket, which is not bound, the entity of an image. Needs
  *		CAP_NET_ADMIN in the network namespace.
  * MOVED	the entity lives on another host: this one answers ENTITY_MIGRATED
- *		for it, and the socket is of no more use (EIDRM).
+ *		for it. The socket is shut down, its SO_ERROR is EIDRM.
  * RESUME	a frozen entity goes on here.
- *		EBUSY if another thread is in one of these four calls for the
- *		same socket.
+ *
+ * EXPORT, IMPORT, MOVED and RESUME fail with EBUSY while another thread is in
+ * one of these four for the same socket.
  *
  * When the time of invoke or getreply is up the call succeeds with function
  * VMTP_FAILURE and code VMTP_USER_TIMEOUT (4.6.2); recvreq, which has no MCB to

@@ -103,8 +103,8 @@ enum Stage {
     Here,
     /// The last piece has gone: it may be the receiver's.
     Undecided,
-    /// The receiver's.
-    Moved,
+    /// It is decided and said; the program ends.
+    Decided,
 }
 
 fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
@@ -140,11 +140,12 @@ fn send(
             receiver.take(entity, &image, &stage)
         });
         drop(waiting);
-        // Who is told to end meanwhile does it before or after this.
+        // Only one decides: this, or who is told to end meanwhile.
         let mut stage = lock(&stage);
+        let reached = std::mem::replace(&mut *stage, Stage::Decided);
         match sent {
             Ok(()) => socket.moved().with_context(not_stopped)?,
-            Err(error) if *stage == Stage::Undecided => {
+            Err(error) if reached == Stage::Undecided => {
                 let error = error.context(undecided(entity, receiver.entity));
                 output::error(&error, json);
                 return Ok(false);
@@ -154,7 +155,6 @@ fn send(
                 return Err(error.context(format!("{entity} stays here")));
             }
         }
-        *stage = Stage::Moved;
     } else {
         drop(waiting);
         socket.moved().with_context(not_stopped)?;
@@ -193,8 +193,15 @@ fn resume_at_end(
                 Err(error) => eprintln!("vmtp: {entity}: {error}"),
             },
             Stage::Undecided => eprintln!("vmtp: {}", undecided(entity, to)),
-            Stage::Moved => return 0,
+            Stage::Decided => {
+                drop(stage);
+                loop {
+                    thread::park();
+                }
+            }
         }
+        // The other thread, whose call the signal has ended, says no more.
+        std::mem::forget(stage);
         1
     })
 }

@@ -175,17 +175,17 @@ impl Remote {
     #[inline]
     pub(super) fn hear(&mut self, header: &Header, source: &Source, before: u32) -> u32 {
         self.control = header.control;
-        let before = if self.is_at(source) { before } else { 0 };
+        let before = if self.follow(source) { before } else { 0 };
         let octets = u32::from(header.length)
             .wrapping_mul(4)
             .wrapping_add(OVERHEAD_OCTETS);
         before.saturating_add(octets)
     }
 
-    /// The Client is where the packet comes from. False if it was elsewhere: what was proven of one host, or received
-    /// from it, allows nothing for another. While it is asked, it is where it was.
+    /// The Client is where the packet comes from, unless it is just being asked where it was. False if that was elsewhere:
+    /// what was proven of one host, or received from it, allows nothing for another.
     #[inline]
-    fn is_at(&mut self, source: &Source) -> bool {
+    fn follow(&mut self, source: &Source) -> bool {
         let same = self.peer.is_same_host(&source.peer);
         if !same && !self.flags.probing {
             self.flags.probed = false;
@@ -325,7 +325,7 @@ impl Remote {
         cx: &Context,
         step: &mut Step,
     ) {
-        self.is_at(source);
+        self.follow(source);
         if header.code.has(Code::CMD) && !service.waiting {
             self.refuse(
                 header,

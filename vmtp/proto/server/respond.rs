@@ -211,14 +211,15 @@ impl Remote {
         Ok(step)
     }
 
-    /// Whether the Response may go only to a Client that is there for certain (decision 28).
-    /// and may not yet, with a segment of so many octets.
+    /// Whether a Response with a segment of so many octets may go only to a Client that is there for certain, and this one
+    /// is not yet (decision 28).
     pub(super) fn amplifies(&self, octets: u32) -> bool {
         let allowed = self.received.saturating_mul(AMPLIFICATION);
         !self.flags.probed && response_octets(octets) > allowed
     }
 
-    /// Whether a header may be sent to a Client that may not be there, after the Response and what repeated it.
+    /// Whether one more packet without a segment may follow the Response and what repeated it, to a Client that may not be
+    /// there.
     pub(super) fn may_repeat(&self) -> bool {
         let repeats = u32::from(self.outgoing.transmissions());
         let octets = response_octets(self.outgoing.segment_octets());
