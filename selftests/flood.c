@@ -57,7 +57,7 @@ static long records(void)
 }
 
 /* Waits for a Probe of this Client, among others, and answers it. */
-static bool answer_probe(int tun, __u64 client, __u32 transaction)
+static bool answer_probe_of(int tun, __u64 client, __u32 transaction)
 {
 	struct packet probe, answer;
 
@@ -89,7 +89,7 @@ TEST_F(flood, forged_clients_fill_neither_table_nor_queue)
 	EXPECT_EQ(0, counter("RequestsDelivered"));
 	/* One that is there. */
 	ASSERT_TRUE(ask_from(self->tun, PEER, CLIENT(5000), 7));
-	ASSERT_TRUE(answer_probe(self->tun, CLIENT(5000), 7));
+	ASSERT_TRUE(answer_probe_of(self->tun, CLIENT(5000), 7));
 	ASSERT_TRUE(comes(self->server, POLLIN, LONG_MS));
 	EXPECT_LE(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
 	EXPECT_EQ(CLIENT(5000), mcb.client);

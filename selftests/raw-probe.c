@@ -59,17 +59,6 @@ static int reply(int fd, struct vmtp_mcb *mcb, __u32 code, const void *segment, 
 
 /* ---- Probes of Clients ------------------------------------------------------------------------ */
 
-/* The manager of the Client answers a Probe: this is its Transaction now. */
-static bool answer_probe(int tun, const struct packet *probe, __u32 code, __u32 transaction)
-{
-	struct packet packet;
-
-	response_packet(&packet, probe, PEER_MANAGER);
-	packet.code = code;
-	packet.user[0] = transaction;
-	return send_packet(tun, &packet);
-}
-
 /* Where a Request was passed on from, nobody knows its Client. */
 TEST_F(peer, a_client_whose_request_was_passed_on_is_probed_at_its_own_host)
 {

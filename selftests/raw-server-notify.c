@@ -27,6 +27,23 @@ static bool answered(int tun, int fd, const unsigned char *segment, __u32 transa
 	return true;
 }
 
+/*
+ * The Client answers a Probe: from then on it may have its Responses sent again
+ * as often as it asks. The way to it takes 100 ms.
+ */
+static bool proven(int tun, int fd)
+{
+	struct packet probe, response;
+	struct vmtp_mcb mcb;
+
+	if (setting("probe_clients", PROBE_ALWAYS) || !ask(tun, 1, 0) || !next_of(tun, is_probe, &probe, LONG_MS))
+		return false;
+	usleep(100000);
+	return answer_probe(tun, &probe, VMTP_OK, 1) && vmtp_recvreq(fd, &mcb, NULL, 0, LONG_MS) == 0 &&
+	       !reply(fd, &mcb, VMTP_OK, NULL, 0) && next_of(tun, is_response, &response, LONG_MS) &&
+	       !setting("probe_clients", PROBE_NEVER);
+}
+
 /* ---- A Response that is not acknowledged ------------------------------------------------- */
 
 /* Shows: 2.5.4-b 5.6.2-d 5.9-a 5.9-b D-9-b 5.3-d */
@@ -74,6 +91,7 @@ TEST_F(peer, a_response_is_the_modules_own_copy)
 	struct vmtp_mcb mcb;
 	__u32 blocks = 0;
 
+	ASSERT_TRUE(proven(self->tun, self->fd));
 	ASSERT_TRUE(ask_blocks(self->tun, 5, 0, self->segment, 2048, 0xF));
 	ASSERT_EQ(2048, vmtp_recvreq(self->fd, &mcb, self->got, sizeof(self->got), LONG_MS));
 	memcpy(buffer, self->segment, sizeof(buffer));
@@ -120,6 +138,7 @@ TEST_F(peer, a_client_that_asks_for_ever_is_told_that_the_response_is_gone)
 	int asked;
 
 	ASSERT_EQ(0, set_option(self->fd, VMTP_OPT_RESPONSE_RETRIES, 2));
+	ASSERT_TRUE(proven(self->tun, self->fd));
 	ASSERT_TRUE(answered(self->tun, self->fd, self->segment, 5, VMTP_OK, &blocks));
 	EXPECT_EQ(0xFF, blocks);
 	for (asked = 0; asked < 7; asked++) {
@@ -146,6 +165,7 @@ TEST_F(peer, a_busy_client_gets_everything_later)
 	__u32 blocks;
 	long begin;
 
+	ASSERT_TRUE(proven(self->tun, self->fd));
 	ASSERT_TRUE(answered(self->tun, self->fd, self->segment, 5, VMTP_OK, &blocks));
 	ASSERT_TRUE(tell_server(self->tun, 5, 0, VMTP_BUSY));
 	begin = now_ms();
@@ -154,6 +174,33 @@ TEST_F(peer, a_busy_client_gets_everything_later)
 		ASSERT_TRUE(next_of(self->tun, is_response, &packet, SOON));
 	}
 	EXPECT_GE(now_ms() - begin, 50);
+}
+
+/* Shows: D-28-a */
+TEST_F(peer, who_was_never_probed_has_nothing_sent_again_that_is_three_times_what_came)
+{
+	static const __u32 codes[] = { VMTP_RETRY, VMTP_BUSY, VMTP_RETRY_ALL };
+	unsigned int came = 2 * (68 + 1024), sent;
+	struct packet packet;
+	__u32 blocks;
+	int probes = 0;
+
+	ASSERT_TRUE(answered(self->tun, self->fd, self->segment, 5, VMTP_OK, &blocks));
+	ASSERT_EQ(0xFF, blocks);
+	/* Eight blocks in packets of two. */
+	sent = 4 * (68 + 1024);
+	for (int i = 0; i < 30; i++) {
+		ASSERT_TRUE(tell_server(self->tun, 5, 0, codes[i % 3]));
+		came += 68;
+		while (receive_packet(self->tun, &packet, 50)) {
+			if (is_probe(&packet))
+				probes++;
+			else if (is_response(&packet))
+				sent += 68 + packet.octets;
+			ASSERT_GE(3 * came, sent);
+		}
+	}
+	EXPECT_LE(1, probes);
 }
 
 /* Shows: 5.8-i */

@@ -439,6 +439,17 @@ static inline bool send_packet(int tun, const struct packet *packet)
 	return send_ip(tun, packet->source, packet->destination, IPPROTO_VMTP, octets.at, octets.length);
 }
 
+/* The manager of the Client answers a Probe: this is its Transaction now. */
+static inline bool answer_probe(int tun, const struct packet *probe, __u32 code, __u32 transaction)
+{
+	struct packet packet;
+
+	response_packet(&packet, probe, PEER_MANAGER);
+	packet.code = code;
+	packet.user[0] = transaction;
+	return send_packet(tun, &packet);
+}
+
 /*
  * The next VMTP packet that the kernel sends, in this time; other packets are
  * left out. One that is not well formed is shown and makes the test stop.

@@ -4,7 +4,7 @@
 //! another, so that the host can drop its locks, pace them, and queue them by priority. It owns all
 //! it needs and never touches segment data: each packet says which octets of the segment it carries.
 
-use super::wire::{Control, Header, Mask, Packets, GROUP_OCTETS};
+use super::wire::{Control, Header, Mask, Packets, BLOCK_OCTETS, GROUP_OCTETS, OVERHEAD_OCTETS};
 
 /// What one transmission of a message sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,11 +98,20 @@ impl Burst {
             return 0;
         }
         let further = u32::from(self.end.saturating_sub(self.next).saturating_sub(1));
-        let group = GROUP_OCTETS / super::wire::BLOCK_OCTETS;
+        let group = GROUP_OCTETS / BLOCK_OCTETS;
         self.mask
             .bits()
             .count_ones()
             .saturating_add(further.saturating_mul(group))
+    }
+
+    /// Octets of VMTP packets that it still has to send, at most: with one block a packet.
+    pub fn octets_left(&self) -> u32 {
+        let blocks = self.blocks_left();
+        blocks
+            .saturating_mul(BLOCK_OCTETS)
+            .min(self.header.segment_octets())
+            .saturating_add(blocks.max(1).saturating_mul(OVERHEAD_OCTETS))
     }
 
     /// Whether nothing is left to send.

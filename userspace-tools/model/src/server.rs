@@ -5,7 +5,7 @@
 use vmtp_proto::client::Keep;
 use vmtp_proto::manager;
 use vmtp_proto::server::{
-    refuse, Arrival, Event, Refusal, Remote, Respond, Retained, Service, Source, Step,
+    refuse, Arrival, Event, Refusal, Remote, Respond, Retained, Service, Source, Step, Unsent,
 };
 use vmtp_proto::wire::{Control, Header, Mcb, NotifyVmtpServer, Transaction};
 use vmtp_simulator::packet;
@@ -211,15 +211,28 @@ impl Setup {
             remote, retained, ..
         } = record;
         let mut bursts = Vec::new();
+        let mut unproven = false;
         retained.retain_mut(|(kept, op)| match kept.notified(remote, notify, &cx) {
             Ok(burst) => {
                 bursts.extend(burst.map(|burst| (burst, *op)));
                 true
             }
-            Err(_) => false,
+            Err(Unsent::Unproven) => {
+                unproven = true;
+                true
+            }
+            Err(Unsent::Finished) => false,
         });
         let about = record.remote.is_notified_by(notify);
-        let step = about.then(|| record.remote.notified(notify, &cx));
+        let step = if about {
+            Some(record.remote.notified(notify, &cx))
+        } else {
+            unproven.then(|| {
+                let mut step = Step::NOTHING;
+                record.remote.doubt(&mut step);
+                step
+            })
+        };
         for (burst, op) in bursts {
             self.send(world, burst, &self.response_of(op));
         }

@@ -43,7 +43,7 @@ impl Counting {
         let mut step = self.far.request(header);
         self.count = self.count.wrapping_add(1);
         self.sequence
-            .received(self.count, &self.far.remote, &mut step);
+            .received(self.count, &mut self.far.remote, &mut step);
         step
     }
 

@@ -362,6 +362,20 @@ fn server_to_forward_to_is_looked_for_once_and_sent_to_when_it_is_found() {
     );
 }
 
+/// On the way an old acknowledgment was overtaken by what its host said later: the data are gone, and there is nothing to be
+/// sent to where the server is found.
+#[test]
+fn server_that_had_the_request_already_is_sent_nothing_where_it_is_found() {
+    let (mut far, _) = forwarded(mcb(0, 4_096));
+    let step = told(&mut far, ResponseCode::EntityMigrated, 0);
+    assert_eq!(step.event, Event::Locate);
+    assert!(told(&mut far, ResponseCode::Ok, u32::MAX).release);
+    assert!(!far.remote.is_seeking());
+    let step = far.remote.located(Some(OTHER_HOST), &far.cx);
+    assert_eq!(step, Step::NOTHING);
+    assert_eq!(far.remote.state(), State::Forwarded);
+}
+
 /// 5.3: what it acknowledged it does not ask for any more, and neither is it too busy for it.
 #[test]
 fn late_question_about_an_acknowledged_forward_changes_nothing() {

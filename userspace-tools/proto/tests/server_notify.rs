@@ -10,13 +10,15 @@ use common::{to_server, CLIENT, CLIENT_HOST, OTHER_HOST};
 use vmtp_proto::server::{Drop, Event, Keep, Refusal, State, Step, Stop, To};
 use vmtp_proto::wire::{Code, Control, NotifyVmtpClient, Priority, ResponseCode};
 
-/// A Response of 16 KiB was sent at 0 ms.
+/// A Response of 16 KiB was sent at 0 ms, to a Client that was probed.
 fn responded() -> Far {
     let header = request(0, t(0), mcb(0, 16_384));
     let mut far = Far::new(&header);
+    far.service.probe = true;
     for pair in 0..16 {
         far.request(&carrying(header, 0b11 << (2 * pair)));
     }
+    far.remote.probed(Some(t(0)), &far.cx);
     far.respond(t(0), mcb(0, 16_384));
     far
 }

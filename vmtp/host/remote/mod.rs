@@ -338,18 +338,19 @@ impl RemoteRecord {
             return;
         }
         let cx = inner.context(record);
-        let bursts = inner.notified_retained(notify, &cx);
+        let (bursts, unproven) = inner.notified_retained(notify, &cx);
         drop(inner);
         record.send_beside(&bursts);
         Self::event(record, None, true, |inner, cx| {
             if inner.remote.is_notified_by(notify) {
-                inner.remote.notified(notify, cx)
-            } else {
-                Step {
-                    keep: Keep::Keep,
-                    ..Step::NOTHING
-                }
+                return inner.remote.notified(notify, cx);
             }
+            let mut step = Step::NOTHING;
+            step.keep = Keep::Keep;
+            if unproven {
+                inner.remote.doubt(&mut step);
+            }
+            step
         });
     }
 

@@ -10,7 +10,7 @@ use crate::kernel::pages::Pages;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::proto::burst::Burst;
 use crate::proto::context::Context;
-use crate::proto::server::{Arrival, Retained};
+use crate::proto::server::{Arrival, Retained, Unsent};
 use crate::proto::wire::{Header, NotifyVmtpServer};
 use kernel::prelude::*;
 
@@ -83,15 +83,16 @@ impl Inner {
     }
 
     /// A Notify is about Responses of the run that are kept behind the current one, too: those that the Client has go,
-    /// of others what it lacks is sent.
+    /// of others what it lacks is sent. Whether the Client is to be proven first.
     pub(super) fn notified_retained(
         &mut self,
         notify: &NotifyVmtpServer,
         cx: &Context,
-    ) -> Array<Sending> {
+    ) -> (Array<Sending>, bool) {
         let mut bursts = Array::new();
+        let mut unproven = false;
         let Some(run) = &mut self.rare else {
-            return bursts;
+            return (bursts, unproven);
         };
         let mut rest = run.retained.len();
         while rest != 0 {
@@ -99,16 +100,18 @@ impl Inner {
             let Some((mut retained, segment)) = run.retained.pop_front() else {
                 break;
             };
-            let Ok(burst) = retained.notified(&self.remote, notify, cx) else {
-                continue;
-            };
-            if let Some(burst) = burst {
-                // Without memory the Client asks again.
-                let _ = bursts.push((burst, segment.clone()), ATOMIC);
+            match retained.notified(&self.remote, notify, cx) {
+                Ok(Some(burst)) => {
+                    // Without memory the Client asks again.
+                    let _ = bursts.push((burst, segment.clone()), ATOMIC);
+                }
+                Ok(None) => {}
+                Err(Unsent::Unproven) => unproven = true,
+                Err(Unsent::Finished) => continue,
             }
             let _ = run.retained.push_back((retained, segment), ATOMIC);
         }
-        bursts
+        (bursts, unproven)
     }
 
     /// A Request of the run came again whose Response is kept behind the current one. `None` if it is no such Request.

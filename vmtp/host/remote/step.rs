@@ -127,7 +127,7 @@ impl Inner {
                 // Without memory nothing is told of it, as by a host that keeps none.
                 let _ = self.rare();
                 if let Some(rare) = &mut self.rare {
-                    rare.sequence.received(number, &self.remote, step);
+                    rare.sequence.received(number, &mut self.remote, step);
                 }
                 return;
             }

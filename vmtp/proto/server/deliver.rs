@@ -55,7 +55,7 @@ impl Remote {
         let streamed = arrival.control.has(Control::NSR) || arrival.control.has(Control::NER);
         if arrival.control.has(Control::NSR) && self.state == State::Responded {
             let kept = self.flags.streamed && !self.flags.idempotent;
-            step.retain = kept.then(|| Retained::new(self.transaction, self.groups, self.outgoing));
+            step.retain = kept.then(|| Retained::of(self));
         }
         self.process(arrival, cx.now);
         self.flags.streamed = streamed;
@@ -81,7 +81,8 @@ impl Remote {
         self.flags.forward_accepted = false;
         self.flags.seeking = false;
         self.flags.sought = false;
-        self.received = arrival.received;
+        self.allowed = 0;
+        self.allow_for(arrival.received);
         self.deadline = now.plus(timers::ORPHAN);
     }
 

@@ -107,6 +107,8 @@ impl Remote {
                     .round_trip(notify.control.retransmit_count(), cx.now);
                 self.outgoing.acknowledge(0);
                 self.flags.forward_accepted = true;
+                // It has been where it was looked for last: there is nothing more to be sent elsewhere.
+                self.flags.seeking = false;
                 // The data may go; the record answers for it until it must be over.
                 step.release = true;
                 self.deadline = cx.now.plus(cx.policy.record_lifetime);

@@ -51,6 +51,8 @@ impl Remote {
                 if self.forward_count == 0 {
                     self.peer = peer;
                 }
+                // It has answered from there.
+                self.flags.probed = true;
                 self.outgoing.restart();
                 // What is not kept goes out at once.
                 let window = if self.flags.idempotent {

@@ -27,7 +27,7 @@ mod timeout;
 pub use self::forward::{Forward, ForwardError};
 pub use self::overheard::{Overheard, OverheardStep};
 pub use self::request::{refuse, Refusal, Service, Source};
-pub use self::respond::{Finished, Respond, RespondError, Retained};
+pub use self::respond::{Respond, RespondError, Retained, Unsent};
 pub use self::sequence::{Reception, Sequence};
 pub use self::snapshot::SNAPSHOT_OCTETS;
 
@@ -42,6 +42,7 @@ use super::peer::Peer;
 use super::time::{Span, Time};
 use super::wire::{
     Code, Control, Entity, Header, Mask, NotifyVmtpClient, Priority, ResponseCode, Transaction,
+    OVERHEAD_OCTETS,
 };
 
 /// The states of section 5.2 as far as they are about the current Request. ReceivingRequest is told
@@ -96,8 +97,9 @@ pub struct Remote {
     request: Control,
     /// Octets of VMTP packets of the Request being received.
     incoming_received: u32,
-    /// The same of the current transaction.
-    received: u32,
+    /// Octets that the Client may get in the current transaction if it was never probed (decision 28): three times what came
+    /// of it, less what it got.
+    allowed: u32,
     /// Packet groups of the current Request.
     groups: u16,
     /// Complete Requests of the run waiting behind the current one.
@@ -314,7 +316,7 @@ impl Remote {
             incoming_control: header.control,
             request: header.control,
             incoming_received: 0,
-            received: 0,
+            allowed: 0,
             groups: 0,
             queued: 0,
             skipped: 0,
@@ -461,13 +463,25 @@ impl Remote {
         }
     }
 
+    /// Whether this is a group of the Request being received.
+    fn is_receiving_group(&self, transaction: Transaction) -> bool {
+        self.incoming.is_some() && self.incoming.group_of(transaction).is_some()
+    }
+
     fn notify(
-        &self,
+        &mut self,
         step: &mut Step,
         transaction: Transaction,
         delivery: Mask,
         code: ResponseCode,
     ) {
+        // It is a part of what the Client may get (decision 28). What is told of any other is no more than the packet that
+        // it is an answer to.
+        if self.is_receiving_group(transaction) {
+            self.incoming_received = self.incoming_received.saturating_sub(respond::NOTIFY_PART);
+        } else if self.is_current(transaction) {
+            self.allowed = self.allowed.saturating_sub(OVERHEAD_OCTETS);
+        }
         step.notify = Some(self.notification(transaction, delivery, code));
         step.notify_remote = self.is_passed_on();
     }
@@ -483,15 +497,18 @@ impl Remote {
         }
         self.flags.probing = false;
         let Some(current) = current else {
-            if self.flags.response_held {
-                // The Probe may have been lost: a Client that asks again is probed again. Where
-                // nobody asks there is nobody to send the Response to.
-                self.deadline = cx.now.plus(super::timers::ORPHAN);
-                return step;
-            }
             // Nobody is there: all that was received is void, and may come again.
             if self.incoming.is_some() {
                 self.forget_incoming();
+                step.keep = Keep::Restart;
+            }
+            if self.state == State::Responded {
+                // The Probe may have been lost: a Client that asks again is probed again. Where
+                // nobody asks there is nobody to send the Response to.
+                if self.flags.response_held {
+                    self.deadline = cx.now.plus(super::timers::ORPHAN);
+                }
+                return step;
             }
             self.abandon_all(cx, &mut step);
             if self.is_passed_on() {

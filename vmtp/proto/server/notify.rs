@@ -5,7 +5,7 @@
 use super::{Drop, Keep, Remote, State, Step, Stop};
 use crate::proto::context::Context;
 use crate::proto::path::GroupFate;
-use crate::proto::wire::{Mask, NotifyVmtpServer, ResponseCode};
+use crate::proto::wire::{Mask, NotifyVmtpServer, ResponseCode, OVERHEAD_OCTETS};
 
 impl Remote {
     /// Whether a NotifyVmtpServer is about the current Response. Late ones for the groups before its
@@ -39,6 +39,7 @@ impl Remote {
             step.keep = Keep::Drop(Drop::Unwanted);
             return step;
         }
+        self.allow_for(OVERHEAD_OCTETS);
         let group = self.outgoing.group_of(notify.transaction);
         let ends = self.ends();
         match code {
@@ -68,16 +69,23 @@ impl Remote {
                 };
                 step.sent = Some(GroupFate::Lossy);
                 let limit = self.outgoing.asked() >= cx.policy.retries;
-                let missing = self.outgoing.missing(&ends, group, notify.delivery, cx);
-                if limit && !missing.progress {
+                let mut progress = false;
+                let sent = self.send_more(&mut step, |outgoing| {
+                    let missing = outgoing.missing(&ends, group, notify.delivery, cx);
+                    progress = missing.progress;
+                    missing
+                        .burst
+                        .or_else(|| outgoing.advance(&ends, cx.timing.window, cx))
+                });
+                if limit && !progress {
+                    step.burst = None;
                     self.discard_response(cx, &mut step);
                     return step;
                 }
-                step.burst = missing.burst;
-                if step.burst.is_none() {
-                    step.burst = self.outgoing.advance(&ends, cx.timing.window, cx);
+                if !sent {
+                    self.doubt(&mut step);
+                    return step;
                 }
-                step.to = self.response_to();
                 self.deadline = self.outgoing.after(cx.timing.round_trip, cx);
             }
             Some(ResponseCode::RetryAll) => {
@@ -87,9 +95,14 @@ impl Remote {
                     self.discard_response(cx, &mut step);
                     return step;
                 }
-                self.outgoing.ask(group);
-                step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx);
-                step.to = self.response_to();
+                let sent = self.send_more(&mut step, |outgoing| {
+                    outgoing.ask(group);
+                    outgoing.resume(&ends, group, cx.timing.window, cx)
+                });
+                if !sent {
+                    self.doubt(&mut step);
+                    return step;
+                }
                 let wait = cx.timing.acknowledgment(self.outgoing.segment_octets());
                 self.deadline = self.outgoing.after(wait, cx);
             }
@@ -126,8 +139,13 @@ impl Remote {
                 }
                 self.outgoing.heard();
                 if !self.outgoing.is_acknowledged() {
-                    step.burst = self.outgoing.advance(&ends, cx.timing.window, cx);
-                    step.to = self.response_to();
+                    let sent = self.send_more(&mut step, |outgoing| {
+                        outgoing.advance(&ends, cx.timing.window, cx)
+                    });
+                    if !sent {
+                        self.doubt(&mut step);
+                        return step;
+                    }
                     let wait = cx.timing.acknowledgment(self.outgoing.segment_octets());
                     self.deadline = self.outgoing.after(wait, cx);
                     return step;

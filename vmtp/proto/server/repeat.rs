@@ -6,7 +6,7 @@
 use super::{Drop, Keep, Remote, Service, Source, State, Step, To};
 use crate::proto::context::Context;
 use crate::proto::incoming::begins_transmission;
-use crate::proto::wire::{Control, Header, Mask, ResponseCode};
+use crate::proto::wire::{Control, Header, Mask, ResponseCode, OVERHEAD_OCTETS};
 
 impl Remote {
     /// A packet of the current Request again.
@@ -86,6 +86,11 @@ impl Remote {
         step.keep = Keep::Drop(Drop::Old);
         if !self.flags.came_back || source.multicast || !begins_transmission(header) {
             return;
+        }
+        if self.is_receiving_group(header.transaction) {
+            self.incoming_received = self.incoming_received.saturating_add(OVERHEAD_OCTETS);
+        } else {
+            self.allow_for(OVERHEAD_OCTETS);
         }
         let code = match self.state {
             State::AwaitingRequest | State::Processing => ResponseCode::Ok,

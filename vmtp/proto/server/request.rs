@@ -100,14 +100,15 @@ impl Remote {
         let heard = core::mem::replace(&mut self.heard, cx.now);
         let transaction = header.transaction;
         let forward_count = header.control.forward_count();
-        if self.incoming.is_some() && self.incoming.group_of(transaction).is_some() {
+        if self.is_receiving_group(transaction) {
             let receiving = self.incoming_control.forward_count();
             if forward_count < receiving {
                 self.passed_on_before(header, source, cx, &mut step);
                 return step;
             }
             if forward_count == receiving {
-                self.incoming_received = self.hear(header, source, self.incoming_received);
+                let octets = self.hear(header, source);
+                self.incoming_received = self.incoming_received.saturating_add(octets);
                 self.collect(header, service, cx, &mut step);
                 return step;
             }
@@ -121,7 +122,8 @@ impl Remote {
                 return step;
             }
             if forward_count == self.forward_count {
-                self.received = self.hear(header, source, self.received);
+                let octets = self.hear(header, source);
+                self.allow_for(octets);
                 self.repeated(header, source, service, cx, &mut step);
                 return step;
             }
@@ -168,30 +170,36 @@ impl Remote {
 
     fn is_under_way(&self, transaction: Transaction) -> bool {
         self.is_current(transaction) && self.state != State::AwaitingRequest
-            || self.incoming.is_some() && self.incoming.group_of(transaction).is_some()
+            || self.is_receiving_group(transaction)
     }
 
-    /// The Client is there. The octets received of it, with those `before`.
+    /// The Client is there. The octets received of it.
     #[inline]
-    pub(super) fn hear(&mut self, header: &Header, source: &Source, before: u32) -> u32 {
+    pub(super) fn hear(&mut self, header: &Header, source: &Source) -> u32 {
         self.control = header.control;
-        let before = if self.follow(source) { before } else { 0 };
-        let octets = u32::from(header.length)
+        if !self.follow(source) {
+            return 0;
+        }
+        u32::from(header.length)
             .wrapping_mul(4)
-            .wrapping_add(OVERHEAD_OCTETS);
-        before.saturating_add(octets)
+            .wrapping_add(OVERHEAD_OCTETS)
     }
 
-    /// The Client is where the packet comes from, unless it is just being asked where it was. False if that was elsewhere:
-    /// what was proven of one host, or received from it, allows nothing for another.
+    /// The Client is where the packet comes from. What was proven of one host, or received from it, allows nothing for
+    /// another. False if it is just being asked elsewhere: then it is there until it has answered.
     #[inline]
     fn follow(&mut self, source: &Source) -> bool {
-        let same = self.peer.is_same_host(&source.peer);
-        if !same && !self.flags.probing {
-            self.flags.probed = false;
-            self.peer = source.peer;
+        if self.peer.is_same_host(&source.peer) {
+            return true;
         }
-        same
+        if self.flags.probing {
+            return false;
+        }
+        self.peer = source.peer;
+        self.flags.probed = false;
+        self.incoming_received = 0;
+        self.allowed = 0;
+        true
     }
 
     /// A Request newer than all that is known of the Client (newTransaction in 5.7).
@@ -354,7 +362,7 @@ impl Remote {
             self.other = header.server;
         }
         self.flags.incoming_datagram = header.code.has(Code::DGM);
-        self.incoming_received = self.hear(header, source, 0);
+        self.incoming_received = self.hear(header, source);
         if service.probe && !self.flags.probed {
             self.flags.probing = true;
             step.event = Event::Probe;

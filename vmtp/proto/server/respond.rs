@@ -2,7 +2,7 @@
 
 //! Respond of RFC 1045, 5.6.2, and the Responses of a run that are kept until the Client has them.
 
-use super::{Event, Remote, State, Step, To};
+use super::{Drop, Event, Keep, Remote, State, Step, To};
 use crate::proto::burst::Burst;
 use crate::proto::context::{Context, Policy, Timing};
 use crate::proto::incoming::begins_transmission;
@@ -16,6 +16,9 @@ use crate::proto::wire::{
 
 /// Octets sent for each octet received to a Client that was never probed, at most.
 const AMPLIFICATION: u32 = 3;
+
+/// What a Notify takes of the octets received, of which it is sent not more than three times as many.
+pub(super) const NOTIFY_PART: u32 = OVERHEAD_OCTETS.div_ceil(AMPLIFICATION);
 
 /// What the server's user answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,15 +51,19 @@ pub enum RespondError {
 pub struct Retained {
     transaction: Transaction,
     groups: u16,
+    /// Octets that the Client may get, as in the record.
+    allowed: u32,
     outgoing: Outgoing,
 }
 
 impl Retained {
-    pub(super) fn new(transaction: Transaction, groups: u16, outgoing: Outgoing) -> Retained {
+    /// The current Response of a record.
+    pub(super) fn of(remote: &Remote) -> Retained {
         Retained {
-            transaction,
-            groups,
-            outgoing,
+            transaction: remote.transaction,
+            groups: remote.groups,
+            allowed: remote.allowed,
+            outgoing: remote.outgoing,
         }
     }
 
@@ -83,24 +90,55 @@ impl Retained {
         if !header.control.has(Control::APG) || !begins_transmission(header) {
             return None;
         }
+        self.allowed = self.allowed.saturating_add(allowed_for(OVERHEAD_OCTETS));
         let count = header.control.retransmit_count();
         let control = self.outgoing.control().with_retransmit_count(count);
+        let before = self.outgoing;
         self.outgoing.set_control(control);
-        Some(self.outgoing.repeat(&remote.ends(), false, cx))
+        let burst = self.outgoing.repeat(&remote.ends(), false, cx);
+        self.allow(remote, before, Some(burst)).ok().flatten()
+    }
+
+    /// What was just sent of it, which was `before`, if its Client may get so much. If not it was not sent.
+    fn allow(
+        &mut self,
+        remote: &Remote,
+        before: Outgoing,
+        burst: Option<Burst>,
+    ) -> Result<Option<Burst>, Unsent> {
+        let octets = burst.map_or(0, |burst| burst.octets_left());
+        if octets > self.allowed && !remote.flags.probed {
+            self.outgoing = before;
+            return Err(Unsent::Unproven);
+        }
+        self.allowed = self.allowed.saturating_sub(octets);
+        Ok(burst)
     }
 
     /// NotifyVmtpServer about this Response, or about one of the run before or after it: the
-    /// packets that follow, or `Err` if it may go (2.5.3, 5.8).
+    /// packets that follow (2.5.3, 5.8).
     ///
     /// # Errors
     ///
-    /// [`Finished`] if the Client has it, does not want it, or asked in vain too often.
+    /// See [`Unsent`].
     pub fn notified(
         &mut self,
         remote: &Remote,
         notify: &NotifyVmtpServer,
         cx: &Context,
-    ) -> Result<Option<Burst>, Finished> {
+    ) -> Result<Option<Burst>, Unsent> {
+        self.allowed = self.allowed.saturating_add(allowed_for(OVERHEAD_OCTETS));
+        let before = self.outgoing;
+        let burst = self.wanted(remote, notify, cx)?;
+        self.allow(remote, before, burst)
+    }
+
+    fn wanted(
+        &mut self,
+        remote: &Remote,
+        notify: &NotifyVmtpServer,
+        cx: &Context,
+    ) -> Result<Option<Burst>, Unsent> {
         let ends = remote.ends();
         let window = cx.timing.window;
         let group = self.outgoing.group_of(notify.transaction);
@@ -109,7 +147,7 @@ impl Retained {
             Some(ResponseCode::Retry | ResponseCode::RetryAll)
                 if self.outgoing.asked() >= cx.policy.retries =>
             {
-                Err(Finished)
+                Err(Unsent::Finished)
             }
             Some(ResponseCode::Retry) => {
                 let Some(group) = group else {
@@ -120,7 +158,7 @@ impl Retained {
                     .burst
                     .or_else(|| self.outgoing.advance(&ends, window, cx)))
             }
-            Some(ResponseCode::RetryAll) if through => Err(Finished),
+            Some(ResponseCode::RetryAll) if through => Err(Unsent::Finished),
             Some(ResponseCode::RetryAll) => {
                 let covered = i32::from(self.outgoing.control().pg_count()).saturating_add(1);
                 if self.transaction.since(notify.transaction) <= covered {
@@ -131,7 +169,7 @@ impl Retained {
             // Of a Client that moved, the Request it waits for is the one it asks for again.
             Some(ResponseCode::Busy | ResponseCode::EntityMigrated) => Ok(None),
             // All else acknowledges what it names, and all before it.
-            Some(_) | None if through => Err(Finished),
+            Some(_) | None if through => Err(Unsent::Finished),
             Some(_) | None => {
                 let news = group.is_some_and(|group| self.outgoing.acknowledge(group));
                 Ok(news
@@ -142,9 +180,14 @@ impl Retained {
     }
 }
 
-/// A Response need not be kept any longer.
+/// Why nothing of a Response of a run is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Finished;
+pub enum Unsent {
+    /// It need not be kept any longer: the Client has it, does not want it, or asked in vain too often.
+    Finished,
+    /// It stays, and its Client is to be probed first ([`Remote::doubt`]): it asks again if it is there (decision 28).
+    Unproven,
+}
 
 impl Remote {
     /// The server answers the Request with this Transaction.
@@ -211,20 +254,51 @@ impl Remote {
         Ok(step)
     }
 
+    /// So many octets came of the Client.
+    #[inline]
+    pub(super) fn allow_for(&mut self, octets: u32) {
+        self.allowed = self.allowed.saturating_add(allowed_for(octets));
+    }
+
     /// Whether a Response with a segment of so many octets may go only to a Client that is there for certain, and this one
     /// is not yet (decision 28).
     pub(super) fn amplifies(&self, octets: u32) -> bool {
-        let allowed = self.received.saturating_mul(AMPLIFICATION);
-        !self.flags.probed && response_octets(octets) > allowed
+        !self.flags.probed && response_octets(octets) > self.allowed
     }
 
-    /// Whether one more packet without a segment may follow the Response and what repeated it, to a Client that may not be
-    /// there.
-    pub(super) fn may_repeat(&self) -> bool {
-        let repeats = u32::from(self.outgoing.transmissions());
-        let octets = response_octets(self.outgoing.segment_octets());
-        let with = octets.saturating_add(repeats.saturating_mul(OVERHEAD_OCTETS));
-        self.flags.probed || with <= self.received.saturating_mul(AMPLIFICATION)
+    /// Sends something of the Response, after its first transmission, unless that is more than a Client may get that may
+    /// not be there (decision 28): then nothing is sent, and nothing has changed.
+    pub(super) fn send_more(
+        &mut self,
+        step: &mut Step,
+        transmit: impl FnOnce(&mut Outgoing) -> Option<Burst>,
+    ) -> bool {
+        let before = self.outgoing;
+        step.burst = transmit(&mut self.outgoing);
+        step.to = self.response_to();
+        let octets = step.burst.map_or(0, |burst| burst.octets_left());
+        if octets > self.allowed && !self.flags.probed {
+            self.outgoing = before;
+            step.burst = None;
+            return false;
+        }
+        self.allowed = self.allowed.saturating_sub(octets);
+        true
+    }
+
+    /// Whether the Client may be asked once more for the rest of its Request: who sent what came of it may have used the
+    /// address of another (decision 28).
+    pub(super) fn may_ask(&self) -> bool {
+        self.flags.probed || self.incoming_received >= NOTIFY_PART
+    }
+
+    /// The Client must be proven before it gets what it asks for: it is probed, and asks again if it is there.
+    pub fn doubt(&mut self, step: &mut Step) {
+        step.keep = Keep::Drop(Drop::Unwanted);
+        if !self.flags.probing {
+            self.flags.probing = true;
+            step.event = Event::Probe;
+        }
     }
 
     /// The Response is held until the Client has been probed.
@@ -300,6 +374,8 @@ impl Remote {
             cx.timing.window
         };
         step.burst = self.outgoing.advance(&ends, window, cx);
+        let octets = step.burst.map_or(0, |burst| burst.octets_left());
+        self.allowed = self.allowed.saturating_sub(octets);
         step.to = self.response_to();
         if self.flags.group_response {
             // 2.7: a Client that is a member hears it with the others. Only it may ask again, and if
@@ -365,15 +441,22 @@ impl Remote {
         self.outgoing.set_control(control);
         // Whoever asks is there.
         self.outgoing.heard();
-        step.burst = Some(self.outgoing.repeat(&ends, false, cx));
-        step.to = self.response_to();
+        if !self.send_more(step, |outgoing| Some(outgoing.repeat(&ends, false, cx))) {
+            self.doubt(step);
+            return;
+        }
         let wait = self.response_wait(&cx.timing, &cx.policy);
         self.deadline = self.outgoing.after(wait, cx);
     }
 }
 
+/// Octets that a Client may get for so many that came.
+fn allowed_for(octets: u32) -> u32 {
+    octets.saturating_mul(AMPLIFICATION)
+}
+
 /// Octets of VMTP packets for a segment, with one block a packet.
-fn response_octets(segment: u32) -> u32 {
+pub(super) fn response_octets(segment: u32) -> u32 {
     let packets = segment.div_ceil(BLOCK_OCTETS).max(1);
     segment.saturating_add(packets.saturating_mul(OVERHEAD_OCTETS))
 }

@@ -42,7 +42,7 @@ impl Sequence {
 
     /// A step of `remote` has [`Event::Request`], whose Request is message `number` of this host. The
     /// step's Notify tells that, if the Client does not know it or asked.
-    pub fn received(&mut self, number: u32, remote: &Remote, step: &mut Step) {
+    pub fn received(&mut self, number: u32, remote: &mut Remote, step: &mut Step) {
         let Event::Request(arrival) = &mut step.event else {
             return;
         };

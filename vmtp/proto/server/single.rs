@@ -4,6 +4,7 @@
 //!
 //! As in `client::single`: each function does what the general one does, or says `None`.
 
+use super::respond::response_octets;
 use super::{Arrival, Remote, Respond, Service, Source, State};
 use crate::proto::burst::Packet;
 use crate::proto::context::{Policy, Timing};
@@ -62,7 +63,7 @@ impl Remote {
         self.flags.incoming_multicast = false;
         self.flags.incoming_datagram = false;
         self.flags.skip = control.has(Control::STI);
-        self.incoming_received = self.hear(header, source, 0);
+        self.incoming_received = self.hear(header, source);
         let received = if self.flags.lossy {
             GroupFate::Lossy
         } else {
@@ -125,6 +126,7 @@ impl Remote {
         self.flags.response_held = false;
         let ends = self.ends();
         let packet = self.outgoing.send_single(&ends, now);
+        self.allowed = self.allowed.saturating_sub(response_octets(octets));
         self.deadline = now.plus(self.response_wait(timing, policy));
         Some(packet)
     }

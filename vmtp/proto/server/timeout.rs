@@ -40,19 +40,16 @@ impl Remote {
                     self.discard_response(cx, &mut step);
                     return step;
                 }
-                if !self.may_repeat() {
+                let ends = self.ends();
+                let sent = self.send_more(&mut step, |outgoing| {
+                    // BUSY had everything forgotten: then all of it goes again.
+                    let next = outgoing.advance(&ends, cx.timing.window, cx);
+                    next.or_else(|| Some(outgoing.repeat(&ends, true, cx)))
+                });
+                if !sent {
                     // Whoever asked may not be there (decision 28). A Client that is asks again.
                     self.outgoing.pass_over();
-                    self.deadline = self.outgoing.after(self.retry_wait(cx), cx);
-                    return step;
                 }
-                let ends = self.ends();
-                // BUSY had everything forgotten: then all of it goes again.
-                step.burst = match self.outgoing.advance(&ends, cx.timing.window, cx) {
-                    Some(burst) => Some(burst),
-                    None => Some(self.outgoing.repeat(&ends, true, cx)),
-                };
-                step.to = self.response_to();
                 self.deadline = self.outgoing.after(self.retry_wait(cx), cx);
             }
             State::Processing => {
@@ -107,11 +104,14 @@ impl Remote {
         let no_retransmission =
             self.flags.incoming_datagram || self.incoming_control.has(Control::NRT);
         let exhausted = self.incoming.retries() >= cx.policy.retries;
+        let may_ask = self.may_ask();
         if !no_retransmission && !exhausted {
             self.incoming.retry();
             let transaction = self.incoming.current();
             let held = self.incoming.held();
-            self.notify(step, transaction, held, ResponseCode::Retry);
+            if may_ask {
+                self.notify(step, transaction, held, ResponseCode::Retry);
+            }
             let between = cx.timing.round_trip.at_least(cx.timing.packet_gap);
             let wait = timers::wait(self.incoming.retries(), between, between, cx.random);
             self.receive_deadline = cx.now.plus(wait);
@@ -133,7 +133,7 @@ impl Remote {
         if self.state == State::AwaitingRequest {
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
         }
-        if !no_retransmission && !self.flags.incoming_multicast {
+        if !no_retransmission && !self.flags.incoming_multicast && may_ask {
             self.notify(step, transaction, held, ResponseCode::TooManyRetries);
         }
     }

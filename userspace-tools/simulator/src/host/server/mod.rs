@@ -9,8 +9,8 @@ use std::rc::Rc;
 use vmtp_proto::client::Keep;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{
-    Arrival, Event as What, Finished, Overheard, OverheardStep, Refusal, Remote, Retained,
-    Sequence, Service, Source, State, Step, SNAPSHOT_OCTETS,
+    Arrival, Event as What, Overheard, OverheardStep, Refusal, Remote, Retained, Sequence, Service,
+    Source, State, Step, Unsent, SNAPSHOT_OCTETS,
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
@@ -447,12 +447,17 @@ impl Host {
             remote, retained, ..
         } = record;
         let mut bursts = Vec::new();
+        let mut unproven = false;
         retained.retain_mut(|(kept, segment)| match kept.notified(remote, notify, &cx) {
             Ok(burst) => {
                 bursts.extend(burst.map(|burst| (burst, Rc::clone(segment))));
                 true
             }
-            Err(Finished) => false,
+            Err(Unsent::Unproven) => {
+                unproven = true;
+                true
+            }
+            Err(Unsent::Finished) => false,
         });
         for (burst, segment) in bursts {
             self.send(env, burst, &segment, peer);
@@ -462,6 +467,10 @@ impl Host {
         };
         if record.remote.is_notified_by(notify) {
             let step = record.remote.notified(notify, &cx);
+            self.server_step(env, key, step, None);
+        } else if unproven {
+            let mut step = Step::NOTHING;
+            record.remote.doubt(&mut step);
             self.server_step(env, key, step, None);
         }
     }

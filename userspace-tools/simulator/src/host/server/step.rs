@@ -34,7 +34,9 @@ impl Host {
             return;
         };
         if let Some(number) = number {
-            record.sequence.received(number, &record.remote, &mut step);
+            record
+                .sequence
+                .received(number, &mut record.remote, &mut step);
         } else if let Some(notify) = &mut step.notify {
             record.sequence.report(notify);
         }
