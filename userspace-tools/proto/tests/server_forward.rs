@@ -465,3 +465,55 @@ fn forwarded_request_is_answered_by_nobody_here() {
     assert_eq!(far.remote.state(), State::ResponseDiscarded);
     assert!(packets(&step.burst).is_empty());
 }
+
+#[test]
+fn of_the_flags_asked_for_a_forward_has_nrt_only() {
+    let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
+    let forward = Forward {
+        flags: Control::NRT | Control::NSR | Control::NER | Control::MDG,
+        ..to_other(mcb(0, 0))
+    };
+    let step = far.remote.forward(t(0), &forward, &far.cx).unwrap();
+    let all = Control::NRT | Control::NSR | Control::NER | Control::MDG | Control::APG;
+    assert_eq!(flags(&step.burst, all), [Control::NRT]);
+}
+
+#[test]
+fn notify_of_another_client_transaction_or_forward_is_not_about_a_forward() {
+    let (far, _) = forwarded(mcb(0, 0));
+    let mut right = to_client(ResponseCode::Ok, t(0), 0, 0);
+    right.control = right.control.with_forward_count(1);
+    assert!(far.remote.is_forward_notified_by(&right));
+    let mut wrong = [right; 3];
+    wrong[0].client = OTHER_SERVER;
+    wrong[1].transaction = t(1);
+    wrong[2].control = right.control.with_forward_count(2);
+    for notify in wrong {
+        assert!(!far.remote.is_forward_notified_by(&notify), "{notify:?}");
+    }
+    let here = Far::processing(&request(0, t(0), mcb(0, 0)));
+    assert!(!here.remote.is_forward_notified_by(&right));
+}
+
+/// Of a Request that is being received: a packet of a time when it had been passed on less often is not a part of it.
+#[test]
+fn packet_of_an_earlier_forward_is_no_part_of_the_request_being_received() {
+    let long = |forwards, blocks| {
+        let mut header = carrying(request(0, t(0), mcb(0, 1_024)), blocks);
+        header.control = header.control.with_forward_count(forwards);
+        header
+    };
+    let (mut far, _) = Far::with(&long(2, 0b01));
+    let step = far.request(&long(1, 0b10));
+    assert_eq!(step.event, Event::None);
+    assert!(far.remote.is_receiving());
+    let step = far.request(&long(2, 0b10));
+    assert!(matches!(step.event, Event::Request(_)));
+}
+
+/// Nobody asks again for a Request that was passed on, but its forwarder: it is no orphan after TS2.
+#[test]
+fn request_that_was_passed_on_is_not_an_orphan_so_soon() {
+    let far = Far::processing(&with_count(1));
+    assert_eq!(far.remote.deadline(), at(4 * TS4));
+}

@@ -287,3 +287,19 @@ fn every_refusal_has_its_code_and_none_answers_a_multicast() {
         assert_eq!(refused(&header, refusal, &MULTICAST), None);
     }
 }
+
+/// Karn: of a Response that was sent twice nobody knows which was acknowledged.
+#[test]
+fn only_a_response_that_was_sent_once_tells_its_round_trip() {
+    let mut far = responded();
+    let step = far.at(7).notified(ResponseCode::Ok, t(0), u32::MAX);
+    assert_eq!(
+        step.round_trip,
+        Some(vmtp_proto::time::Span::from_millis(7))
+    );
+    let mut far = responded();
+    far.cx.now = far.remote.deadline();
+    assert!(far.remote.timeout(&far.cx).burst.is_some());
+    let step = far.notified(ResponseCode::Ok, t(0), u32::MAX);
+    assert_eq!(step.round_trip, None);
+}

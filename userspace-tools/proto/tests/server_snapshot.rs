@@ -106,3 +106,21 @@ fn request_that_nobody_has_begun_is_executed_on_the_new_host() {
     there.remote.unreceive();
     assert_eq!(there.remote.state(), State::Responded);
 }
+
+/// What the old host sent counts as the first transmission: five repeats follow, and then it is given up.
+#[test]
+fn response_is_repeated_from_the_new_host_as_often_as_from_the_old_one() {
+    let header = request(0, t(0), mcb(0, 0));
+    let mut far = Far::new(&header);
+    far.service.probe = true;
+    far.request(&header);
+    far.remote.probed(Some(t(0)), &far.cx);
+    far.respond(t(0), mcb(0, 100));
+    let mut there = moved(&far, true);
+    let mut repeats = 0;
+    while there.remote.state() == State::Responded {
+        there.cx.now = there.remote.deadline();
+        repeats += packets(&there.remote.timeout(&there.cx).burst).len();
+    }
+    assert_eq!(repeats, 5);
+}
