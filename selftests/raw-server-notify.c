@@ -438,17 +438,19 @@ TEST_F(peer, a_response_goes_to_nobody_who_repeats_its_request_from_elsewhere)
 	ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
 	request_packet(&theft, THERE, HERE, 5);
 	theft.source = OTHER;
-	theft.control |= C_APG;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
+		/* Nor as one that another server passed on. */
+		theft.control = C_APG | (i & 1) << C_FORWARD;
 		ASSERT_TRUE(send_packet(self->tun, &theft));
 		EXPECT_EQ(0, drain(self->tun));
-		if (i == 0) {
+		EXPECT_TRUE(nothing_arrives(self->fd));
+		if (i == 1) {
 			ASSERT_EQ(0, reply(self->fd, &mcb, VMTP_OK, NULL, 0));
 			ASSERT_TRUE(next_of(self->tun, is_response, &packet, 0));
 			EXPECT_EQ(PEER, packet.destination);
 		}
 	}
-	EXPECT_EQ(2, counter("DropUnwanted"));
+	EXPECT_EQ(4, counter("DropUnwanted"));
 	/* The Client itself has it again. */
 	ASSERT_TRUE(ask(self->tun, 5, 0));
 	ASSERT_TRUE(next_of(self->tun, is_response, &packet, 0));
@@ -464,17 +466,22 @@ TEST_F(peer, a_request_from_elsewhere_ends_nothing_with_other_servers)
 	int other = open_entity(0);
 
 	ASSERT_GE(other, 0);
-	ASSERT_TRUE(ask(self->tun, 5, 0));
-	ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
 	request_packet(&forged, THERE, entity_of(other), 5 + (1U << 30));
 	forged.source = OTHER;
-	ASSERT_TRUE(send_packet(self->tun, &forged));
-	ASSERT_EQ(0, reply(self->fd, &mcb, VMTP_OK, NULL, 0));
-	ASSERT_TRUE(next_of(self->tun, is_response, &packet, 0));
-	/* And its next is served. */
-	ASSERT_TRUE(ask(self->tun, 6, 0));
-	EXPECT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
-	EXPECT_EQ(6, mcb.transaction);
+	for (__u32 count = 0; count < 2; count++) {
+		ASSERT_TRUE(ask(self->tun, 5 + 2 * count, 0));
+		ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+		/* Or as one that another server passed on. */
+		forged.control = count << C_FORWARD;
+		forged.transaction++;
+		ASSERT_TRUE(send_packet(self->tun, &forged));
+		ASSERT_EQ(0, reply(self->fd, &mcb, VMTP_OK, NULL, 0));
+		ASSERT_TRUE(next_of(self->tun, is_response, &packet, 0));
+		/* And its next is served. */
+		ASSERT_TRUE(ask(self->tun, 6 + 2 * count, 0));
+		ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+		EXPECT_EQ(6 + 2 * count, mcb.transaction);
+	}
 	close(other);
 }
 

@@ -543,8 +543,8 @@ impl Host {
     }
 
     /// A Request outside a run ends what the same Client had with other servers of this host (2.3, 5.3), and finds what it
-    /// has with its own. What came from another host says nothing of it: anybody may name this Client. Nor does a Request
-    /// that no server was given.
+    /// has with its own. What came from another host says nothing of it, passed on or not: anybody may name this Client.
+    /// Nor does a Request that no server was given.
     fn supersede(&self, header: &Header, server: Entity, source: &Source) -> Superseded {
         let mut old = false;
         let mut own = None;
@@ -554,8 +554,7 @@ impl Host {
                 return ControlFlow::Continue(());
             }
             let (state, _) = record.look();
-            let direct = header.control.forward_count() == 0 && state.forward_count() == 0;
-            let elsewhere = direct && !state.peer().is_same_host(&source.peer);
+            let elsewhere = !state.peer().is_same_host(&source.peer);
             if elsewhere || state.state() == State::AwaitingRequest {
                 return ControlFlow::Continue(());
             }

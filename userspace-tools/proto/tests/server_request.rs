@@ -7,9 +7,9 @@ mod common;
 
 use common::far::{arrival, code_of, Far, MULTICAST, TS1, TS4};
 use common::{at, carrying, mask, mcb, meant, only, request, t, CLIENT, OTHER_HOST};
-use vmtp_proto::server::{Drop, Event, Keep, RespondError, Source, State, Step};
+use vmtp_proto::server::{Drop, Event, Keep, RespondError, State, Step};
 use vmtp_proto::time::Time;
-use vmtp_proto::wire::{Code, Control, Header, NotifyVmtpClient, Priority, ResponseCode};
+use vmtp_proto::wire::{Code, Control, NotifyVmtpClient, Priority, ResponseCode};
 
 /// Shows: 5.3-a
 #[test]
@@ -487,37 +487,6 @@ fn priority_of_the_request_is_that_of_its_response_unless_the_server_chose() {
     };
     let step = far.remote.respond(t(0), &chosen, &far.cx).unwrap();
     assert_eq!(only(&step.burst).control.priority(), Priority::BACKGROUND);
-}
-
-/// Whoever knows a Client's Transaction, and a Probe tells it, could otherwise have its Response.
-#[test]
-fn a_request_under_way_comes_from_where_it_began() {
-    let elsewhere = Source {
-        peer: OTHER_HOST,
-        multicast: false,
-    };
-    let forwarded = |header: Header| Header {
-        control: header.control.with_forward_count(1),
-        ..header
-    };
-    let asks = |far: &Far, header: &Header| {
-        assert!(!far.remote.comes_from_elsewhere(header, &far.source));
-        far.remote.comes_from_elsewhere(header, &elsewhere)
-    };
-    let whole = request(0, t(0), mcb(0, 0));
-    let processing = Far::processing(&whole);
-    assert!(asks(&processing, &whole));
-    let mut responded = Far::processing(&whole);
-    responded.respond(t(0), mcb(0, 0));
-    assert!(asks(&responded, &whole));
-    let long = request(0, t(0), mcb(0, 2_048));
-    let (receiving, _) = Far::with(&carrying(long, 0b11));
-    assert!(asks(&receiving, &carrying(long, 0b1100)));
-    // Another Request, and one that was passed on, may come from anywhere.
-    for far in [&processing, &responded, &receiving] {
-        assert!(!asks(far, &request(0, t(1), mcb(0, 0))));
-        assert!(!asks(far, &forwarded(whole)));
-    }
 }
 
 /// A Client that starts anew with a lower Transaction is served when the record has gone, however often it asks.

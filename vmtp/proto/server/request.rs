@@ -160,12 +160,25 @@ impl Remote {
     }
 
     /// Whether the packet is of a Request that came from another host. Whoever knows a Client's Transaction, which a
-    /// Probe tells, could have its Response that way: something else must tell that the Client is there.
+    /// Probe tells, could have its Response that way: something else must tell that the Client is there. One that was
+    /// passed on may come from any host, if it was passed on before as far as the record knows.
     #[inline]
     pub fn comes_from_elsewhere(&self, header: &Header, source: &Source) -> bool {
         !self.peer.is_same_host(&source.peer)
-            && header.control.forward_count() == 0
             && self.is_under_way(header.transaction)
+            && !self.may_come_back(header)
+    }
+
+    /// Whether a Request under way can be the one of this packet, with another ForwardCount (5.7).
+    fn may_come_back(&self, header: &Header) -> bool {
+        let forward_count = header.control.forward_count();
+        let own = if self.is_receiving_group(header.transaction) {
+            self.incoming_control.forward_count()
+        } else {
+            self.forward_count
+        };
+        let passed_on = own != 0 || self.state == State::Forwarded || self.flags.came_back;
+        passed_on && forward_count != 0 && forward_count != own
     }
 
     fn is_under_way(&self, transaction: Transaction) -> bool {

@@ -86,10 +86,9 @@ impl Record {
 
     /// Whether what the same Client has with another server says something of a Request: not what came from another
     /// host, nor what no server was given.
-    fn supersedes(&self, header: &Header, source: &Source) -> bool {
-        let direct = header.control.forward_count() == 0 && self.remote.forward_count() == 0;
-        let elsewhere = direct && !self.remote.peer().is_same_host(&source.peer);
-        !elsewhere && self.remote.state() != State::AwaitingRequest
+    fn supersedes(&self, source: &Source) -> bool {
+        self.remote.peer().is_same_host(&source.peer)
+            && self.remote.state() != State::AwaitingRequest
     }
 
     /// What it passed on, if the record answers for that.
@@ -363,7 +362,7 @@ impl Host {
             .records
             .range((client, Entity::ZERO)..)
             .take_while(|((c, _), _)| *c == client)
-            .filter(|((_, s), r)| *s != server && r.supersedes(header, source))
+            .filter(|((_, s), r)| *s != server && r.supersedes(source))
             .map(|((_, s), r)| (*s, header.transaction.since(r.remote.newest())))
             .collect();
         if others.iter().any(|(_, since)| *since < 0) {
