@@ -570,6 +570,35 @@ TEST_F(peer, datagrams_of_a_run_are_delivered_in_order)
 	EXPECT_EQ(0, drain(self->tun));
 }
 
+/* Shows: 2.8-d */
+TEST_F(peer, what_waits_behind_a_datagram_of_a_run_is_delivered)
+{
+	static const __u32 flags[] = { C_NER, C_NSR | C_NER, C_NSR | C_NER, C_NSR };
+	struct packet packet;
+	struct vmtp_mcb mcb;
+
+	/* The first and the last are answered. */
+	for (__u32 i = 0; i < 4; i++) {
+		request_packet(&packet, THERE, HERE, 5 + i);
+		packet.control = flags[i];
+		packet.code |= i == 1 || i == 2 ? VMTP_DGM : 0;
+		ASSERT_TRUE(send_packet(self->tun, &packet));
+	}
+	ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+	EXPECT_EQ(5, mcb.transaction);
+	EXPECT_TRUE(nothing_arrives(self->fd));
+	ASSERT_EQ(0, reply(self->fd, &mcb, VMTP_OK, NULL, 0));
+	for (__u32 i = 1; i < 4; i++) {
+		ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+		EXPECT_EQ(5 + i, mcb.transaction);
+	}
+	ASSERT_EQ(0, reply(self->fd, &mcb, VMTP_OK, NULL, 0));
+	for (__u32 i = 0; i < 2; i++) {
+		ASSERT_TRUE(next_of(self->tun, is_response, &packet, LONG_MS));
+		EXPECT_EQ(5 + 3 * i, packet.transaction);
+	}
+}
+
 /* Shows: 2.5.3-b */
 TEST_F(peer, an_acknowledgment_in_a_run_is_for_all_before_it)
 {

@@ -445,3 +445,20 @@ fn datagrams_of_a_run_that_nobody_has_taken_yet_are_kept_until_another_run_begin
         [false, false, false, true]
     );
 }
+
+/// Shows: 2.8-d
+#[test]
+fn request_behind_a_datagram_goes_on_at_once_and_once() {
+    let mut far = run();
+    let datagram = arrival(&far.request(&request(MIDDLE, t(1), mcb(Code::DGM, 0))));
+    let last = arrival(&far.request(&request(LAST, t(2), mcb(0, 0))));
+    assert_eq!(far.remote.next().event, Event::None);
+    assert_eq!(far.respond(t(0), mcb(0, 0)).event, Event::Next);
+    far.remote.begin(&datagram, &far.cx);
+    assert_eq!(far.remote.is_datagram(&far.cx).event, Event::Next);
+    assert_eq!(far.remote.next().event, Event::Next);
+    far.remote.begin(&last, &far.cx);
+    assert_eq!(far.remote.next().event, Event::None);
+    far.respond(t(2), mcb(0, 0));
+    assert_eq!(far.remote.next().event, Event::None);
+}

@@ -18,6 +18,15 @@ use crate::proto::server::{Step, Stop, To};
 use crate::proto::wire::{Entity, NotifyVmtpClient, ResponseCode, Transaction};
 use core::net::Ipv4Addr;
 
+/// What is left for a step of its own: the stack has no room for one within the other.
+pub(super) enum Left {
+    Nothing,
+    /// No server takes this Request.
+    Refused(Delivered),
+    /// A datagram was handed over, and the Request of its run behind it is the next.
+    Next,
+}
+
 /// What is to be done when the record's lock has been dropped.
 pub(super) struct Aftermath {
     pub(super) burst: Option<(Burst, To, Entity)>,
@@ -26,6 +35,8 @@ pub(super) struct Aftermath {
     pub(super) manner: Manner,
     pub(super) notify: Option<(NotifyVmtpClient, bool)>,
     pub(super) delivered: Option<Delivered>,
+    /// Another Request of the run follows it at once.
+    pub(super) next: bool,
     pub(super) probe: bool,
     /// Everybody is to be asked for this entity.
     pub(super) locate: Option<Entity>,
@@ -39,8 +50,7 @@ pub(super) struct Aftermath {
 }
 
 impl Aftermath {
-    /// The Request comes back that no server takes. `endpoint` is the server, where that is known; `again` whether what
-    /// is sent counts as a retransmission.
+    /// `endpoint` is the server, where that is known; `again` whether what is sent counts as a retransmission.
     #[must_use]
     pub(super) fn finish(
         self,
@@ -48,7 +58,7 @@ impl Aftermath {
         endpoint: Option<&Endpoint>,
         step: &Step,
         again: bool,
-    ) -> Option<Delivered> {
+    ) -> Left {
         let host = &*record.host;
         let mut refused = None;
         self.path
@@ -172,6 +182,9 @@ impl Aftermath {
             host.remote_ages.remove(record);
             record.stop();
         }
-        refused
+        if self.next {
+            return Left::Next;
+        }
+        refused.map_or(Left::Nothing, Left::Refused)
     }
 }

@@ -16,6 +16,7 @@ mod single;
 mod step;
 mod table;
 
+use self::aftermath::Left;
 use self::rare::Rare;
 use crate::host::charge::Charge;
 use crate::host::counters::Counter;
@@ -180,24 +181,23 @@ impl RemoteRecord {
         again: bool,
         event: impl FnOnce(&mut Inner, &Context) -> Step,
     ) {
-        if let Some(refused) = Self::step(record, None, skb, again, event) {
-            Self::drop_request(refused);
-        }
+        let left = Self::step(record, None, skb, again, event);
+        Self::go_on(record, left);
     }
 
-    /// The same, with the server where that is known; the Request comes back that it does not take.
+    /// The same, with the server where that is known, but for what it leaves.
     fn step(
         record: &Ref<Self>,
         endpoint: Option<&Endpoint>,
         skb: Option<Skb>,
         again: bool,
         event: impl FnOnce(&mut Inner, &Context) -> Step,
-    ) -> Option<Delivered> {
+    ) -> Left {
         let now = Host::now();
         let mut inner = record.inner.lock();
         let cx = record.host.context(now, inner.path.timing(), inner.retries);
         if inner.gone || inner.frozen {
-            return None;
+            return Left::Nothing;
         }
         let mut step = event(&mut inner, &cx);
         let aftermath = inner.apply(record, &mut step, skb, &cx);
@@ -318,9 +318,8 @@ impl RemoteRecord {
         if taken && header.control.forward_count() == 0 {
             host.learn(header.client, &source.peer);
         }
-        if let Some(refused) = aftermath.finish(record, Some(endpoint), &step, true) {
-            Self::drop_request(refused);
-        }
+        let left = aftermath.finish(record, Some(endpoint), &step, true);
+        Self::go_on(record, left);
         None
     }
 
@@ -387,7 +386,7 @@ impl RemoteRecord {
         operation: impl FnOnce(&mut Remote, &Context) -> core::result::Result<Step, E>,
     ) -> core::result::Result<(), E> {
         let mut result = Ok(());
-        let refused = Self::step(record, endpoint, None, false, |inner, cx| {
+        let left = Self::step(record, endpoint, None, false, |inner, cx| {
             match operation(&mut inner.remote, cx) {
                 Ok(step) => {
                     inner.set_manner(manner);
@@ -405,9 +404,7 @@ impl RemoteRecord {
                 }
             }
         });
-        if let Some(refused) = refused {
-            Self::drop_request(refused);
-        }
+        Self::go_on(record, left);
         result
     }
 
@@ -454,19 +451,31 @@ impl RemoteRecord {
         (inner.remote, inner.waiting() as u32)
     }
 
-    /// A Request cannot or will not be handled: its Client is told at once. So it is with those of its run behind it
-    /// that are not taken either: one after another, since the stack has no room for one within the other.
+    /// A Request cannot or will not be handled: its Client is told at once.
     pub fn drop_request(delivered: Delivered) {
-        let mut refused = Some(delivered).filter(|delivered| delivered.kind == Kind::Request);
-        while let Some(delivered) = refused {
-            let transaction = delivered.arrival.transaction;
-            refused = Self::step(&delivered.record, None, None, false, |inner, cx| {
-                inner.set_manner(&Manner::HOST);
-                inner
-                    .remote
-                    .abandon(transaction, cx)
-                    .unwrap_or(Step::NOTHING)
-            });
+        if delivered.kind == Kind::Request {
+            let record = delivered.record.clone();
+            Self::go_on(&record, Left::Refused(delivered));
+        }
+    }
+
+    /// What a step has left, one after another: Requests that are not taken, and those of their run behind them.
+    fn go_on(record: &Ref<Self>, mut left: Left) {
+        loop {
+            left = match left {
+                Left::Nothing => return,
+                Left::Refused(delivered) => {
+                    let transaction = delivered.arrival.transaction;
+                    Self::step(record, None, None, false, |inner, cx| {
+                        inner.set_manner(&Manner::HOST);
+                        inner
+                            .remote
+                            .abandon(transaction, cx)
+                            .unwrap_or(Step::NOTHING)
+                    })
+                }
+                Left::Next => Self::step(record, None, None, false, |inner, _| inner.remote.next()),
+            };
         }
     }
 }

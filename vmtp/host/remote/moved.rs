@@ -39,6 +39,9 @@ impl RemoteRecord {
         let mut inner = record.inner.lock();
         inner.frozen = false;
         record.arm(inner.remote.deadline().nanos());
+        drop(inner);
+        // It may have been about to go on when it was stopped.
+        Self::event(record, None, false, |inner, _| inner.remote.next());
     }
 
     /// The Request that its server's user has not taken is one that never came. Any context.

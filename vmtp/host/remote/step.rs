@@ -77,6 +77,7 @@ impl Inner {
             manner: self.manner,
             notify: step.notify.map(|notify| (notify, step.notify_remote)),
             delivered: None,
+            next: false,
             probe: false,
             locate: None,
             ended: false,
@@ -209,8 +210,8 @@ impl Inner {
             offset: 0,
         });
         if arrival.datagram {
-            // The next of the run follows when the user has taken this one; order is kept by the socket's queue.
-            let _ = self.remote.is_datagram(cx);
+            // Nobody waits for its answer: the next of the run is right behind it in the server's queue.
+            aftermath.next = self.remote.is_datagram(cx).event == Event::Next;
         }
     }
 }

@@ -100,9 +100,22 @@ impl Remote {
             self.flags.datagram = true;
             self.state = State::ResponseDiscarded;
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
-            if self.queued != 0 {
-                step.event = Event::Next;
+            self.go_on(&mut step);
+        }
+        step
+    }
+
+    /// [`Event::Next`] if a Request of the run waits and none before it is in progress any more.
+    pub fn next(&self) -> Step {
+        let mut step = Step::NOTHING;
+        let busy = match self.state {
+            State::Processing | State::Forwarded => true,
+            State::AwaitingRequest | State::Responded | State::ResponseDiscarded => {
+                self.flags.response_held
             }
+        };
+        if !busy {
+            self.go_on(&mut step);
         }
         step
     }
