@@ -485,6 +485,73 @@ TEST_F(peer, a_request_from_elsewhere_ends_nothing_with_other_servers)
 	close(other);
 }
 
+/* From the host at an address instead of the Client's. */
+static bool send_from(int tun, struct packet *packet, __u32 address)
+{
+	packet->source = address;
+	return send_packet(tun, packet);
+}
+
+static bool tell_server_from(int tun, __u32 address, __u32 delivery, __u32 code)
+{
+	struct packet packet;
+
+	notify_server_packet(&packet, HERE, THERE, 5, delivery, code);
+	return send_from(tun, &packet, address);
+}
+
+/* A Request in the Client's name makes nobody the one that speaks for it. */
+TEST_F(peer, a_response_is_not_given_up_on_the_word_of_another_host)
+{
+	static const __u32 codes[] = { VMTP_OK, VMTP_NONEXISTENT_ENTITY };
+	struct packet packet, forged;
+	__u32 blocks;
+	int other = open_entity(0);
+
+	ASSERT_GE(other, 0);
+	ASSERT_TRUE(answered(self->tun, self->fd, self->segment, 5, VMTP_OK, &blocks));
+	request_packet(&forged, THERE, entity_of(other), 900);
+	ASSERT_TRUE(send_from(self->tun, &forged, OTHER));
+	for (int i = 0; i < 2; i++) {
+		ASSERT_TRUE(tell_server_from(self->tun, OTHER, 0xFF, codes[i]));
+	}
+	ASSERT_TRUE(tell_server(self->tun, 5, 0x3F, VMTP_RETRY));
+	ASSERT_TRUE(next_of(self->tun, is_response, &packet, SOON));
+	EXPECT_EQ(0xC0, packet.delivery);
+	EXPECT_EQ(PEER, packet.destination);
+	close(other);
+}
+
+TEST_F(peer, the_response_to_a_forwarded_request_goes_to_nobody_who_took_the_clients_name)
+{
+	struct packet packet, forged, request;
+	int other = open_entity(0);
+	struct vmtp_mcb mcb;
+	__u32 blocks = 0;
+
+	ASSERT_GE(other, 0);
+	request_packet(&forged, THERE, entity_of(other), 4);
+	ASSERT_TRUE(send_from(self->tun, &forged, SOURCE(1)));
+	request_packet(&request, THERE, HERE, 5);
+	request.control = 1 << C_FORWARD;
+	carry(&request, self->segment, 2048, 0xF);
+	ASSERT_TRUE(send_from(self->tun, &request, OTHER));
+	ASSERT_EQ(2048, vmtp_recvreq(self->fd, &mcb, self->got, sizeof(self->got), LONG_MS));
+	drain(self->tun);
+	ASSERT_EQ(0, reply(self->fd, &mcb, VMTP_OK, self->segment, LARGE));
+	for (; blocks != 0xFF; blocks |= packet.delivery) {
+		ASSERT_TRUE(next_of(self->tun, is_response, &packet, SOON));
+		EXPECT_EQ(PEER, packet.destination);
+	}
+	/* And only the Client says that it has it. */
+	ASSERT_TRUE(tell_server_from(self->tun, SOURCE(1), 0xFF, VMTP_OK));
+	ASSERT_TRUE(tell_server_from(self->tun, OTHER, 0xFF, VMTP_OK));
+	ASSERT_TRUE(tell_server(self->tun, 5, 0x3F, VMTP_RETRY));
+	ASSERT_TRUE(next_of(self->tun, is_response, &packet, SOON));
+	EXPECT_EQ(0xC0, packet.delivery);
+	close(other);
+}
+
 /* ---- Who the Client is ----------------------------------------------------------------------- */
 
 struct inquiry {

@@ -101,6 +101,30 @@ impl Host {
         known.is_same_host(peer)
     }
 
+    /// Where to send to a Client whose Request was passed on by a server: nobody has heard it here, but whoever sends a
+    /// Request in its name may pretend. So its identifier says it, unless another host was asked and had it.
+    pub(super) fn find_client(&self, client: Entity, now: Time) -> Peer {
+        let heard = self.find(client, now);
+        if heard.found == Found::Certain {
+            return heard.peer;
+        }
+        let place = self.places.get(client.bits());
+        let found = place.map_or(Peer::NONE, |place| place.found());
+        if found.is_known() {
+            return found;
+        }
+        let named = if self.names_hosts() {
+            embedded(client)
+        } else {
+            Peer::NONE
+        };
+        if named.is_known() {
+            named
+        } else {
+            heard.peer
+        }
+    }
+
     /// An entity was heard from a host.
     #[inline]
     pub fn learn(&self, entity: Entity, peer: &Peer) {
@@ -111,16 +135,21 @@ impl Host {
         if named && self.names_hosts() && self.places.is_empty() {
             return;
         }
-        self.learn_place(entity, peer, Self::now());
+        self.learn_place(entity, peer, false, Self::now());
     }
 
-    fn learn_place(&self, entity: Entity, peer: &Peer, now: Time) {
+    /// The manager of a host was asked for an entity, and has it.
+    pub(super) fn learn_found(&self, entity: Entity, peer: &Peer) {
+        self.learn_place(entity, peer, true, Self::now());
+    }
+
+    fn learn_place(&self, entity: Entity, peer: &Peer, found: bool, now: Time) {
         if entity.is_group() || entity.is_zero() {
             return;
         }
         if !self.places.is_empty() {
             if let Some(place) = self.places.get(entity.bits()) {
-                if place.moved(*peer, now) {
+                if place.moved(*peer, found, now) {
                     self.ways_changed();
                 }
                 return;
@@ -143,7 +172,7 @@ impl Host {
             }
         }
         if let Ok(host) = self.to_ref() {
-            if let Ok(record) = PlaceRecord::make(host, entity, *peer, now) {
+            if let Ok(record) = PlaceRecord::make(host, entity, *peer, found, now) {
                 if self.places.insert(&record).is_ok() {
                     self.place_ages.push(&record);
                     self.ways_changed();

@@ -224,7 +224,7 @@ impl Host {
         let mut found = None;
         self.remotes.for_each(notify.client.bits(), |record| {
             let (state, _) = record.look();
-            if state.is_forward_notified_by(notify) && record.was_forwarded_to(from) {
+            if state.is_forward_notified_by(notify) && record.was_sent_to(from) {
                 found = Some(record);
                 return ControlFlow::Break(());
             }
@@ -249,11 +249,12 @@ impl Host {
     fn speaks_for(&self, record: &Record<RemoteRecord>, from: &Peer) -> bool {
         let (state, _) = record.look();
         // Where the Request came from, or, if it was passed on, where the Response went.
-        (state.forward_count() == 0 && state.peer().is_same_host(from))
-            || self
-                .find(record.client(), Host::now())
-                .peer
-                .is_same_host(from)
+        let asked = if state.forward_count() == 0 {
+            state.peer().is_same_host(from)
+        } else {
+            record.was_sent_to(from)
+        };
+        asked || self.vouches(record.client(), from, Host::now())
     }
 
     /// Probes and Queries, which need no record of the Client.

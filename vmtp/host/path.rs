@@ -358,6 +358,8 @@ pub struct PlaceRecord {
 #[derive(Clone, Copy)]
 struct Place {
     peer: Peer,
+    /// Where its manager was asked and had it, if it was.
+    found: Peer,
     used: Time,
 }
 
@@ -378,13 +380,19 @@ impl PlaceRecord {
         host: StateRef<Host>,
         entity: Entity,
         peer: Peer,
+        found: bool,
         now: Time,
     ) -> Result<Ref<Self>> {
+        let place = Place {
+            peer,
+            found: if found { peer } else { Peer::NONE },
+            used: now,
+        };
         let record = Record::new(
             entity.bits(),
             pin_init!(PlaceRecord {
                 host,
-                inner <- new_spinlock_bh!(Place { peer, used: now }, "vmtp::place"),
+                inner <- new_spinlock_bh!(place, "vmtp::place"),
             }),
             super::ATOMIC,
         )?;
@@ -400,16 +408,25 @@ impl PlaceRecord {
         place.peer
     }
 
+    /// The address where it was found by asking, if it was ever.
+    pub fn found(&self) -> Peer {
+        self.inner.lock().found
+    }
+
     /// The address, for people.
     pub fn look(&self) -> Peer {
         self.inner.lock().peer
     }
 
-    /// The entity was heard from this address. Tells whether that is another than before.
-    pub fn moved(&self, peer: Peer, now: Time) -> bool {
+    /// The entity was heard from this address, or `found` there by asking. Tells whether that is another than before.
+    pub fn moved(&self, peer: Peer, found: bool, now: Time) -> bool {
         let mut place = self.inner.lock();
         let moved = place.peer != peer;
-        *place = Place { peer, used: now };
+        place.peer = peer;
+        place.used = now;
+        if found {
+            place.found = peer;
+        }
         moved
     }
 }

@@ -271,7 +271,7 @@ impl Host {
         }
         if result.is_ok() {
             let entity = record.probe.lock().entity;
-            self.learn(entity, &peer);
+            self.learn_found(entity, &peer);
         }
         record.tell(&Found { result, peer });
     }

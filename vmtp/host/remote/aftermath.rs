@@ -99,11 +99,14 @@ impl Aftermath {
                     Some(address) => Peer::inet(address),
                     None => Peer::NONE,
                 },
-                To::Client => host.find(record.client(), now).peer,
+                To::Client => host.find_client(record.client(), now),
                 To::ForwardServer => host.find(forward_server, now).peer,
             };
             if !again {
                 host.count(Counter::ResponsesSent);
+            }
+            if to == To::Client {
+                record.responds_to(destination);
             }
             if to == To::ForwardServer && record.forwards_to(destination) {
                 host.locate(
@@ -165,7 +168,7 @@ impl Aftermath {
         }
         if self.probe {
             let peer = if self.passed_on {
-                host.find(record.client(), Host::now()).peer
+                host.find_client(record.client(), Host::now())
             } else {
                 self.path.peer
             };

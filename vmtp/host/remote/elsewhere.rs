@@ -28,7 +28,7 @@ impl RemoteRecord {
             return false;
         }
         if let Ok(rare) = inner.rare() {
-            rare.forwarded_to = peer;
+            rare.sent_to = peer;
         }
         if peer.is_known() {
             return false;
@@ -37,11 +37,19 @@ impl RemoteRecord {
         inner.remote.seek(&cx)
     }
 
-    /// Whether what that host says of the forwarded Request is believed: it was asked to answer. Any other would only have
-    /// to know the Transaction.
-    pub(in crate::host) fn was_forwarded_to(&self, from: &Peer) -> bool {
+    /// The Response to a Request that was passed on is sent to this host, whose word is believed from now on.
+    pub(super) fn responds_to(&self, peer: Peer) {
+        let mut inner = self.inner.lock();
+        if let Ok(rare) = inner.rare() {
+            rare.sent_to = peer;
+        }
+    }
+
+    /// Whether what that host says of the forwarded Request, or of the Response to one that was passed on, is believed: it
+    /// was sent there. Any other would only have to know the Transaction.
+    pub(in crate::host) fn was_sent_to(&self, from: &Peer) -> bool {
         let inner = self.inner.lock();
         let rare = inner.rare.as_ref();
-        rare.is_some_and(|rare| rare.forwarded_to.is_same_host(from))
+        rare.is_some_and(|rare| rare.sent_to.is_same_host(from))
     }
 }

@@ -24,8 +24,8 @@ pub(super) struct Rare {
     pub(super) heard: SkbQueue,
     /// The Client's part of the receive sequence, if the host keeps one (2.12).
     pub(super) sequence: Sequence,
-    /// Where the forwarded Request was sent last.
-    pub(super) forwarded_to: Peer,
+    /// Where the forwarded Request, or the Response to one that was passed on, was sent last.
+    pub(super) sent_to: Peer,
 }
 
 impl Inner {
@@ -41,7 +41,7 @@ impl Inner {
                     overheard: Overheard::NONE,
                     heard: SkbQueue::new(),
                     sequence: Sequence::NONE,
-                    forwarded_to: Peer::NONE,
+                    sent_to: Peer::NONE,
                 };
                 Ok(none.insert(KBox::new(rare, ATOMIC)?))
             }
