@@ -350,6 +350,39 @@ TEST_F(pair, shutdown_ends_sending_also_for_who_waits_for_its_turn)
 	EXPECT_EQ(0, waiter_end(&first));
 }
 
+/* A member of a run, which more than half fills SO_SNDBUF. */
+static long start_large_member(void *fd)
+{
+	static const char segment[VMTP_GROUP_SIZE];
+	struct vmtp_exchange exchange = {
+		.out = {
+			.mcb = { .server = SERVER, .code = APPLICATION },
+			.segment = (uintptr_t)segment,
+			.length = sizeof(segment),
+			.flags = VMTP_MSG_START | VMTP_MSG_MORE,
+		},
+	};
+
+	return ioctl(*(int *)fd, VMTP_INVOKE, &exchange);
+}
+
+TEST_F(pair, a_member_of_a_run_sleeps_until_there_is_room_for_it)
+{
+	int octets = VMTP_GROUP_SIZE / 2 + 1000; /* The kernel doubles it. */
+	struct vmtp_mcb mcb;
+	struct waiter second;
+
+	ASSERT_EQ(0, set_option(self->client, VMTP_OPT_STREAM, 1));
+	ASSERT_EQ(0, setsockopt(self->client, SOL_SOCKET, SO_SNDBUF, &octets, sizeof(octets)));
+	ASSERT_EQ(0, start_large_member(&self->client));
+	ASSERT_TRUE(waiter_start(&second, start_large_member, &self->client));
+	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, LONG_MS));
+	EXPECT_FALSE(waiter_is_over(&second));
+	vmtp_response(&mcb, VMTP_OK);
+	ASSERT_EQ(0, vmtp_sendreply(self->server, &mcb, NULL, 0));
+	EXPECT_EQ(0, waiter_end(&second));
+}
+
 /*
  * Told or refused when it asks again, which it may do at that moment, a Client
  * sees the same. That it is told is for raw-server, which does not ask again.

@@ -288,7 +288,7 @@ pub fn start(
                     return Err(EAGAIN);
                 }
                 let waited = sock.sk().wait(poll::OUT, left, || {
-                    (sock.sk().is_shut_down().1 || endpoint.may_start()).then_some(())
+                    (sock.sk().is_shut_down().1 || !endpoint.keeps_waiting(&start)).then_some(())
                 });
                 match waited {
                     Wait::Ready(()) => {}

@@ -315,6 +315,11 @@ impl Endpoint {
         side.client.may_start(streaming) && (!streaming || !side.is_crowded(&self.options))
     }
 
+    /// Whether [`Endpoint::start`], which said [`Refused::Wait`], still would.
+    pub fn keeps_waiting(&self, start: &Start) -> bool {
+        self.client.lock().keeps_waiting(start, &self.options)
+    }
+
     /// Whether a transaction is open, or was the last one, so that Responses may be waited for.
     pub fn has_transaction(&self) -> bool {
         !self.client.lock().slots.is_empty()

@@ -230,6 +230,21 @@ impl ClientSide {
                 >= most
     }
 
+    /// Whether a member of a run finds no room.
+    fn is_full(&self, start: &Start, options: &Options) -> bool {
+        // One segment always may; more have to share SO_SNDBUF.
+        let octets = start.segment.as_ref().map_or(0, |segment| segment.len());
+        let before = self.sending();
+        let full = before != 0 && before.saturating_add(octets) > start.buffer;
+        full || self.is_crowded(options)
+    }
+
+    /// Whether a start that was refused with [`Refused::Wait`] still would be.
+    pub(super) fn keeps_waiting(&self, start: &Start, options: &Options) -> bool {
+        let waits = self.client.keeps_waiting(&start.request);
+        waits.is_some() || (start.request.streamed && self.is_full(start, options))
+    }
+
     /// Octets of the segments that may have to be sent again.
     fn sending(&self) -> usize {
         self.slots
@@ -319,14 +334,8 @@ impl ClientSide {
         now: Time,
     ) -> (core::result::Result<Transaction, Refused>, Aftermath) {
         self.purge(!start.request.streamed);
-        if start.request.streamed {
-            // One segment always may; more have to share SO_SNDBUF.
-            let octets = start.segment.as_ref().map_or(0, |segment| segment.len());
-            let before = self.sending();
-            let full = before != 0 && before.saturating_add(octets) > start.buffer;
-            if full || self.is_crowded(options) {
-                return (Err(Refused::Wait), Aftermath::default());
-            }
+        if start.request.streamed && self.is_full(start, options) {
+            return (Err(Refused::Wait), Aftermath::default());
         }
         if self.spare.is_none() {
             self.spare = fresh.take().map(|Preallocated(slot)| slot);

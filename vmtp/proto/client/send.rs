@@ -65,6 +65,15 @@ impl Client {
         self.open == 0 || (streamed && self.run == Run::Open && self.open() < RUN_LIMIT)
     }
 
+    /// Why `request` may not start now, but may when others have ended.
+    pub fn keeps_waiting(&self, request: &Request) -> Option<StartError> {
+        let continues = self.run == Run::Open && request.streamed;
+        if self.open != 0 && !continues {
+            return Some(StartError::Open);
+        }
+        (self.open() >= RUN_LIMIT).then_some(StartError::RunFull)
+    }
+
     /// Starts a transaction. The first packets are in the step, unless the call is [`State::Held`]
     /// or the step asks to locate the Server.
     ///
@@ -77,13 +86,10 @@ impl Client {
         {
             return Err(StartError::TooLarge);
         }
+        if let Some(error) = self.keeps_waiting(request) {
+            return Err(error);
+        }
         let continues = self.run == Run::Open && request.streamed;
-        if self.open != 0 && !continues {
-            return Err(StartError::Open);
-        }
-        if self.open() >= RUN_LIMIT {
-            return Err(StartError::RunFull);
-        }
         let datagram = request.mcb.code.has(Code::DGM);
         let streamed = request.streamed && cx.policy.streaming;
         let more = streamed && request.more;
