@@ -264,20 +264,19 @@ TEST_F(peer, a_silent_server_ends_the_whole_run)
 /* Shows: 4.8-l VII.9-a */
 TEST_F(peer, a_server_that_does_not_stream_gets_one_after_the_other)
 {
-	struct packet requests[3], packet;
-	int served = 0;
+	struct packet requests[3], packet, other;
 
 	ASSERT_TRUE(run_of(self->tun, self->fd, 3, NULL, requests));
 	for (int i = 0; i < 3; i++) {
 		ASSERT_TRUE(tell_client(self->tun, &requests[i], 0, VMTP_STREAMING_NOT_SUPPORTED));
 	}
-	while (served < 3) {
-		ASSERT_TRUE(next_of(self->tun, is_request, &packet, SOON));
-		if (packet.transaction != requests[served].transaction)
-			continue;
+	for (int i = 0; i < 3; i++) {
+		ASSERT_TRUE(next_of(self->tun, is_sent_at_once, &packet, SOON));
+		EXPECT_EQ(requests[i].transaction, packet.transaction);
 		EXPECT_EQ(0, place(&packet));
+		/* Another one would end it. */
+		EXPECT_FALSE(next_of(self->tun, is_sent_at_once, &other, 0));
 		ASSERT_TRUE(answer(self->tun, &packet, 0, VMTP_OK));
-		served++;
 	}
 	EXPECT_EQ(3, ended(self->fd, VMTP_OK));
 	/* It is remembered: the next one is no member of a run. */

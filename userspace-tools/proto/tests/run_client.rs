@@ -5,91 +5,12 @@
 mod common;
 
 use common::near::{client, member, plain, TC1, TC2};
-use common::{at, context, deliveries, flags, headers, mcb, only, packets, response, t};
-use common::{to_client, to_server, SERVER_HOST};
-use vmtp_proto::client::{Call, Client, Event, Reply, Request, StartError, State, Step};
-use vmtp_proto::context::Context;
-use vmtp_proto::wire::{Control, Header, ResponseCode, Transaction};
-
-/// The calls of a run, oldest first, and what a host does with them.
-struct Run {
-    client: Client,
-    calls: Vec<(Call, Reply)>,
-    sent: Vec<Step>,
-    cx: Context,
-}
-
-impl Run {
-    /// A run of so many Requests, all sent at 0 ms, and not the last of it.
-    fn of(number: usize) -> Run {
-        let mut run = Run::new();
-        for _ in 0..number {
-            run.start(&member(mcb(0, 0), true));
-        }
-        run
-    }
-
-    fn new() -> Run {
-        Run {
-            client: client(),
-            calls: Vec::new(),
-            sent: Vec::new(),
-            cx: context(),
-        }
-    }
-
-    fn start(&mut self, request: &Request) {
-        let (call, step) = self.client.start(request, &self.cx).unwrap();
-        self.calls.push((call, Reply::EMPTY));
-        self.sent.push(step);
-    }
-
-    /// The oldest call that a Notify is about takes it.
-    fn notify(&mut self, code: ResponseCode, about: Transaction, delivery: u32) -> (usize, Step) {
-        let notify = to_client(code, about, delivery, 0);
-        let index = self
-            .calls
-            .iter()
-            .position(|(call, _)| call.is_notified_by(&notify))
-            .unwrap();
-        let (call, _) = &mut self.calls[index];
-        (index, call.notify(&mut self.client, &notify, &self.cx))
-    }
-
-    fn response(&mut self, index: usize, header: &Header) -> Step {
-        let (call, reply) = &mut self.calls[index];
-        call.response(&mut self.client, reply, header, SERVER_HOST, true, &self.cx)
-    }
-
-    /// After the call before it has ended.
-    fn oldest_is(&mut self, index: usize) {
-        let (call, _) = &mut self.calls[index];
-        self.client.oldest_is(call, &self.cx);
-    }
-
-    fn timeout(&mut self, index: usize) -> Step {
-        let (call, _) = &mut self.calls[index];
-        call.timeout(&mut self.client, &self.cx)
-    }
-
-    fn resend(&mut self, index: usize, after: Transaction, first: bool) -> Step {
-        let (call, _) = &mut self.calls[index];
-        call.resend(&mut self.client, after, first, &self.cx)
-    }
-
-    /// The run bits and Transactions of what was sent first.
-    fn bits(&self) -> Vec<(Transaction, u32)> {
-        let run = Control::NSR | Control::NER | Control::STI;
-        let packets = self.sent.iter().map(|step| only(&step.burst));
-        packets
-            .map(|header| (header.transaction, header.control.bits() & run))
-            .collect()
-    }
-}
-
-const FIRST: u32 = Control::NER;
-const MIDDLE: u32 = Control::NSR | Control::NER;
-const LAST: u32 = Control::NSR;
+use common::run::{Run, FIRST, LAST, MIDDLE};
+use common::{
+    at, context, deliveries, headers, mcb, only, packets, response, t, to_client, to_server,
+};
+use vmtp_proto::client::{Call, Event, Reply, Request, StartError, State, Step};
+use vmtp_proto::wire::{Control, ResponseCode};
 
 /// Shows: 2.11-a
 #[test]
@@ -146,96 +67,6 @@ fn any_outstanding_request_of_a_run_can_be_sent_again() {
         assert_eq!(deliveries(&step.burst), [0b1100]);
         assert_eq!(headers(&step.burst)[0].transaction, t(index));
     }
-}
-
-/// Shows: 2.11-g, 4.8-h
-#[test]
-fn told_of_a_gap_the_client_resends_from_the_first_group_not_received() {
-    // RETRY: blocks of one Request are missing.
-    let mut run = Run::new();
-    for _ in 0..3 {
-        run.start(&member(mcb(0, 2_048), true));
-    }
-    let (_, step) = run.notify(ResponseCode::Retry, t(1), 0b1110);
-    assert_eq!(deliveries(&step.burst), [0b0001]);
-    // RETRY_ALL: everything after the Transaction named.
-    let mut run = Run::of(4);
-    let (index, step) = run.notify(ResponseCode::RetryAll, t(1), 0);
-    assert_eq!((index, step.burst), (1, None));
-    assert_eq!(step.event, Event::ResendAfter(t(1)));
-    assert_eq!(run.resend(0, t(1), false).burst, None);
-    for index in [2, 3] {
-        let step = run.resend(index, t(1), false);
-        let header = only(&step.burst);
-        assert_eq!(header.transaction, t(index as u32));
-        assert_eq!(header.control.retransmit_count(), 1);
-        assert_eq!(header.control.bits() & MIDDLE, MIDDLE);
-    }
-    // Also if what it has was answered: the next one is sent by itself.
-    let mut run = Run::of(3);
-    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
-    let (index, step) = run.notify(ResponseCode::RetryAll, t(0), 0);
-    assert_eq!(index, 1);
-    assert_eq!(only(&step.burst).transaction, t(1));
-    assert_eq!(step.event, Event::ResendAfter(t(1)));
-    // NO_RUN_RECORD: the run starts anew at its first unanswered Request.
-    let mut run = Run::of(3);
-    run.response(0, &response(FIRST, t(0), mcb(0, 0)));
-    let (_, step) = run.notify(ResponseCode::NoRunRecord, t(2), 0);
-    assert_eq!(step.event, Event::RestartRun);
-    let before = t(0);
-    let first = only(&run.resend(1, before, true).burst);
-    assert_eq!(
-        (first.transaction, first.control.bits() & MIDDLE),
-        (t(1), FIRST)
-    );
-    let second = only(&run.resend(2, before, false).burst);
-    assert_eq!(
-        (second.transaction, second.control.bits() & MIDDLE),
-        (t(2), MIDDLE)
-    );
-}
-
-/// What the server asks for again and again is no more: a datagram among the calls is not kept. The Response of what it
-/// names as the last that it has is missed at the same time as ever, and asked for.
-#[test]
-fn a_gap_that_stays_does_not_put_off_the_timer_of_what_the_server_has() {
-    let mut run = Run::of(3);
-    for time in (10..TC1).step_by(10) {
-        run.cx.now = at(time);
-        let (index, step) = run.notify(ResponseCode::RetryAll, t(0), 0);
-        assert_eq!((index, step.burst), (0, None));
-        run.resend(2, t(0), false);
-    }
-    run.cx.now = at(TC1);
-    assert_eq!(only(&run.timeout(0).burst).transaction, t(0));
-}
-
-/// What was not sent, is being answered, or waits because the server is busy is not sent again.
-#[test]
-fn only_requests_that_wait_for_their_response_are_sent_again() {
-    let mut run = Run::of(2);
-    run.start(&Request {
-        peer: vmtp_proto::peer::Peer::NONE,
-        ..member(mcb(0, 0), true)
-    });
-    assert_eq!(run.calls[2].0.state(), State::Locating);
-    assert_eq!(run.resend(2, t(0), false), Step::NOTHING);
-    // Some of the Response to the first is here, and the second was refused.
-    let mut begun = response(FIRST, t(0), mcb(0, 2_048));
-    begun = common::carrying(begun, 0b11);
-    run.response(0, &begun);
-    assert_eq!(run.calls[0].0.state(), State::ReceivingResponse);
-    assert_eq!(run.resend(0, t(0).minus(1), false), Step::NOTHING);
-    run.notify(ResponseCode::Busy, t(1), 0);
-    assert_eq!(run.resend(1, t(0), false), Step::NOTHING);
-    // Answered.
-    run.response(0, &common::carrying(begun, 0b1100));
-    assert_eq!(
-        run.calls[0].0.state(),
-        State::Processing { collecting: false }
-    );
-    assert_eq!(run.resend(0, t(0).minus(1), false), Step::NOTHING);
 }
 
 /// 64 transactions may be outstanding, 256 apart, and the server names the last group it has: whatever
@@ -397,32 +228,6 @@ fn at_the_end_of_a_run_the_client_waits_for_its_last_transaction() {
     }
     run.start(&member(mcb(0, 0), true));
     assert_eq!(run.bits()[3], (t(3), FIRST));
-}
-
-/// Shows: VII.9-a
-#[test]
-fn streaming_user_of_a_server_without_streams_gets_one_transaction_at_a_time() {
-    let mut run = Run::new();
-    run.cx.timing.no_streaming = true;
-    for _ in 0..3 {
-        run.start(&member(mcb(0, 0), true));
-    }
-    let sent = run.sent.iter().filter(|step| step.burst.is_some());
-    assert_eq!(sent.count(), 1);
-    let mut answered = 0;
-    for index in 0..3 {
-        let (call, _) = &mut run.calls[index];
-        if call.state() == State::Held {
-            assert!(!run.client.may_send(call, 1, true));
-            assert!(run.client.may_send(call, 0, true));
-            let step = call.release(&mut run.client, &run.cx);
-            assert_eq!(flags(&step.burst, MIDDLE), [0]);
-            assert_eq!(only(&step.burst).transaction, t(index as u32));
-        }
-        let step = run.response(index, &response(0, t(index as u32), mcb(0, 0)));
-        answered += u32::from(matches!(step.event, Event::Response(_)));
-    }
-    assert_eq!(answered, 3);
 }
 
 #[test]

@@ -241,7 +241,8 @@ impl ClientSide {
 
     /// Whether a start that was refused with [`Refused::Wait`] still would be.
     pub(super) fn keeps_waiting(&self, start: &Start, options: &Options) -> bool {
-        let waits = self.client.keeps_waiting(&start.request);
+        let none = start.path.timing().no_streaming;
+        let waits = self.client.keeps_waiting(&start.request, none);
         waits.is_some() || (start.request.streamed && self.is_full(start, options))
     }
 

@@ -172,6 +172,12 @@ impl Call {
                     step.event = Event::DoesNotStream;
                     self.stand_alone();
                     self.outgoing.restart();
+                    if self.flags.streamed && self.first_transaction() != client.expected {
+                        // Each that stands alone would end those before it at the server (5.3).
+                        self.state = State::Held;
+                        self.deadline = self.limit;
+                        return step;
+                    }
                     step.burst = self.outgoing.advance(&ends, 1, cx);
                     self.wait(cx, self.response_time(cx));
                 } else {

@@ -51,7 +51,8 @@ pub enum Found {
 /// Why a transaction cannot be started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StartError {
-    /// Another transaction is open, and this one is not of its run.
+    /// Another transaction is open, and this one is not of its run, or is a datagram of a run that
+    /// goes out one at a time.
     Open,
     /// As many of the run are outstanding as are allowed.
     RunFull,
@@ -65,10 +66,12 @@ impl Client {
         self.open == 0 || (streamed && self.run == Run::Open && self.open() < RUN_LIMIT)
     }
 
-    /// Why `request` may not start now, but may when others have ended.
-    pub fn keeps_waiting(&self, request: &Request) -> Option<StartError> {
+    /// Why `request` may not start now, but may when others have ended. `no_streaming` as the path tells.
+    pub fn keeps_waiting(&self, request: &Request, no_streaming: bool) -> Option<StartError> {
         let continues = self.run == Run::Open && request.streamed;
-        if self.open != 0 && !continues {
+        // A datagram is not held, and one that stands alone ends what the server has of the run (5.3).
+        let ends_it = no_streaming && request.mcb.code.has(Code::DGM);
+        if self.open != 0 && (!continues || ends_it) {
             return Some(StartError::Open);
         }
         (self.open() >= RUN_LIMIT).then_some(StartError::RunFull)
@@ -86,7 +89,7 @@ impl Client {
         {
             return Err(StartError::TooLarge);
         }
-        if let Some(error) = self.keeps_waiting(request) {
+        if let Some(error) = self.keeps_waiting(request, cx.timing.no_streaming) {
             return Err(error);
         }
         let continues = self.run == Run::Open && request.streamed;

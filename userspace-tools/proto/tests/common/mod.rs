@@ -11,6 +11,7 @@
 
 pub(crate) mod far;
 pub(crate) mod near;
+pub(crate) mod run;
 
 use vmtp_proto::burst::{Burst, Packet};
 use vmtp_proto::context::{Context, Policy, Timing};

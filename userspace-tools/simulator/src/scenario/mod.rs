@@ -187,7 +187,6 @@ impl Builder {
                 | Class::Sequence
                 | Class::Mixture
                 | Class::Group
-                | Class::NoStreaming
                 | Class::Odd
         );
         // A chain that comes back to a server that passed the Request on is as good as another.

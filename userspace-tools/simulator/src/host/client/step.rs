@@ -309,7 +309,7 @@ impl Host {
         for first in held {
             let Some((peer, outstanding)) = self.endpoints.get(&client).and_then(|endpoint| {
                 let index = endpoint.index(first)?;
-                let sent = endpoint.calls.iter();
+                let sent = endpoint.calls.iter().take(index);
                 let sent = sent.filter(|o| !o.ended && o.call.state() != State::Held);
                 Some((endpoint.calls[index].call.peer(), sent.count() as u16))
             }) else {
