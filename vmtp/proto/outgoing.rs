@@ -205,10 +205,15 @@ impl Outgoing {
         super::timers::patient(before, first, cx.random)
     }
 
+    /// Whether an answer with this RetransmitCount belongs to the last transmission.
+    pub const fn is_to_last(&self, count: u8) -> bool {
+        count == self.count && self.sent != 0
+    }
+
     /// The round trip, if an answer with this RetransmitCount belongs to the last transmission.
     /// Answers that may have waited for the peer's timer are not for this.
     pub fn round_trip(&self, count: u8, now: Time) -> Option<Span> {
-        let last = count == self.count && self.sent != 0 && self.last_sent.has_come(now);
+        let last = self.is_to_last(count) && self.last_sent.has_come(now);
         last.then(|| now.since(self.last_sent))
     }
 

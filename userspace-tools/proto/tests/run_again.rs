@@ -74,6 +74,30 @@ fn a_gap_that_stays_does_not_put_off_the_timer_of_what_the_server_has() {
     assert_eq!(only(&run.timeout(0).burst).transaction, t(0));
 }
 
+/// Each packet of a run that the server's host does not know is refused, and the first that was lost is not: the run goes
+/// out again once.
+#[test]
+fn run_starts_anew_once_however_many_of_its_packets_are_refused() {
+    let mut run = Run::of(4);
+    for count in 0..2 {
+        for about in 1..4 {
+            let (_, step) = run.notify_of(ResponseCode::NoRunRecord, t(about), 0, count);
+            let expected = if about == 1 {
+                Event::RestartRun
+            } else {
+                Event::None
+            };
+            assert_eq!((step.event, step.burst), (expected, None), "{count} {about}");
+            if about == 1 {
+                for index in 0..4 {
+                    let step = run.resend(index, t(0).minus(1), index == 0);
+                    assert_eq!(only(&step.burst).control.retransmit_count(), count + 1);
+                }
+            }
+        }
+    }
+}
+
 /// What was not sent, is being answered, or waits because the server is busy is not sent again.
 #[test]
 fn only_requests_that_wait_for_their_response_are_sent_again() {

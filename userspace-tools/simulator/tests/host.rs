@@ -330,6 +330,50 @@ fn request_that_was_forwarded_fifteen_times_goes_on_by_a_nested_call() {
     }
 }
 
+/// Of a run of 64 the first packet is lost, and the server's host, which has no record of the Client, refuses all others:
+/// it goes out again once, and once more if that happens again.
+#[test]
+fn run_that_the_server_has_no_record_of_goes_out_again_once() {
+    let mut lone = Lone::new(Config::DEFAULT, 3);
+    let mut endpoint = Endpoint::new(client(0), &mut lone.env);
+    endpoint.window = 64;
+    for number in 0..64 {
+        let wants = Wants {
+            streamed: true,
+            more: number < 63,
+            ..Wants::default()
+        };
+        let op_id = lone.add(op(Host::entity(1, 100), wants));
+        endpoint.script.push_back(op_id);
+    }
+    lone.host.add(client(0), endpoint);
+    lone.host.user(&mut lone.env, client(0));
+    let mut sent = lone.run(50);
+    for _ in 0..3 {
+        assert_eq!(sent.len(), 64);
+        for (index, (_, header)) in sent.iter().enumerate() {
+            assert_eq!(header.control.has(Control::NSR), index != 0, "{index}");
+        }
+        for (_, header) in &sent[1..] {
+            let notify = NotifyVmtpClient {
+                client: client(0),
+                control: header.control.in_response(0),
+                receive_sequence: 0,
+                transaction: header.transaction,
+                delivery: Mask::EMPTY,
+                code: ResponseCode::NoRunRecord.code(),
+            };
+            let mcb = manager::notify_client(&notify, false);
+            let packet =
+                manager::request(Host::entity(1, 1), DOMAIN, Transaction::from_bits(9), mcb);
+            let octets = packet::encode(&packet, &[]);
+            let from = Network::peer(1);
+            lone.host.packet(&mut lone.env, from, false, &octets);
+        }
+        sent = lone.run(50);
+    }
+}
+
 /// In authenticated mode records are kept for 500 ms only: a later duplicate is probed for.
 ///
 /// Shows: D-20-c

@@ -188,7 +188,15 @@ impl Call {
             Some(ResponseCode::NoRunRecord)
                 if self.flags.streamed || self.outgoing.groups() > 1 =>
             {
+                // Each of its packets is refused: what was sent before it started anew tells nothing of that.
+                if !self
+                    .outgoing
+                    .is_to_last(notify.control.retransmit_count())
+                {
+                    return Step::dropped(Drop::Unwanted);
+                }
                 // The run starts anew at its first unanswered Request.
+                self.outgoing.ask(None);
                 self.outgoing.heard();
                 client.overflow = false;
                 step.event = Event::RestartRun;

@@ -49,7 +49,18 @@ impl Run {
         about: Transaction,
         delivery: u32,
     ) -> (usize, Step) {
-        let notify = to_client(code, about, delivery, 0);
+        self.notify_of(code, about, delivery, 0)
+    }
+
+    /// The same of a packet with this RetransmitCount.
+    pub(crate) fn notify_of(
+        &mut self,
+        code: ResponseCode,
+        about: Transaction,
+        delivery: u32,
+        count: u8,
+    ) -> (usize, Step) {
+        let notify = to_client(code, about, delivery, count);
         let index = self
             .calls
             .iter()
