@@ -403,6 +403,22 @@ TEST_F(peer, packets_of_a_request_add_up)
 	}
 }
 
+/* The host that it sent to: others it would not believe. */
+TEST_F(peer, a_client_is_asked_from_the_address_that_it_sent_to)
+{
+	const __u32 second = 0x0A52000A;
+	struct packet packet;
+
+	ASSERT_EQ(0, system("ip addr add 10.82.0.10/32 dev lo"));
+	request_packet(&packet, THERE, HERE, 5);
+	carry(&packet, self->segment, 2048, 0x3);
+	packet.destination = second;
+	ASSERT_TRUE(send_packet(self->tun, &packet));
+	ASSERT_TRUE(next_of(self->tun, is_notify_client, &packet, SOON));
+	EXPECT_EQ(VMTP_RETRY, notify_client_of(&packet).code);
+	EXPECT_EQ(second, packet.source);
+}
+
 /* Shows: VII.4-b */
 TEST_F(peer, a_response_goes_where_its_request_came_from)
 {

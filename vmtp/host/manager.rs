@@ -497,7 +497,18 @@ impl Host {
         notify: &NotifyVmtpClient,
         remote: bool,
     ) {
-        self.notify(path, notify_client(notify, remote), notify.code);
+        self.notify_client_from(Ipv4Addr::UNSPECIFIED, path, notify, remote);
+    }
+
+    /// The same from the address of this host that is known there: others may not ask for what is lacking.
+    pub(super) fn notify_client_from(
+        &self,
+        from: Ipv4Addr,
+        path: &Record<PathRecord>,
+        notify: &NotifyVmtpClient,
+        remote: bool,
+    ) {
+        self.notify(from, path, notify_client(notify, remote), notify.code);
     }
 
     /// The same of something that no packet provoked: it does not count for the limit of errors.
@@ -507,27 +518,32 @@ impl Host {
         notify: &NotifyVmtpClient,
         remote: bool,
     ) {
-        self.send_notify(path, notify_client(notify, remote));
+        self.send_notify(Ipv4Addr::UNSPECIFIED, path, notify_client(notify, remote));
     }
 
     /// Sends NotifyVmtpServer to the manager of a host.
     pub(super) fn notify_server(&self, peer: &Peer, notify: &NotifyVmtpServer) {
         if let Ok(path) = self.path(peer, Host::now()) {
-            self.notify(&path, notify.encode(), notify.code);
+            let from = Ipv4Addr::UNSPECIFIED;
+            self.notify(from, &path, notify.encode(), notify.code);
         }
     }
 
-    fn notify(&self, path: &Record<PathRecord>, mcb: Mcb, code: Code) {
+    fn notify(&self, from: Ipv4Addr, path: &Record<PathRecord>, mcb: Mcb, code: Code) {
         if is_limited(code) && !path.may_notify_error(Host::now()) {
             self.count(Counter::NotifiesLimited);
             return;
         }
-        self.send_notify(path, mcb);
+        self.send_notify(from, path, mcb);
     }
 
-    fn send_notify(&self, path: &PathRecord, mcb: Mcb) {
+    fn send_notify(&self, from: Ipv4Addr, path: &PathRecord, mcb: Mcb) {
         let header = request(self.manager(), self.domain(), self.next_transaction(), mcb);
-        if self.send_single(path, header, &[], &Manner::HOST).is_ok() {
+        let manner = Manner {
+            source: from,
+            ..Manner::HOST
+        };
+        if self.send_single(path, header, &[], &manner).is_ok() {
             self.count(Counter::OutNotifies);
         }
     }

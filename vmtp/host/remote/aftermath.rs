@@ -68,7 +68,7 @@ impl Aftermath {
                 // A Request that was held is given up: each of its Clients is told, once.
                 host.tell_client(&self.path, &notify, remote);
             } else {
-                host.notify_client(&self.path, &notify, remote);
+                host.notify_client_from(self.manner.source, &self.path, &notify, remote);
             }
         }
         let mut locate = self.locate;

@@ -312,7 +312,7 @@ impl RemoteRecord {
             if let (Some((notify, remote)), Ok(path)) =
                 (aftermath.notify.take(), host.path(&source.peer, now))
             {
-                host.notify_client(&path, &notify, remote);
+                host.notify_client_from(aftermath.manner.source, &path, &notify, remote);
             }
         }
         if taken && header.control.forward_count() == 0 {
