@@ -68,6 +68,23 @@ static bool sent_whole(int tun, int fd, const void *segment, struct packet *requ
 	       (request->delivery | blocks_sent(tun, is_request)) == 0xFF;
 }
 
+/* One small packet of anybody would be many of the Client's. */
+TEST_F(peer, another_host_has_nothing_sent_again)
+{
+	static const __u32 codes[] = { VMTP_RETRY, VMTP_RETRY_ALL };
+	struct packet request, notify;
+
+	ASSERT_TRUE(sent_whole(self->tun, self->fd, self->segment, &request));
+	for (int i = 0; i < 2; i++) {
+		notify_client_packet(&notify, request.client, C_RESPONSE, request.transaction, 0, codes[i]);
+		notify.source = OTHER;
+		ASSERT_TRUE(send_packet(self->tun, &notify));
+		EXPECT_EQ(0, blocks_sent(self->tun, is_request)) { TH_LOG("code %u", codes[i]); }
+		ASSERT_TRUE(tell_client(self->tun, &request, 0, codes[i]));
+		EXPECT_EQ(0xFF, blocks_sent(self->tun, is_request)) { TH_LOG("code %u", codes[i]); }
+	}
+}
+
 /* Shows: 4.8-e */
 TEST_F(peer, acknowledged_blocks_are_not_sent_again)
 {

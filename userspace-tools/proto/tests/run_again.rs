@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::near::{member, TC1};
+use common::near::{member, plain, TC1, TC2};
 use common::run::{Run, FIRST, MIDDLE};
 use common::{at, deliveries, flags, mcb, only, response, t};
 use vmtp_proto::client::{Event, Request, StartError, State, Step};
@@ -96,6 +96,39 @@ fn run_starts_anew_once_however_many_of_its_packets_are_refused() {
             }
         }
     }
+}
+
+/// Whoever says that the server has an older transaction need not know this one: a run, or a message of several groups,
+/// starts anew once in a round trip for it, and not for ever.
+#[test]
+fn run_starts_anew_once_in_a_round_trip_for_who_has_an_older_transaction() {
+    let mut run = Run::new();
+    run.start(&plain(mcb(0, 20_000)));
+    let mut bursts = 0;
+    let mut ask = |run: &mut Run| {
+        let (_, step) = run.notify(ResponseCode::RetryAll, t(0).minus(300), 0);
+        if step.event == Event::RestartRun {
+            bursts += 1;
+            assert!(run.resend(0, t(0).minus(1), true).burst.is_some());
+        }
+        bursts
+    };
+    for _ in 0..20 {
+        assert_eq!(ask(&mut run), 1);
+    }
+    run.cx.now = at(TC2);
+    assert_eq!(ask(&mut run), 2);
+    // It asks again and again, and never has anything of the message.
+    let mut step = Step::NOTHING;
+    for round in 2..40 {
+        run.cx.now = at(round * TC1);
+        step = run.timeout(0);
+        if step.event != Event::None {
+            break;
+        }
+        ask(&mut run);
+    }
+    assert_eq!(step.event, Event::Finished(ResponseCode::RetransTimeout));
 }
 
 /// What was not sent, is being answered, or waits because the server is busy is not sent again.

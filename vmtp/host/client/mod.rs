@@ -28,7 +28,7 @@ use crate::kernel::record::Ref;
 use crate::kernel::route::Route;
 use crate::kernel::skb::Skb;
 use crate::kernel::trace;
-use crate::proto::client::{stray, Event, Request, State, Stray, Unreachable};
+use crate::proto::client::{stray, Event, Request, State, Step, Stray, Unreachable};
 use crate::proto::context::Timing;
 use crate::proto::manager::is_error;
 use crate::proto::peer::Peer;
@@ -184,7 +184,7 @@ impl Endpoint {
     /// NotifyVmtpClient for this entity arrived. Whether it is about a transaction of it. Softirq.
     ///
     /// Whoever probes the entity knows its Transaction. An error from another host than that which was asked is thus
-    /// only a reason to look where the Server is.
+    /// only a reason to look where the Server is, and no such host has packets sent again.
     pub(in crate::host) fn notified(
         record: &Ref<Self>,
         notify: &NotifyVmtpClient,
@@ -204,9 +204,12 @@ impl Endpoint {
             };
             side.sequence_notified(index, notify);
             let mut aftermath = side.on_call(index, host, now, wishes, |call, client, cx| {
-                if is_error(notify.code) && !call.is_multicast() && !call.peer().is_same_host(from)
-                {
+                let elsewhere = !call.is_multicast() && !call.peer().is_same_host(from);
+                if elsewhere && is_error(notify.code) {
                     return call.unreachable(client, Unreachable::Hearsay);
+                }
+                if elsewhere && notify.code != ResponseCode::Ok.code() {
+                    return Step::NOTHING;
                 }
                 call.notify(client, notify, cx)
             });

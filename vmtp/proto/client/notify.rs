@@ -121,10 +121,16 @@ impl Call {
                 self.wait(cx, self.response_time(cx));
             }
             Some(ResponseCode::RetryAll) => {
+                let goes_on = group.is_some() || self.is_just_after(notify.transaction);
+                // Once in a round trip, as a gap is told; and what ends a Response that comes in waits for its end.
+                if !goes_on && (client.receiving || !client.may_tell_gap(cx)) {
+                    return Step::dropped(Drop::Unwanted);
+                }
                 step.sent = Some(GroupFate::Lossy);
                 client.overflow = false;
-                if group.is_none() && !self.is_just_after(notify.transaction) {
+                if !goes_on {
                     // The server waits for a call that has failed: it never comes.
+                    self.outgoing.ask(None);
                     step.event = Event::RestartRun;
                     return step;
                 }

@@ -67,7 +67,7 @@ fn notify(
 
 impl Client {
     /// Whether a gap may be told now: what was asked for is on its way for a round trip.
-    fn may_tell_gap(&mut self, cx: &Context) -> bool {
+    pub(super) fn may_tell_gap(&mut self, cx: &Context) -> bool {
         let may = self.gap_quiet.has_come(cx.now);
         if may {
             let quiet = cx.timing.round_trip.at_least(cx.timing.packet_gap);
