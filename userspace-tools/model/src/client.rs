@@ -97,14 +97,14 @@ impl Setup {
         }
     }
 
-    fn resend(&self, world: &mut World, after: Transaction, mut first: bool) {
+    fn resend(&self, world: &mut World, mut after: Transaction, mut first: bool) {
         for op in 0..world.open.len() {
             if world.outcomes[op].is_some() {
                 continue;
             }
             let World { root, open, .. } = world;
-            let step = open[op].call.resend(root, after, first, &self.context(NOW));
-            first &= step.burst.is_none();
+            let cx = self.context(NOW);
+            let step = open[op].call.resend(root, &mut after, &mut first, &cx);
             self.client_step(world, op, step, None);
         }
     }

@@ -360,8 +360,10 @@ fn message_whose_first_group_is_lost_is_sent_again_whole_whatever_the_server_kno
         assert!(near.call.is_notified_by(&notify), "{before}");
         let mut step = near.call.notify(&mut near.client, &notify, &near.cx);
         if step.event == Event::RestartRun {
-            let after = near.client.current_transaction().minus(1);
-            step = near.call.resend(&mut near.client, after, true, &near.cx);
+            let mut after = near.client.current_transaction().minus(1);
+            step = near
+                .call
+                .resend(&mut near.client, &mut after, &mut true, &near.cx);
         }
         let again = headers(&step.burst);
         assert_eq!(again.len(), groups.len(), "{before}");

@@ -28,7 +28,7 @@ fn told_of_a_gap_the_client_resends_from_the_first_group_not_received() {
     assert_eq!(step.event, Event::ResendAfter(t(1)));
     assert_eq!(run.resend(0, t(1), false).burst, None);
     for index in [2, 3] {
-        let step = run.resend(index, t(1), false);
+        let step = run.resend(index, t(index as u32 - 1), false);
         let header = only(&step.burst);
         assert_eq!(header.transaction, t(index as u32));
         assert_eq!(header.control.retransmit_count(), 1);
@@ -46,13 +46,12 @@ fn told_of_a_gap_the_client_resends_from_the_first_group_not_received() {
     run.response(0, &response(FIRST, t(0), mcb(0, 0)));
     let (_, step) = run.notify(ResponseCode::NoRunRecord, t(2), 0);
     assert_eq!(step.event, Event::RestartRun);
-    let before = t(0);
-    let first = only(&run.resend(1, before, true).burst);
+    let first = only(&run.resend(1, t(0), true).burst);
     assert_eq!(
         (first.transaction, first.control.bits() & MIDDLE),
         (t(1), FIRST)
     );
-    let second = only(&run.resend(2, before, false).burst);
+    let second = only(&run.resend(2, t(1), false).burst);
     assert_eq!(
         (second.transaction, second.control.bits() & MIDDLE),
         (t(2), MIDDLE)
@@ -87,12 +86,14 @@ fn run_starts_anew_once_however_many_of_its_packets_are_refused() {
             } else {
                 Event::None
             };
-            assert_eq!((step.event, step.burst), (expected, None), "{count} {about}");
+            assert_eq!(
+                (step.event, step.burst),
+                (expected, None),
+                "{count} {about}"
+            );
             if about == 1 {
-                for index in 0..4 {
-                    let step = run.resend(index, t(0).minus(1), index == 0);
-                    assert_eq!(only(&step.burst).control.retransmit_count(), count + 1);
-                }
+                let sent = run.resend_all(t(0).minus(1), true);
+                assert_eq!(sent, [t(0), t(1), t(2), t(3)]);
             }
         }
     }
@@ -129,6 +130,34 @@ fn run_starts_anew_once_in_a_round_trip_for_who_has_an_older_transaction() {
         ask(&mut run);
     }
     assert_eq!(step.event, Event::Finished(ResponseCode::RetransTimeout));
+}
+
+/// Behind a call that failed, or that the server refused and gets later, it takes none: they wait, and do not go out each
+/// time that it says so.
+#[test]
+fn calls_behind_a_hole_are_not_sent_again() {
+    let mut run = Run::of(4);
+    let (call, _) = &mut run.calls[1];
+    run.client.failed(call, ResponseCode::UserTimeout);
+    let (index, step) = run.notify(ResponseCode::RetryAll, t(0), 0);
+    assert_eq!((index, step.event), (0, Event::ResendAfter(t(0))));
+    assert_eq!(run.resend_all(t(0), false), []);
+    let mut run = Run::of(4);
+    run.notify(ResponseCode::Busy, t(1), 0);
+    run.notify(ResponseCode::RetryAll, t(0), 0);
+    assert_eq!(run.resend_all(t(0), false), []);
+    // Nor where the run starts anew.
+    assert_eq!(run.resend_all(t(0).minus(1), true), [t(0)]);
+    // What the server is answering it has, and after STI the next one is 256 higher.
+    let mut run = Run::of(1);
+    run.start(&Request {
+        large_response: true,
+        ..member(mcb(0, 0), true)
+    });
+    run.start(&member(mcb(0, 0), true));
+    let begun = response(FIRST, t(0), mcb(0, 2_048));
+    run.response(0, &common::carrying(begun, 0b11));
+    assert_eq!(run.resend_all(t(0).minus(1), false), [t(1), t(257)]);
 }
 
 /// What was not sent, is being answered, or waits because the server is busy is not sent again.

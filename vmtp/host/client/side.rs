@@ -532,7 +532,7 @@ impl ClientSide {
     ) {
         self.settle(host, now, wishes);
         // Which calls go out again, and whether the first of them starts the run anew.
-        let (after, mut first) = match event {
+        let (mut after, mut first) = match event {
             Event::ResendAfter(after) => (Some(after), false),
             Event::RestartRun => (Some(self.client.current_transaction().minus(1)), true),
             Event::None
@@ -559,17 +559,14 @@ impl ClientSide {
                     slot.call.release(&mut self.client, &cx)
                 }
                 State::Locating | State::AwaitingResponse | State::ReceivingResponse => {
-                    match after {
-                        Some(after) if slot.call.transaction().since(after) > 0 => slot
-                            .call
-                            .resend(&mut self.client, after, first, &cx),
-                        _ => Step::NOTHING,
+                    match &mut after {
+                        Some(after) => slot.call.resend(&mut self.client, after, &mut first, &cx),
+                        None => Step::NOTHING,
                     }
                 }
             };
             outstanding = outstanding.saturating_add(1);
             if let Some(burst) = step.burst {
-                first = false;
                 let sending = Sending {
                     path: slot.path.clone(),
                     burst,

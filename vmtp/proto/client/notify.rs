@@ -33,7 +33,7 @@ impl Call {
         }
     }
 
-    fn is_just_after(&self, transaction: Transaction) -> bool {
+    pub(super) fn is_just_after(&self, transaction: Transaction) -> bool {
         // 256 lower if the message before had STI.
         let distance = self.outgoing.first().since(transaction);
         self.flags.streamed && (distance == 1 || distance == 256)
@@ -195,10 +195,7 @@ impl Call {
                 if self.flags.streamed || self.outgoing.groups() > 1 =>
             {
                 // Each of its packets is refused: what was sent before it started anew tells nothing of that.
-                if !self
-                    .outgoing
-                    .is_to_last(notify.control.retransmit_count())
-                {
+                if !self.outgoing.is_to_last(notify.control.retransmit_count()) {
                     return Step::dropped(Drop::Unwanted);
                 }
                 // The run starts anew at its first unanswered Request.

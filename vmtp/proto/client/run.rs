@@ -55,23 +55,28 @@ impl Call {
     }
 
     /// The server has everything of the run up to `after` and nothing later (RETRY_ALL,
-    /// NO_RUN_RECORD): a call behind that is sent again. `first` starts the run anew with it.
+    /// NO_RUN_RECORD): a call behind that is sent again, if it follows what the server has then, which
+    /// `after` goes on to. `first` starts the run anew with it, and is over with that.
     pub fn resend(
         &mut self,
         client: &mut Client,
-        after: Transaction,
-        first: bool,
+        after: &mut Transaction,
+        first: &mut bool,
         cx: &Context,
     ) -> Step {
         let mut step = Step::NOTHING;
-        let unsent = match self.state {
-            State::AwaitingResponse => false,
-            State::Held | State::Locating | State::ReceivingResponse | State::Processing { .. } => {
-                true
-            }
-        };
-        if unsent || self.flags.resend_all || self.transaction().since(after) <= 0 {
+        if self.transaction().since(*after) <= 0 {
             return step;
+        }
+        match self.state {
+            State::AwaitingResponse if !self.flags.resend_all => {}
+            State::ReceivingResponse => {
+                *after = self.transaction();
+                return step;
+            }
+            State::AwaitingResponse | State::Held | State::Locating | State::Processing { .. } => {
+                return step
+            }
         }
         if client.overflow {
             // It goes out again when there is room.
@@ -80,12 +85,17 @@ impl Call {
             self.deadline = self.limit;
             return step;
         }
-        if first {
+        let group = self.outgoing.group_of(*after);
+        if !*first && group.is_none() && !self.is_just_after(*after) {
+            // What comes before it does not, or later: the server could not take it.
+            return step;
+        }
+        if core::mem::take(first) {
             let control = self.outgoing.control().without(Control::NSR);
             self.outgoing.set_control(control);
         }
         let ends = client.ends(self);
-        let group = self.outgoing.group_of(after);
+        *after = self.transaction();
         step.burst = self.outgoing.resume(&ends, group, cx.timing.window, cx);
         self.outgoing.heard();
         self.wait(cx, self.response_time(cx));

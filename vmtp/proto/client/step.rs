@@ -58,8 +58,8 @@ pub enum Event {
     /// The server lost its place in the run, and has everything up to and including this
     /// Transaction: call [`Call::resend`] for each later call in order.
     ResendAfter(Transaction),
-    /// The server knows nothing of the run: call [`Call::resend`] for each open call in order, as
-    /// `first` for the first of them.
+    /// The server knows nothing of the run: call [`Call::resend`] for each open call in order, with
+    /// `first`.
     RestartRun,
     /// The server does not stream: the host's path learns it, and calls of the run go out one at a
     /// time.

@@ -86,9 +86,23 @@ impl Run {
         call.timeout(&mut self.client, &self.cx)
     }
 
-    pub(crate) fn resend(&mut self, index: usize, after: Transaction, first: bool) -> Step {
+    pub(crate) fn resend(&mut self, index: usize, mut after: Transaction, mut first: bool) -> Step {
         let (call, _) = &mut self.calls[index];
-        call.resend(&mut self.client, after, first, &self.cx)
+        call.resend(&mut self.client, &mut after, &mut first, &self.cx)
+    }
+
+    /// What a host sends again of all calls, with the Transactions of those that went out.
+    pub(crate) fn resend_all(
+        &mut self,
+        mut after: Transaction,
+        mut first: bool,
+    ) -> Vec<Transaction> {
+        let mut sent = Vec::new();
+        for (call, _) in &mut self.calls {
+            let step = call.resend(&mut self.client, &mut after, &mut first, &self.cx);
+            sent.extend(step.burst.map(|_| call.transaction()));
+        }
+        sent
     }
 
     /// The run bits and Transactions of what was sent first.

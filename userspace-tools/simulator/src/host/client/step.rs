@@ -139,8 +139,7 @@ impl Host {
     }
 
     /// Every later call of the run goes out again.
-    fn resend(&mut self, env: &mut Env, client: Entity, after: Transaction, restart: bool) {
-        let mut first = restart;
+    fn resend(&mut self, env: &mut Env, client: Entity, mut after: Transaction, mut first: bool) {
         let calls: Vec<Transaction> = self.endpoints.get(&client).map_or(vec![], |endpoint| {
             let open = endpoint.calls.iter().filter(|open| !open.ended);
             open.map(|open| open.call.first_transaction()).collect()
@@ -160,10 +159,8 @@ impl Host {
                 continue;
             };
             let open = &mut endpoint.calls[index];
-            let step = open.call.resend(&mut endpoint.root, after, first, &cx);
-            if step.burst.is_some() {
-                first = false;
-            }
+            let root = &mut endpoint.root;
+            let step = open.call.resend(root, &mut after, &mut first, &cx);
             self.client_step(env, client, transaction, step, From::TIMER);
         }
     }
