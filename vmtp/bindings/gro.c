@@ -8,14 +8,11 @@
  * the group (so that none overtakes another), and at the latest when the device's poll ends.
  */
 #include <linux/delay.h>
-#include <linux/unaligned.h>
 #include <net/gro.h>
 
 #include "train.h"
 
 /* The header (RFC 1045, 3.2): octets, and bits of the words at them. */
-#define HEADER		64
-#define OVERHEAD	68		/* with the checksum */
 #define CLIENT		0		/* 8 octets */
 #define DOMAIN		8		/* 3 bits of version, 13 of domain */
 #define LENGTH		10
@@ -49,7 +46,7 @@ static bool may_join(const struct iphdr *ip, const u8 *header, unsigned int octe
 
 	return get_unaligned_be16(header + DOMAIN) == INTERNET && !(length & (EPG | MPG)) &&
 	       get_unaligned_be32(header + CODE) & SDA && get_unaligned_be32(header + DELIVERY) &&
-	       octets == OVERHEAD + 4 * (length & WORDS) && !ipv4_is_multicast(ip->daddr);
+	       octets == vmtp_octets(header) && !ipv4_is_multicast(ip->daddr);
 }
 
 /* Whether nothing of the group is sent behind this packet: it has the last block. */
@@ -73,7 +70,7 @@ static bool same_entities(const u8 *a, const u8 *b)
 static bool same_group(const u8 *a, const u8 *b)
 {
 	return !((get_unaligned_be16(a + LENGTH) ^ get_unaligned_be16(b + LENGTH)) & ~WORDS) &&
-	       !memcmp(a + CONTROL, b + CONTROL, DELIVERY - CONTROL) && !memcmp(a + SERVER, b + SERVER, HEADER - SERVER);
+	       !memcmp(a + CONTROL, b + CONTROL, DELIVERY - CONTROL) && !memcmp(a + SERVER, b + SERVER, VMTP_HEADER - SERVER);
 }
 
 /* Whether IP treats packets alike, so that the header of one can stand for both on the way. */
@@ -89,7 +86,7 @@ static bool join(struct sk_buff *held, struct sk_buff *skb)
 	unsigned int offset = skb_gro_offset(skb), octets = skb_gro_len(skb);
 
 	if (held->len + octets > VMTP_TRAIN_OCTETS || NAPI_GRO_CB(held)->count >= TRAIN_PACKETS ||
-	    !pskb_may_pull(skb, offset + HEADER))
+	    !pskb_may_pull(skb, offset + VMTP_HEADER))
 		return false;
 	skb_pull(skb, offset);
 	if (NAPI_GRO_CB(held)->count == 1) {
@@ -116,7 +113,7 @@ static bool join(struct sk_buff *held, struct sk_buff *skb)
 struct sk_buff *vmtp_gro_receive(struct list_head *head, struct sk_buff *skb)
 {
 	unsigned int offset = skb_gro_offset(skb);
-	const u8 *header = skb_gro_header(skb, offset + HEADER, offset);
+	const u8 *header = skb_gro_header(skb, offset + VMTP_HEADER, offset);
 	const struct iphdr *ip;
 	struct sk_buff *held;
 	bool joins, last;
@@ -143,13 +140,13 @@ struct sk_buff *vmtp_gro_receive(struct list_head *head, struct sk_buff *skb)
 			return last ? held : NULL;
 		NAPI_GRO_CB(skb)->flush |= !joins || last;
 		if (!NAPI_GRO_CB(skb)->flush)
-			skb_gro_pull(skb, HEADER);
+			skb_gro_pull(skb, VMTP_HEADER);
 		return held;
 	}
 	NAPI_GRO_CB(skb)->flush |= !joins || last;
 	/* Of what is held the header must be in reach. */
 	if (!NAPI_GRO_CB(skb)->flush)
-		skb_gro_pull(skb, HEADER);
+		skb_gro_pull(skb, VMTP_HEADER);
 	return NULL;
 }
 

@@ -16,6 +16,45 @@
 
 static u32 vmtp_origin __read_mostly;
 
+/* Whether the first packet is as it was: what was pulled out of the others, or cut, would leave with it. */
+static bool first_is_whole(struct sk_buff *skb)
+{
+	return pskb_may_pull(skb, VMTP_HEADER) && skb_pagelen(skb) == vmtp_octets(skb->data);
+}
+
+/*
+ * Everything on the way makes room for its headers in front of the first packet only: the others get it here, where the
+ * headers of the first are to be copied to each. Their data begin behind their IP header.
+ */
+static int make_room(struct sk_buff *skb)
+{
+	unsigned int headers = skb_tnl_header_len(skb) + skb_mac_header_len(skb);
+	struct sk_buff **place, *packet;
+
+	/* The list must be nobody else's. */
+	if (skb_unclone(skb, GFP_ATOMIC))
+		return -ENOMEM;
+	for (place = &skb_shinfo(skb)->frag_list; (packet = *place); place = &packet->next) {
+		int lacks = (int)headers - skb_network_offset(packet) - (int)skb_headroom(packet);
+
+		if (lacks <= 0)
+			continue;
+		if (skb_shared(packet)) {
+			struct sk_buff *clone = skb_clone(packet, GFP_ATOMIC);
+
+			if (!clone)
+				return -ENOMEM;
+			clone->next = packet->next;
+			*place = clone;
+			consume_skb(packet);
+			packet = clone;
+		}
+		if (pskb_expand_head(packet, SKB_DATA_ALIGN(lacks), 0, GFP_ATOMIC))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t features)
 {
 	struct sk_buff *packets, *packet;
@@ -23,6 +62,10 @@ static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t f
 
 	if (!(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST))
 		return ERR_PTR(-EINVAL);
+	if (!first_is_whole(skb))
+		return ERR_PTR(-EINVAL);
+	if (make_room(skb))
+		return ERR_PTR(-ENOMEM);
 	packets = skb_segment_list(skb, features, skb_mac_header_len(skb));
 	if (IS_ERR(packets))
 		return packets;

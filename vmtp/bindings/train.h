@@ -7,6 +7,17 @@
 
 #include <linux/list.h>
 #include <linux/skbuff.h>
+#include <linux/unaligned.h>
+
+/* A packet (RFC 1045, 3.2): octets of its header, and of the checksum behind its data with it. */
+#define VMTP_HEADER	64
+#define VMTP_OVERHEAD	68
+
+/* Octets of a packet with this header, by its Length, the low 13 bits of these two octets in words of four. */
+static inline unsigned int vmtp_octets(const u8 *header)
+{
+	return VMTP_OVERHEAD + 4 * (get_unaligned_be16(header + 10) & 0x1fff);
+}
 
 /* Octets of the longest train, as a length of IP. */
 #define VMTP_TRAIN_OCTETS	60000
