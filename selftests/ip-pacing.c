@@ -8,6 +8,9 @@
  */
 #include "wire.h"
 
+#include <net/if.h>
+#include <sys/wait.h>
+
 #include "kselftest_harness.h"
 
 #define SERVER		little_endian(100000, HOST)
@@ -255,6 +258,56 @@ TEST_F(pacing, who_goes_while_packets_wait_goes_in_peace)
 	close(self->tun);
 	self->tun = -1;
 	EXPECT_FALSE(comes(self->server, POLLIN, 300));
+}
+
+/*
+ * In a namespace of its own, with room for one way: a Response waits for the gap of another, and all ends. The device
+ * `stays` of the first namespace ends with it.
+ */
+static int child_with_a_way_too_many(pid_t parent)
+{
+	static unsigned char segment[VMTP_GROUP_SIZE], got[VMTP_GROUP_SIZE];
+	struct packet packet;
+	struct vmtp_mcb mcb;
+	char command[96];
+	int tun, server;
+
+	if (namespace_make() < 0)
+		return 1;
+	snprintf(command, sizeof(command), "ip link add gone type veth peer name stays netns %d", parent);
+	tun = link_make_speed(1500, MBPS);
+	if (system(command) || tun < 0 || setting("probe_clients", PROBE_NEVER) || setting("paths_max", 1))
+		return 2;
+	server = open_entity(SERVER);
+	/* The one way is in use: there is a record of its Client. */
+	request_packet(&packet, CLIENT, SERVER, 1);
+	if (server < 0 || !send_packet(tun, &packet) || vmtp_recvreq(server, &mcb, NULL, 0, LONG_MS))
+		return 3;
+	request_packet(&packet, CLIENT, SERVER, 1);
+	packet.source = OTHER;
+	packet.client = little_endian(200000, OTHER);
+	packet.control = 255 << C_GAP;
+	carry(&packet, segment, sizeof(segment), 0xFFFFFFFF);
+	if (!send_packet(tun, &packet) || vmtp_recvreq(server, &mcb, got, sizeof(got), LONG_MS) != sizeof(got))
+		return 4;
+	vmtp_response(&mcb, VMTP_OK);
+	return vmtp_sendreply(server, &mcb, segment, sizeof(segment)) ? 5 : 0;
+}
+
+TEST(a_way_that_is_not_remembered_does_not_hold_its_namespace)
+{
+	pid_t parent = getpid(), child;
+	int status;
+
+	ASSERT_GE(namespace_make(), 0);
+	child = fork();
+	if (!child)
+		_exit(child_with_a_way_too_many(parent));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+	for (int i = 0; i < 200 && if_nametoindex("stays"); i++)
+		usleep(100000);
+	EXPECT_EQ(0, if_nametoindex("stays"));
 }
 
 TEST_HARNESS_MAIN

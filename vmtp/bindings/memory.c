@@ -76,8 +76,8 @@ static bool vmtp_recycle(struct sk_buff *skb)
 /* As consume_skb(). */
 void vmtp_helper_consume_skb(struct sk_buff *skb)
 {
-	/* Of a train that is nobody else's each packet. */
-	if (unlikely(skb_has_frag_list(skb)) && refcount_read(&skb->users) == 1 && !skb->cloned) {
+	/* Of those that were coupled here each packet; in the list of a train as it came others may have a part. */
+	if (unlikely(skb_has_frag_list(skb)) && !skb_is_gso(skb) && refcount_read(&skb->users) == 1 && !skb->cloned) {
 		struct sk_buff *packet, *next;
 
 		skb_orphan(skb);

@@ -44,7 +44,8 @@ impl Host {
                 Some(())
             });
             if forgotten.is_none() {
-                // It works without being remembered.
+                // It works without being remembered, and without a timer: nobody would stop that.
+                record.stop();
                 return Ok(record);
             }
         }
@@ -54,7 +55,10 @@ impl Host {
                 record.keep(now);
                 Ok(record)
             }
-            Err(_) => Ok(self.paths.get(key).unwrap_or(record)),
+            Err(_) => Ok(self.paths.get(key).unwrap_or_else(|| {
+                record.stop();
+                record
+            })),
         }
     }
 

@@ -38,6 +38,7 @@ impl Endpoint {
             transaction,
             manner: start.manner,
         };
+        let mut slot = Some(Preallocated::new(start)?);
         let entity = host.allocate()?;
         let client = Self::make(
             host,
@@ -47,7 +48,6 @@ impl Endpoint {
             &self.options,
             Role::Nested(nested),
         )?;
-        let mut slot = Some(Preallocated::new(start)?);
         let started = Self::start(&client, start, &mut slot);
         if started.is_err() {
             client.end_nested();

@@ -100,15 +100,14 @@ impl Pages {
         }
         let mut done = 0usize;
         let mut result = Ok(());
-        self.for_each_piece(at, length, |piece| {
-            let (start, octets) = (piece.as_ptr().cast_mut(), piece.len());
+        self.pieces(at, length, |start, octets| {
             // SAFETY: the piece is of our own store, which is borrowed exclusively and has no clones; nobody else reads it
             // meanwhile.
-            let room = unsafe { core::slice::from_raw_parts_mut(start, octets) };
+            let room = unsafe { core::slice::from_raw_parts_mut(start.cast_mut(), octets) };
             if result.is_ok() {
                 result = skb.copy_to_slice(from.saturating_add(done), room);
             }
-            done = done.saturating_add(piece.len());
+            done = done.saturating_add(octets);
         })?;
         result
     }
@@ -236,6 +235,19 @@ impl Pages {
         length: usize,
         mut piece: impl FnMut(&[u8]),
     ) -> Result {
+        self.pieces(offset, length, |start, octets| {
+            // SAFETY: initialised by the invariant, inside the page, and written only by who has `&mut self`.
+            piece(unsafe { core::slice::from_raw_parts(start, octets) });
+        })
+    }
+
+    /// Where these octets are, page by page: the start and the length of each piece.
+    fn pieces(
+        &self,
+        offset: usize,
+        length: usize,
+        mut piece: impl FnMut(*const u8, usize),
+    ) -> Result {
         if offset.checked_add(length).ok_or(EINVAL)? > self.len() {
             return Err(EINVAL);
         }
@@ -244,8 +256,8 @@ impl Pages {
             let within = at % PAGE;
             let size = PAGE.wrapping_sub(within).min(rest);
             let page = self.page(at / PAGE).ok_or(EINVAL)?;
-            // SAFETY: initialised by the invariant, inside the page, and never written again.
-            piece(unsafe { core::slice::from_raw_parts(page.add(within), size) });
+            // SAFETY: `within` is less than the size of a page.
+            piece(unsafe { page.add(within) }, size);
             at = at.wrapping_add(size);
             rest = rest.wrapping_sub(size);
         }
