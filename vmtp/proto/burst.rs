@@ -4,7 +4,9 @@
 //! another, so that the host can drop its locks, pace them, and queue them by priority. It owns all
 //! it needs and never touches segment data: each packet says which octets of the segment it carries.
 
-use super::wire::{Control, Header, Mask, Packets, BLOCK_OCTETS, GROUP_OCTETS, OVERHEAD_OCTETS};
+use super::wire::{
+    padded, Control, Header, Mask, Packets, BLOCK_OCTETS, GROUP_OCTETS, OVERHEAD_OCTETS,
+};
 
 /// What one transmission of a message sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,7 +112,7 @@ impl Burst {
         let blocks = self.blocks_left();
         blocks
             .saturating_mul(BLOCK_OCTETS)
-            .min(self.header.segment_octets())
+            .min(padded(self.header.segment_octets()))
             .saturating_add(blocks.max(1).saturating_mul(OVERHEAD_OCTETS))
     }
 

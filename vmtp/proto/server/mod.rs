@@ -475,14 +475,19 @@ impl Remote {
         delivery: Mask,
         code: ResponseCode,
     ) {
+        let notify = self.notification(transaction, delivery, code);
+        self.tell(step, notify);
+    }
+
+    fn tell(&mut self, step: &mut Step, notify: NotifyVmtpClient) {
         // It is a part of what the Client may get (decision 28). What is told of any other is no more than the packet that
         // it is an answer to.
-        if self.is_receiving_group(transaction) {
+        if self.is_receiving_group(notify.transaction) {
             self.incoming_received = self.incoming_received.saturating_sub(respond::NOTIFY_PART);
-        } else if self.is_current(transaction) {
+        } else if self.is_current(notify.transaction) {
             self.allowed = self.allowed.saturating_sub(OVERHEAD_OCTETS);
         }
-        step.notify = Some(self.notification(transaction, delivery, code));
+        step.notify = Some(notify);
         step.notify_remote = self.is_passed_on();
     }
 

@@ -531,8 +531,7 @@ impl Remote {
             };
             let mut told = self.notification(through, held, ResponseCode::Ok);
             told.control = self.control.in_response(earlier);
-            step.notify = Some(told);
-            step.notify_remote = self.is_passed_on();
+            self.tell(step, told);
         }
         if !self.incoming.is_complete() {
             // 5.7: a complete group with CMG waits for its continuation.

@@ -10,8 +10,8 @@ use crate::proto::outgoing::{groups_of, Outgoing};
 use crate::proto::time::{Span, Time};
 use crate::proto::timers;
 use crate::proto::wire::{
-    Code, Control, Header, Mask, Mcb, NotifyVmtpServer, Priority, ResponseCode, Transaction,
-    BLOCK_OCTETS, GROUP_OCTETS, MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
+    padded, Code, Control, Header, Mask, Mcb, NotifyVmtpServer, Priority, ResponseCode,
+    Transaction, BLOCK_OCTETS, GROUP_OCTETS, MESSAGE_OCTETS_MAX, OVERHEAD_OCTETS,
 };
 
 /// Octets sent for each octet received to a Client that was never probed, at most.
@@ -458,5 +458,5 @@ fn allowed_for(octets: u32) -> u32 {
 /// Octets of VMTP packets for a segment, with one block a packet.
 pub(super) fn response_octets(segment: u32) -> u32 {
     let packets = segment.div_ceil(BLOCK_OCTETS).max(1);
-    segment.saturating_add(packets.saturating_mul(OVERHEAD_OCTETS))
+    padded(segment).saturating_add(packets.saturating_mul(OVERHEAD_OCTETS))
 }
