@@ -5,9 +5,10 @@
 
 mod common;
 
+use common::far::Far;
 use common::near::{delivery, plain, to_group, Near, TC1, TC2, TC3};
-use common::{at, carrying, deliveries, flags, mask, mcb, meant, ms, only, response, t};
-use common::{to_server, OTHER_HOST, OTHER_SERVER, SERVER};
+use common::{at, carrying, deliveries, flags, headers, mask, mcb, meant, ms, only, response, t};
+use common::{to_client, to_server, OTHER_HOST, OTHER_SERVER, SERVER};
 use vmtp_proto::client::{
     stray, Delivery, Drop, Event, Keep, Reply, ReplyState, Request, State, Step, Stray,
 };
@@ -355,6 +356,47 @@ fn blocks_of_an_idempotent_response_are_never_asked_for() {
         .reply_timeout(&mut near.client, &mut further, &near.cx);
     assert_eq!((step.notify, step.burst), (None, None));
     assert!(matches!(step.event, Event::Response(_)));
+}
+
+/// The Request goes again without its data, of which the server has nothing any more: it asks for it.
+///
+/// Shows: 4.9-f
+#[test]
+fn idempotent_response_is_made_anew_of_a_request_with_a_segment() {
+    for code in [ResponseCode::Retry, ResponseCode::RetryAll] {
+        let (mut near, step) = Near::start(&plain(mcb(0, 1_024)));
+        let mut far = Far::processing(&only(&step.burst));
+        let idempotent = mcb(Code::DGM, 2_048);
+        let step = far.respond(t(0), idempotent);
+        for header in &headers(&step.burst)[1..] {
+            near.response(header);
+        }
+        // Nobody asked for anything: what is told now was told before.
+        assert!(!near.call.is_notified_by(&to_client(code, t(0), 0, 0)));
+        near.cx.now = near.reply.deadline();
+        let step = near
+            .call
+            .reply_timeout(&mut near.client, &mut near.reply, &near.cx);
+        let mut notify = far.request(&only(&step.burst)).notify.unwrap();
+        assert_eq!(notify.code, ResponseCode::Retry.code());
+        notify.code = code.code();
+        assert!(near.call.is_notified_by(&notify));
+        let step = near.call.notify(&mut near.client, &notify, &near.cx);
+        let again = only(&step.burst);
+        assert_eq!(again.delivery.bits(), 0b11);
+        far.request(&again);
+        let mut step = Step::NOTHING;
+        for header in headers(&far.respond(t(0), idempotent).burst) {
+            step = near.response(&header);
+            if step.event != Event::None {
+                break;
+            }
+        }
+        let Event::Response(delivery) = step.event else {
+            panic!("{step:?}");
+        };
+        assert_eq!((delivery.code, delivery.segment_octets), (None, 2_048));
+    }
 }
 
 /// What an idempotent Response had is kept if the new one has the same control block, else not.

@@ -15,7 +15,7 @@ impl Call {
     /// RETRY_ALL and MSGTRANS_OVERFLOW name the last group the server has, which may be of an
     /// earlier call that has ended.
     pub fn is_notified_by(&self, notify: &NotifyVmtpClient) -> bool {
-        if self.state != State::AwaitingResponse {
+        if !self.hears(notify) {
             return false;
         }
         if self.outgoing.group_of(notify.transaction).is_some() {
@@ -33,6 +33,20 @@ impl Call {
         }
     }
 
+    /// Whether it waits for what the server says; or the Request was repeated since the Response, an idempotent one, did
+    /// not come whole (4.9 note 1): the server may have nothing of it any more.
+    fn hears(&self, notify: &NotifyVmtpClient) -> bool {
+        match self.state {
+            State::AwaitingResponse => true,
+            State::ReceivingResponse => {
+                let asks = notify.code == ResponseCode::Retry.code()
+                    || notify.code == ResponseCode::RetryAll.code();
+                asks && self.outgoing.transmissions() > 1
+            }
+            State::Held | State::Locating | State::Processing { .. } => false,
+        }
+    }
+
     pub(super) fn is_just_after(&self, transaction: Transaction) -> bool {
         // 256 lower if the message before had STI.
         let distance = self.outgoing.first().since(transaction);
@@ -42,7 +56,7 @@ impl Call {
 
     /// NotifyVmtpClient for this call arrived.
     pub fn notify(&mut self, client: &mut Client, notify: &NotifyVmtpClient, cx: &Context) -> Step {
-        if self.state != State::AwaitingResponse {
+        if !self.hears(notify) {
             return Step::dropped(Drop::Unwanted);
         }
         let mut step = Step::NOTHING;
