@@ -44,7 +44,7 @@ pub enum Taken {
     Repeated,
     /// It belongs to a group too far ahead of the first incomplete one.
     Ahead,
-    /// It contradicts an earlier packet of the group: a protocol error (2.13).
+    /// It contradicts an earlier packet of the group, or its place in the message: a protocol error (2.13, 2.14).
     Conflict,
 }
 
@@ -206,7 +206,11 @@ impl Incoming {
         let Some(group) = self.group_of(header.transaction) else {
             return Taken::Conflict;
         };
-        if header.segment_octets() != self.segment_octets {
+        // 2.14: all groups but the last have CMG. One that has another place in its message is of another message.
+        let goes_on = group.saturating_add(1) < self.groups;
+        if header.segment_octets() != self.segment_octets
+            || header.control.has(Control::CMG) != goes_on
+        {
             return Taken::Conflict;
         }
         self.asked |= header.control.has(Control::APG);

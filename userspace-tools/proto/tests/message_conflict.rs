@@ -77,6 +77,20 @@ fn flags_of_the_message_have_to_agree_and_those_of_the_packet_need_not() {
     assert!(matches!(taken(&other), Taken::New { .. }));
 }
 
+/// 2.14: the groups of a message have CMG, but the last.
+#[test]
+fn groups_have_to_say_whether_the_message_goes_on() {
+    let group = |number, control| carrying(request(control, t(number), mcb(0, 40_000)), u32::MAX);
+    let middle = Control::NSR | Control::NER;
+    for (number, control) in [(1, middle), (2, middle | Control::CMG)] {
+        let first = group(0, Control::NER | Control::CMG);
+        let mut incoming = Incoming::new(&first);
+        assert!(matches!(incoming.take(&first, at(0)), Taken::New { .. }));
+        let other = group(number, control);
+        assert_eq!(incoming.take(&other, at(0)), Taken::Conflict, "{number}");
+    }
+}
+
 /// A repeated transmission is answered once: for the packet with its first block.
 #[test]
 fn transmission_begins_with_the_first_block_it_has() {

@@ -100,7 +100,7 @@ impl Remote {
         let heard = core::mem::replace(&mut self.heard, cx.now);
         let transaction = header.transaction;
         let forward_count = header.control.forward_count();
-        if self.is_receiving_group(transaction) {
+        if self.is_of_incoming(header) {
             let receiving = self.incoming_control.forward_count();
             if forward_count < receiving {
                 self.passed_on_before(header, source, cx, &mut step);
@@ -179,6 +179,13 @@ impl Remote {
         };
         let passed_on = own != 0 || self.state == State::Forwarded || self.flags.came_back;
         passed_on && forward_count != 0 && forward_count != own
+    }
+
+    /// Whether the packet can be of the Request being received: all groups but the first have NSR (2.14). With NRT the
+    /// numbers alone do not tell, where the first groups of a message were lost.
+    fn is_of_incoming(&self, header: &Header) -> bool {
+        self.is_receiving_group(header.transaction)
+            && (header.transaction == self.incoming.first() || header.control.has(Control::NSR))
     }
 
     fn is_under_way(&self, transaction: Transaction) -> bool {
@@ -441,8 +448,10 @@ impl Remote {
                 self.flags.probing = false;
                 step.event = Event::None;
                 let multicast = self.flags.incoming_multicast;
+                // Or it is what came of a message whose first groups were lost, which is no error of the Client.
+                let rest = header.control.has(Control::NSR) && header.control.has(Control::NRT);
                 step.keep = Keep::Drop(Drop::Conflict);
-                if !multicast {
+                if !multicast && !rest {
                     self.notify(
                         step,
                         header.transaction,
