@@ -128,6 +128,37 @@ TEST_F(peer, after_the_start_an_unknown_client_is_probed_before_its_request_is_e
 	EXPECT_TRUE(nothing_arrives(self->server));
 }
 
+/* However many Clients have waited to be probed. */
+TEST_F(peer, of_requests_that_waited_for_their_probes_only_those_are_delivered_that_fit_the_queue)
+{
+	struct packet packet, probes[4];
+	struct vmtp_mcb mcb;
+	int busy = 0;
+
+	ASSERT_EQ(0, setting("probe_clients", PROBE_ALWAYS));
+	ASSERT_EQ(0, set_option(self->server, VMTP_OPT_REQUEST_QUEUE, 2));
+	for (__u64 i = 0; i < 4; i++) {
+		ASSERT_TRUE(ask(self->tun, &packet, CLIENT + (i << 32), 9));
+		ASSERT_TRUE(receive_packet(self->tun, &probes[i], 0));
+		ASSERT_TRUE(is_probe(&probes[i]));
+	}
+	for (int i = 0; i < 4; i++) {
+		ASSERT_TRUE(answer_probe(self->tun, &probes[i], VMTP_OK, 9));
+	}
+	while (receive_packet(self->tun, &packet, 0)) {
+		ASSERT_TRUE(is_notify_client(&packet));
+		EXPECT_EQ(VMTP_BUSY, notify_client_of(&packet).code);
+		EXPECT_EQ(9, notify_client_of(&packet).transaction);
+		busy++;
+	}
+	EXPECT_EQ(2, busy);
+	for (__u64 i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+		EXPECT_EQ(CLIENT + (i << 32), mcb.client);
+	}
+	EXPECT_TRUE(nothing_arrives(self->server));
+}
+
 /* The socket's own word goes before that of net.vmtp.probe_clients. */
 TEST_F(peer, a_server_may_have_its_clients_probed_otherwise_than_its_host_has)
 {

@@ -397,6 +397,11 @@ impl Endpoint {
             || (used != 0 && Charge::all_fill(&self.host))
     }
 
+    /// Whether another Request fits its queue, and its memory if there is some.
+    pub(super) fn has_room(&self, memory: bool) -> bool {
+        memory && self.queued() < self.options.request_queue()
+    }
+
     /// What the server can do for a Request now. `memory` says whether there is memory for another packet of it.
     pub(super) fn service(&self, memory: bool, now: Time) -> Service {
         let queued = self.queued.load(Ordering::Relaxed);
@@ -404,7 +409,7 @@ impl Endpoint {
         Service {
             waiting: self.callers.load(Ordering::Relaxed) != 0 && self.may_begin(),
             memory,
-            room: memory && queued < most,
+            room: self.has_room(memory),
             probe: match self.options.probe_clients() {
                 Some(ProbeClients::Never) => false,
                 // What a flood of forged Requests could fill is kept for Clients that are there.

@@ -197,7 +197,7 @@ impl Setup {
     pub(crate) fn record_timer(&self, world: &mut World) {
         if let Some(record) = &mut world.record {
             let cx = self.context(moment(record.remote.deadline()));
-            let step = record.remote.timeout(&cx);
+            let step = record.remote.timeout(true, &cx);
             self.server_step(world, step, None);
         }
     }
@@ -247,7 +247,7 @@ impl Setup {
             if record.remote.is_probing() {
                 record.current = Some(current);
             }
-            let step = record.remote.probed(Some(current), &cx);
+            let step = record.remote.probed(Some(current), true, &cx);
             self.server_step(world, step, None);
         }
     }

@@ -56,7 +56,7 @@ fn group_response_goes_to_the_group_and_to_a_client_that_is_no_member() {
     let step = far.request(&again);
     assert_eq!((step.to, packets(&step.burst).len()), (To::Peer, 1));
     far.cx.now = far.remote.deadline();
-    assert_eq!(far.remote.timeout(&far.cx).to, To::Peer);
+    assert_eq!(far.remote.timeout(true, &far.cx).to, To::Peer);
     // An idempotent one is made anew for a Client that asks again, which heard none of the group's.
     let mut far = member(Control::MDG);
     let idempotent = Respond {
@@ -84,7 +84,7 @@ fn group_response_goes_to_the_group_and_to_a_client_that_is_no_member() {
     let mut far = member(Control::DRT);
     assert_eq!(respond(&mut far, Control::MDG, 0).burst, None);
     far.cx.now = far.remote.deadline();
-    assert_eq!(far.remote.timeout(&far.cx).to, To::GroupAndPeer);
+    assert_eq!(far.remote.timeout(true, &far.cx).to, To::GroupAndPeer);
 }
 
 /// The Response of OTHER_SERVER to the same Request, one packet.
@@ -153,7 +153,7 @@ fn group_response_is_of_one_packet_group() {
     let mut far = member(Control::STI);
     // So much leaves only after the Client was probed (decision 28).
     respond(&mut far, Control::MDG, 16_384);
-    let step = far.remote.probed(Some(t(0)), &far.cx);
+    let step = far.remote.probed(Some(t(0)), true, &far.cx);
     assert_eq!(step.to, To::GroupAndPeer);
     // Nobody hears the first group of a longer one in vain.
     let far = member(0);
@@ -259,7 +259,7 @@ fn response_for_which_there_is_no_memory_is_answered_with_busy() {
     let step = far.take(&notify);
     assert_eq!(step.burst, None);
     far.cx.now = far.remote.deadline();
-    let again = far.remote.timeout(&far.cx).burst;
+    let again = far.remote.timeout(true, &far.cx).burst;
     assert_eq!(common::deliveries(&again), common::deliveries(&first));
 }
 

@@ -67,7 +67,7 @@ fn both_retry_limits_can_be_changed() {
         let mut responses = 1;
         while far.remote.state() == State::Responded {
             far.cx.now = far.remote.deadline();
-            responses += u32::from(far.remote.timeout(&far.cx).burst.is_some());
+            responses += u32::from(far.remote.timeout(true, &far.cx).burst.is_some());
         }
         (requests, responses)
     };

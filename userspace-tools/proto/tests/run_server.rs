@@ -291,7 +291,7 @@ fn identifiers_skipped_by_sti_are_filled_by_pg_count() {
         far.request(&request(FIRST | Control::STI, t(0), mcb(0, 0)));
         far.respond(t(0), mcb(0, octets));
         if octets != 0 {
-            far.remote.probed(Some(t(0)), &far.cx);
+            far.remote.probed(Some(t(0)), true, &far.cx);
         }
         far.request(&request(LAST, t(256), mcb(0, 0)));
         let response = only(&far.respond(t(256), mcb(0, 0)).burst);
@@ -424,7 +424,7 @@ fn ok_for_a_response_of_a_run_acknowledges_all_before_it() {
         .remote
         .is_notified_by(&to_server(ResponseCode::Ok, t(0), 1)));
     far.cx.now = far.remote.deadline();
-    assert!(far.remote.timeout(&far.cx).burst.is_some());
+    assert!(far.remote.timeout(true, &far.cx).burst.is_some());
 }
 
 /// Shows: 2.8-d

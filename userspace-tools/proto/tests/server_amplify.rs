@@ -125,7 +125,7 @@ proptest! {
                         continue;
                     }
                     far.cx.now = far.remote.deadline().max(far.cx.now);
-                    let step = far.remote.timeout(&far.cx);
+                    let step = far.remote.timeout(true, &far.cx);
                     scales.weigh(&step);
                 }
                 Act::Answer => {
@@ -136,7 +136,7 @@ proptest! {
                     }
                 }
                 Act::Nobody => {
-                    let step = far.remote.probed(None, &far.cx);
+                    let step = far.remote.probed(None, true, &far.cx);
                     scales.weigh(&step);
                 }
             }
@@ -165,7 +165,7 @@ fn who_is_there_is_probed_once_and_gets_what_it_asks_for() {
         (None, Event::None),
         "one Probe at a time"
     );
-    assert_eq!(far.remote.probed(Some(t(0)), &far.cx).event, Event::None);
+    assert_eq!(far.remote.probed(Some(t(0)), true, &far.cx).event, Event::None);
     assert_eq!(far.remote.state(), State::Responded);
     for _ in 0..2 {
         let step = far.notified(ResponseCode::Retry, t(0), 0b0011);
@@ -190,12 +190,12 @@ fn who_does_not_answer_a_probe_loses_nothing_and_is_probed_again() {
         let step = far.notified(ResponseCode::Retry, t(0), 0b0011);
         assert_eq!((step.burst, step.event), (None, Event::Probe));
         let deadline = far.remote.deadline();
-        assert_eq!(far.remote.probed(None, &far.cx), Step::NOTHING);
+        assert_eq!(far.remote.probed(None, true, &far.cx), Step::NOTHING);
         assert_eq!(far.remote.state(), State::Responded);
         assert_eq!(far.remote.deadline(), deadline);
     }
     far.notified(ResponseCode::Retry, t(0), 0b0011);
-    far.remote.probed(Some(t(0)), &far.cx);
+    far.remote.probed(Some(t(0)), true, &far.cx);
     let step = far.notified(ResponseCode::Retry, t(0), 0b0011);
     assert_eq!(packets(&step.burst).len(), 1);
 }

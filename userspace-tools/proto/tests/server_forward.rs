@@ -124,7 +124,7 @@ fn forward_is_never_idempotent() {
     assert!(!step.release);
     // It is retransmitted, and not handed to the server again.
     far.cx.now = far.remote.deadline();
-    assert!(far.remote.timeout(&far.cx).burst.is_some());
+    assert!(far.remote.timeout(true, &far.cx).burst.is_some());
     let step = far.request(&request(0, t(0), mcb(0, 0)));
     assert_eq!(step.event, Event::None);
 }
@@ -143,7 +143,7 @@ fn forwarded_request_is_retransmitted_until_the_new_server_acknowledges() {
         if number == 1 {
             assert_eq!(far.cx.now, at(600));
         }
-        let step = far.remote.timeout(&far.cx);
+        let step = far.remote.timeout(true, &far.cx);
         let packet = only(&step.burst);
         assert_eq!((step.to, count(&step.burst)), (To::ForwardServer, number));
         assert!(packet.control.has(Control::APG) && packet.delivery.is_empty());
@@ -151,12 +151,12 @@ fn forwarded_request_is_retransmitted_until_the_new_server_acknowledges() {
     }
     told(&mut far, ResponseCode::Ok, 0xFF);
     far.cx.now = far.remote.deadline();
-    assert_eq!(far.remote.timeout(&far.cx).burst, None);
+    assert_eq!(far.remote.timeout(true, &far.cx).burst, None);
     // A silent one hears it six times in all.
     let mut transmissions = 1;
     while far_again.remote.state() == State::Forwarded {
         far_again.cx.now = far_again.remote.deadline();
-        let step = far_again.remote.timeout(&far_again.cx);
+        let step = far_again.remote.timeout(true, &far_again.cx);
         transmissions += u32::from(step.burst.is_some());
     }
     assert_eq!(transmissions, 6);
@@ -292,7 +292,7 @@ fn new_server_may_acknowledge_ask_for_blocks_or_report_an_error() {
     assert_eq!(far.remote.state(), State::Forwarded);
     told(&mut far, ResponseCode::Ok, 0xFF);
     far.cx.now = far.remote.deadline();
-    assert_eq!(far.remote.timeout(&far.cx).burst, None);
+    assert_eq!(far.remote.timeout(true, &far.cx).burst, None);
     // A final error goes on to the Client.
     let (mut far, _) = forwarded(mcb(0, 0));
     let step = told(&mut far, ResponseCode::NoPermission, 0);
@@ -406,7 +406,7 @@ fn forwarded_ends_when_the_new_server_is_done_or_silent() {
     let mut last = Step::NOTHING;
     while far.remote.state() == State::Forwarded {
         far.cx.now = far.remote.deadline();
-        last = far.remote.timeout(&far.cx);
+        last = far.remote.timeout(true, &far.cx);
     }
     assert_eq!(far.remote.state(), State::ResponseDiscarded);
     assert_eq!(code_of(&last.notify), Some(ResponseCode::RetransTimeout));
@@ -424,7 +424,7 @@ fn server_of_a_forwarded_request_answers_the_client_directly() {
     let mut far = Far::processing(&with_count(1));
     far.respond(t(0), mcb(0, 60));
     far.cx.now = far.remote.deadline();
-    let step = far.remote.timeout(&far.cx);
+    let step = far.remote.timeout(true, &far.cx);
     assert_eq!((step.to, headers(&step.burst).len()), (To::Client, 1));
 }
 

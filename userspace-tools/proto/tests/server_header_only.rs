@@ -90,7 +90,7 @@ fn request_still_incomplete_after_the_retries_is_discarded_with_an_error() {
     let mut codes = Vec::new();
     while far.remote.is_receiving() {
         far.cx.now = far.remote.deadline();
-        let step = far.remote.timeout(&far.cx);
+        let step = far.remote.timeout(true, &far.cx);
         codes.push(code_of(&step.notify).unwrap());
         if !far.remote.is_receiving() {
             assert_eq!(step.keep, Keep::Restart);
@@ -105,7 +105,7 @@ fn request_still_incomplete_after_the_retries_is_discarded_with_an_error() {
     let mut last = Step::NOTHING;
     while far.remote.is_receiving() {
         far.cx.now = far.remote.deadline();
-        last = far.remote.timeout(&far.cx);
+        last = far.remote.timeout(true, &far.cx);
     }
     assert_eq!(last.notify, None);
     assert_eq!(arrival(&last).message_delivery, Some(mask(0b1111)));
@@ -191,7 +191,7 @@ fn wait_for_the_next_packet_follows_the_measured_time_between_packets() {
             let time = 20 * packet;
             while far.remote.deadline() < at(time) {
                 far.cx.now = far.remote.deadline();
-                asked += u32::from(far.remote.timeout(&far.cx).notify.is_some());
+                asked += u32::from(far.remote.timeout(true, &far.cx).notify.is_some());
             }
             far.at(time);
             let step = far.request(&carrying(header, 0b11 << (2 * packet)));

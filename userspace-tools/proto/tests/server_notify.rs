@@ -18,7 +18,7 @@ fn responded() -> Far {
     for pair in 0..16 {
         far.request(&carrying(header, 0b11 << (2 * pair)));
     }
-    far.remote.probed(Some(t(0)), &far.cx);
+    far.remote.probed(Some(t(0)), true, &far.cx);
     far.respond(t(0), mcb(0, 16_384));
     far
 }
@@ -116,7 +116,7 @@ fn busy_sends_the_whole_response_again_after_ts3() {
     let mut more = 0;
     while far.remote.state() == State::Responded {
         far.cx.now = far.remote.deadline();
-        more += u32::from(far.remote.timeout(&far.cx).burst.is_some());
+        more += u32::from(far.remote.timeout(true, &far.cx).burst.is_some());
     }
     assert!(more >= 4, "{more}");
 }
@@ -145,7 +145,7 @@ fn migrated_client_is_looked_for_at_once_and_sent_the_whole_response_where_it_is
     let mut more = 0;
     while far.remote.state() == State::Responded {
         far.cx.now = far.remote.deadline();
-        more += packets(&far.remote.timeout(&far.cx).burst).len();
+        more += packets(&far.remote.timeout(true, &far.cx).burst).len();
     }
     assert_eq!(more, 5);
     // What was found twice changes nothing.
@@ -215,7 +215,7 @@ fn retry_all_sends_what_is_missing_and_all_later_groups_again() {
         far.request(&carrying(header, 0b11 << (2 * pair)));
     }
     far.respond(t(0), mcb(0, 3 * 16_384));
-    far.remote.probed(Some(t(0)), &far.cx);
+    far.remote.probed(Some(t(0)), true, &far.cx);
     let numbers = |step: &Step| {
         let mut numbers: Vec<u32> = headers(&step.burst)
             .iter()
@@ -299,7 +299,7 @@ fn only_a_response_that_was_sent_once_tells_its_round_trip() {
     );
     let mut far = responded();
     far.cx.now = far.remote.deadline();
-    assert!(far.remote.timeout(&far.cx).burst.is_some());
+    assert!(far.remote.timeout(true, &far.cx).burst.is_some());
     let step = far.notified(ResponseCode::Ok, t(0), u32::MAX);
     assert_eq!(step.round_trip, None);
 }

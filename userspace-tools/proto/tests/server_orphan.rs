@@ -30,7 +30,7 @@ fn request_of_a_silent_client_is_an_orphan_after_ts2() {
         .request(&request(Control::APG, t(0), mcb(0, 0)));
     while far.remote.state() == State::Processing {
         far.cx.now = far.remote.deadline();
-        far.remote.timeout(&far.cx);
+        far.remote.timeout(true, &far.cx);
     }
     assert_eq!(far.cx.now, at(1_000 + TS2));
 }
@@ -67,7 +67,7 @@ fn client_on_a_slow_way_is_no_orphan_to_a_server_that_knows_nothing_of_it() {
             assert_eq!(far.remote.state(), State::Processing);
             // TS2 begins anew: the timer finds out when it goes off.
             far.cx.now = far.remote.deadline();
-            assert_eq!(far.remote.timeout(&far.cx).event, Event::None);
+            assert_eq!(far.remote.timeout(true, &far.cx).event, Event::None);
             near.notify(ResponseCode::Ok, 0, !0, repeated.control.retransmit_count());
         }
     }

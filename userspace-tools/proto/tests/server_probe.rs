@@ -8,7 +8,7 @@ mod common;
 use common::far::{arrival, Far, TS1};
 use common::{carrying, mask, mcb, meant, packets, request, t, CLIENT_HOST, OTHER_HOST};
 use vmtp_proto::server::{Drop, Event, Keep, State};
-use vmtp_proto::wire::Control;
+use vmtp_proto::wire::{Control, ResponseCode};
 
 /// A record of a Client that must be probed.
 fn suspicious(header: &vmtp_proto::wire::Header) -> Far {
@@ -28,12 +28,12 @@ fn request_of_an_unknown_client_waits_for_the_probe() {
     assert_eq!(far.remote.state(), State::AwaitingRequest);
     // However often it comes.
     assert_eq!(far.request(&header).event, Event::None);
-    let step = far.remote.probed(Some(t(0)), &far.cx);
+    let step = far.remote.probed(Some(t(0)), true, &far.cx);
     assert_eq!(arrival(&step).transaction, t(0));
     assert_eq!(far.remote.state(), State::Processing);
     assert!(far.remote.is_probed() && !far.remote.is_probing());
     // Once.
-    assert_eq!(far.remote.probed(Some(t(0)), &far.cx).event, Event::None);
+    assert_eq!(far.remote.probed(Some(t(0)), true, &far.cx).event, Event::None);
 }
 
 /// A long one is received meanwhile, and waits only if the Probe takes longer.
@@ -43,7 +43,7 @@ fn packets_are_taken_while_the_client_is_probed() {
     let mut far = suspicious(&header);
     let step = far.request(&carrying(header, 0b0011));
     assert_eq!((step.event, step.keep), (Event::Probe, Keep::Restart));
-    let step = far.remote.probed(Some(t(0)), &far.cx);
+    let step = far.remote.probed(Some(t(0)), true, &far.cx);
     assert_eq!(step.event, Event::None);
     let step = far.request(&carrying(header, 0b1100));
     assert_eq!(arrival(&step).transaction, t(0));
@@ -55,7 +55,7 @@ fn request_older_than_the_probed_client_is_not_executed() {
     let header = request(0, t(0), mcb(0, 0));
     let mut far = suspicious(&header);
     assert_eq!(far.request(&header).event, Event::Probe);
-    let step = far.remote.probed(Some(t(1)), &far.cx);
+    let step = far.remote.probed(Some(t(1)), true, &far.cx);
     assert_eq!((step.event, step.keep), (Event::None, Keep::Restart));
     assert_eq!(far.remote.state(), State::AwaitingRequest);
     // Neither when it comes again; the Client's present one is.
@@ -68,12 +68,45 @@ fn request_older_than_the_probed_client_is_not_executed() {
     assert_eq!(arrival(&step).transaction, t(1));
 }
 
+/// Shows: I-c
+#[test]
+fn request_that_waited_for_the_probe_wants_room_as_any_other() {
+    for octets in [0, 1_000] {
+        let header = request(0, t(5), mcb(0, octets));
+        let whole = carrying(header, if octets == 0 { 0 } else { 0b11 });
+        let mut far = suspicious(&whole);
+        far.request(&whole);
+        let step = far.remote.probed(Some(t(5)), false, &far.cx);
+        assert_eq!(step.event, Event::None);
+        let notify = step.notify.unwrap();
+        assert_eq!(
+            (notify.code, notify.transaction),
+            (ResponseCode::Busy.code(), t(5))
+        );
+        assert!(!far.remote.holds_packets());
+        // The Client is known, and the Request may come again.
+        assert_eq!(arrival(&far.request(&whole)).transaction, t(5));
+    }
+}
+
+/// Shows: I-c
+#[test]
+fn what_came_of_a_request_wants_room_as_a_whole_one() {
+    let masked = request(Control::NRT, t(0), meant(mcb(0, 4_096), 0xFF));
+    let (mut far, _) = Far::with(&carrying(masked, 0b11));
+    far.at(TS1);
+    let step = far.remote.timeout(false, &far.cx);
+    assert_eq!(step.event, Event::None);
+    assert_eq!(step.notify.unwrap().code, ResponseCode::Busy.code());
+    assert!(!far.remote.holds_packets());
+}
+
 #[test]
 fn request_of_a_client_that_does_not_answer_is_not_executed() {
     let header = request(0, t(0), mcb(0, 0));
     let mut far = suspicious(&header);
     far.request(&header);
-    let step = far.remote.probed(None, &far.cx);
+    let step = far.remote.probed(None, true, &far.cx);
     assert_eq!((step.event, step.keep), (Event::None, Keep::Restart));
     assert!(!far.remote.is_probed());
     assert_eq!(far.remote.state(), State::AwaitingRequest);
@@ -89,7 +122,7 @@ fn closely_spaced_requests_of_a_client_cost_one_probe() {
         let step = far.request(&request(0, t(number), mcb(0, 0)));
         if step.event == Event::Probe {
             probes += 1;
-            far.remote.probed(Some(t(number)), &far.cx);
+            far.remote.probed(Some(t(number)), true, &far.cx);
         }
         far.respond(t(number), mcb(0, 0));
     }
@@ -104,7 +137,7 @@ fn incomplete_request_with_mdm_tells_what_came_also_after_a_probe() {
     far.request(&carrying(header, 0b0001));
     let step = far.timeout(TS1);
     assert_eq!(step.event, Event::None);
-    let step = far.remote.probed(Some(t(0)), &far.cx);
+    let step = far.remote.probed(Some(t(0)), true, &far.cx);
     assert_eq!(arrival(&step).message_delivery, Some(mask(0b0001)));
 }
 
@@ -116,7 +149,7 @@ fn next_of_the_run_waits_while_the_first_waits_for_the_probe() {
     far.request(&first);
     let second = request(Control::NSR, t(1), mcb(0, 0));
     assert_eq!(far.request(&second).event, Event::None);
-    let step = far.remote.probed(Some(t(0)), &far.cx);
+    let step = far.remote.probed(Some(t(0)), true, &far.cx);
     assert_eq!(arrival(&step).transaction, t(0));
     let step = far.request(&second);
     assert_eq!(arrival(&step).transaction, t(1));
@@ -164,7 +197,7 @@ fn what_repeats_a_response_counts_as_well() {
                 octets += 68 + packet.padded;
             }
             far.cx.now = far.remote.deadline();
-            step = far.remote.timeout(&far.cx);
+            step = far.remote.timeout(true, &far.cx);
         }
         let came = 68 + request_octets;
         assert!(octets >= 68 + segment, "{segment}: {octets}");
@@ -173,12 +206,12 @@ fn what_repeats_a_response_counts_as_well() {
     // Whoever is there has all repeats, five of them.
     let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
     far.respond(t(0), mcb(0, 1_000));
-    let mut step = far.remote.probed(Some(t(0)), &far.cx);
+    let mut step = far.remote.probed(Some(t(0)), true, &far.cx);
     let mut number = 0;
     while far.remote.state() == State::Responded {
         number += packets(&step.burst).len();
         far.cx.now = far.remote.deadline();
-        step = far.remote.timeout(&far.cx);
+        step = far.remote.timeout(true, &far.cx);
     }
     assert_eq!(number, 6);
 }
@@ -188,7 +221,7 @@ fn what_repeats_a_response_counts_as_well() {
 fn what_is_proven_of_one_host_allows_nothing_for_another() {
     let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
     far.respond(t(0), mcb(0, 1_000));
-    assert!(far.remote.probed(Some(t(0)), &far.cx).burst.is_some());
+    assert!(far.remote.probed(Some(t(0)), true, &far.cx).burst.is_some());
     // From there as much as it wants; from elsewhere as from anybody.
     far.request(&request(0, t(1), mcb(0, 0)));
     assert!(far.respond(t(1), mcb(0, 1_000)).burst.is_some());
@@ -218,11 +251,11 @@ fn run_of_a_client_that_is_not_there_ends_with_its_held_response() {
     // Three times what was received is the limit for a Client that was never probed.
     let step = far.respond(t(0), mcb(0, 5_000));
     assert_eq!((step.event, step.burst), (Event::Probe, None));
-    far.remote.probed(None, &far.cx);
+    far.remote.probed(None, true, &far.cx);
     far.cx.now = far.remote.deadline();
-    let step = far.remote.timeout(&far.cx);
+    let step = far.remote.timeout(true, &far.cx);
     assert!(step.aborted, "the second Request is void");
     assert_eq!(far.remote.state(), State::ResponseDiscarded);
     far.cx.now = far.remote.deadline();
-    assert_eq!(far.remote.timeout(&far.cx).event, Event::Expired);
+    assert_eq!(far.remote.timeout(true, &far.cx).event, Event::Expired);
 }

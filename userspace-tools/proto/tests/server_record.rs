@@ -52,7 +52,7 @@ fn record_may_go_when_nothing_is_in_progress_and_its_client_was_quiet() {
     let mut far = Far::processing(&header);
     far.respond(t(0), mcb(0, 10_000));
     assert!(far.remote.is_probing() && !far.remote.is_idle(at(SURELY_HEARD)));
-    far.remote.probed(None, &far.cx);
+    far.remote.probed(None, true, &far.cx);
     assert!(!far.remote.is_probing() && !far.remote.is_idle(at(SURELY_HEARD)));
     // Another server was asked to answer.
     let mut far = Far::processing(&header);

@@ -71,7 +71,7 @@ fn duplicate_is_known_for_four_packet_lifetimes() {
         // An unacknowledged Response with data is repeated and discarded: that renews the record.
         while far.remote.state() == State::Responded && segment != 0 {
             far.cx.now = far.remote.deadline();
-            far.remote.timeout(&far.cx);
+            far.remote.timeout(true, &far.cx);
         }
         let end = far.remote.deadline();
         assert!(end >= at(TS4));
@@ -298,7 +298,7 @@ fn new_request_outside_a_run_aborts_whatever_was_in_progress() {
 #[test]
 fn later_request_acknowledges_the_response_before() {
     let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
-    far.remote.probed(None, &far.cx);
+    far.remote.probed(None, true, &far.cx);
     far.respond(t(0), mcb(0, 100));
     assert!(far.remote.deadline() < at(TS4));
     far.at(5);
@@ -307,7 +307,7 @@ fn later_request_acknowledges_the_response_before() {
     // Nothing of the old Response is sent any more, however long the server takes.
     for _ in 0..20 {
         far.cx.now = far.remote.deadline();
-        assert_eq!(far.remote.timeout(&far.cx).burst, None);
+        assert_eq!(far.remote.timeout(true, &far.cx).burst, None);
         if far.cx.now == Time::NEVER {
             break;
         }
@@ -499,10 +499,10 @@ fn old_requests_do_not_keep_the_record_that_drops_them() {
         assert_eq!(step.keep, Keep::Drop(Drop::Old));
     }
     far.cx.now = far.remote.deadline();
-    let mut step = far.remote.timeout(&far.cx);
+    let mut step = far.remote.timeout(true, &far.cx);
     if step.event == Event::None {
         far.cx.now = far.remote.deadline();
-        step = far.remote.timeout(&far.cx);
+        step = far.remote.timeout(true, &far.cx);
     }
     assert_eq!(step.event, Event::Expired);
     assert!(far.cx.now <= at(10 + TS4), "{:?}", far.cx.now);

@@ -142,7 +142,7 @@ fn unacknowledged_response_is_sent_six_times_and_then_discarded() {
     let mut times = vec![far.remote.deadline()];
     for _ in 0..5 {
         far.cx.now = far.remote.deadline();
-        let step = far.remote.timeout(&far.cx);
+        let step = far.remote.timeout(true, &far.cx);
         assert_eq!(headers(&step.burst).len(), 1);
         assert_eq!(flags(&step.burst, Control::APG), [Control::APG]);
         times.push(far.remote.deadline());
@@ -155,7 +155,7 @@ fn unacknowledged_response_is_sent_six_times_and_then_discarded() {
     assert_eq!(waits, [200, 200, 400, 800, 1_600]);
     assert_eq!(far.remote.state(), State::Responded);
     far.cx.now = far.remote.deadline();
-    let step = far.remote.timeout(&far.cx);
+    let step = far.remote.timeout(true, &far.cx);
     assert_eq!((step.burst, step.release), (None, true));
     assert_eq!(far.remote.state(), State::ResponseDiscarded);
     // The record goes on filtering for TS4.
@@ -172,7 +172,7 @@ fn timeout_in_responded_resends_with_apg_and_arms_ts3() {
     far.cx.timing.round_trip = ms(30);
     far.respond(t(0), mcb(0, 1_024));
     far.cx.now = far.remote.deadline();
-    let step = far.remote.timeout(&far.cx);
+    let step = far.remote.timeout(true, &far.cx);
     assert_eq!(flags(&step.burst, Control::APG), [Control::APG]);
     assert_eq!(far.remote.deadline(), far.cx.now.plus(ms(30)));
     assert_eq!(far.remote.state(), State::Responded);
@@ -201,7 +201,7 @@ fn response_with_a_segment_asks_for_acknowledgment_only_when_repeated() {
     assert_eq!(flags(&first.burst, ALL), [0; 16]);
     assert!(far.remote.deadline() >= ts5_of_16_kib(&far));
     far.cx.now = far.remote.deadline();
-    let again = far.remote.timeout(&far.cx);
+    let again = far.remote.timeout(true, &far.cx);
     assert_eq!(flags(&again.burst, ALL), [Control::APG]);
     // An acknowledgment, or a new Request, and it is not sent again.
     for acknowledged in [false, true] {
@@ -224,7 +224,7 @@ fn response_with_a_segment_is_first_repeated_as_a_header() {
     let mut far = large(0, 0);
     far.respond(t(0), mcb(0, 16_384));
     far.cx.now = far.remote.deadline();
-    let by_timer = far.remote.timeout(&far.cx);
+    let by_timer = far.remote.timeout(true, &far.cx);
     let by_request = far.request(&request(0, t(0), mcb(0, 16_384)));
     for step in [by_timer, by_request] {
         let header = only(&step.burst);
@@ -387,17 +387,17 @@ fn record_may_be_reused_when_ts4_ends() {
 fn expired_record_still_serves_the_same_client() {
     let header = request(0, t(0), mcb(0, 0));
     let mut far = Far::processing(&header);
-    far.remote.probed(Some(t(0)), &far.cx);
+    far.remote.probed(Some(t(0)), true, &far.cx);
     far.respond(t(0), mcb(0, 0));
     far.service.probe = true;
     // One Probe, of a Client unknown so far.
     far.timeout(TS4);
     let step = far.request(&request(0, t(1), mcb(0, 0)));
     assert_eq!(step.event, Event::Probe);
-    far.remote.probed(Some(t(1)), &far.cx);
+    far.remote.probed(Some(t(1)), true, &far.cx);
     far.respond(t(1), mcb(0, 0));
     far.cx.now = far.remote.deadline();
-    assert_eq!(far.remote.timeout(&far.cx).event, Event::Expired);
+    assert_eq!(far.remote.timeout(true, &far.cx).event, Event::Expired);
     // While the record is kept it filters, and no Probe is needed.
     let step = far.request(&request(0, t(1), mcb(0, 0)));
     assert!(!matches!(step.event, Event::Request(_)));
@@ -420,7 +420,7 @@ fn drt_delays_the_response_to_a_multicast_request_for_at_most_10_ms() {
         let due = far.remote.deadline();
         delays.push(due.since(far.cx.now).nanos());
         far.cx.now = due;
-        assert_eq!(headers(&far.remote.timeout(&far.cx).burst).len(), 1);
+        assert_eq!(headers(&far.remote.timeout(true, &far.cx).burst).len(), 1);
     }
     assert_eq!(delays[..2], [0, 2_500_000]);
     assert!(delays[2] < 10_000_000 && delays[2] > 9_990_000);
@@ -447,7 +447,7 @@ fn response_is_longer_than_a_group_only_if_the_request_had_sti() {
     let refused = far.try_respond(t(0), mcb(0, 16_385));
     assert_eq!(refused, Err(RespondError::TooLarge));
     let mut far = large(Control::STI, 0);
-    far.remote.probed(None, &far.cx);
+    far.remote.probed(None, true, &far.cx);
     let whole = 4 * 1_024 * 1_024;
     let refused = far.try_respond(t(0), mcb(0, whole + 1));
     assert_eq!(refused, Err(RespondError::TooLarge));
@@ -493,17 +493,17 @@ fn unknown_client_is_probed_before_it_is_sent_more_than_three_times_what_came() 
     // It asks again meanwhile: nothing.
     assert_eq!(far.request(&header).burst, None);
     // Nobody is there: nothing at all was sent.
-    let step = far.remote.probed(None, &far.cx);
+    let step = far.remote.probed(None, true, &far.cx);
     assert_eq!((step.burst, step.event), (None, Event::None));
     // Nobody asks, either.
     far.cx.now = far.remote.deadline();
-    let step = far.remote.timeout(&far.cx);
+    let step = far.remote.timeout(true, &far.cx);
     assert_eq!((step.burst, step.release), (None, true));
     assert_eq!(far.remote.state(), State::ResponseDiscarded);
     // Somebody is.
     let mut far = Far::processing(&header);
     far.respond(t(0), mcb(0, 16_384));
-    let step = far.remote.probed(Some(t(0)), &far.cx);
+    let step = far.remote.probed(Some(t(0)), true, &far.cx);
     assert_eq!(packets(&step.burst).len(), 16);
     // 204 octets need no Probe, whatever the size of packets.
     for segment in 0..=1_024 {
@@ -528,16 +528,16 @@ fn client_whose_probe_was_lost_is_probed_again_when_it_asks_again() {
     let header = request(0, t(0), mcb(0, 0));
     let mut far = Far::processing(&header);
     far.respond(t(0), mcb(0, 16_384));
-    far.remote.probed(None, &far.cx);
+    far.remote.probed(None, true, &far.cx);
     for _ in 0..2 {
         let step = far.request(&header);
         assert_eq!((step.burst, step.event), (None, Event::Probe));
         // While the Probe is under way no other begins.
         assert_eq!(far.request(&header).event, Event::None);
-        far.remote.probed(None, &far.cx);
+        far.remote.probed(None, true, &far.cx);
     }
     far.request(&header);
-    let step = far.remote.probed(Some(t(0)), &far.cx);
+    let step = far.remote.probed(Some(t(0)), true, &far.cx);
     assert_eq!(packets(&step.burst).len(), 16);
 }
 

@@ -114,13 +114,13 @@ fn response_is_repeated_from_the_new_host_as_often_as_from_the_old_one() {
     let mut far = Far::new(&header);
     far.service.probe = true;
     far.request(&header);
-    far.remote.probed(Some(t(0)), &far.cx);
+    far.remote.probed(Some(t(0)), true, &far.cx);
     far.respond(t(0), mcb(0, 100));
     let mut there = moved(&far, true);
     let mut repeats = 0;
     while there.remote.state() == State::Responded {
         there.cx.now = there.remote.deadline();
-        repeats += packets(&there.remote.timeout(&there.cx).burst).len();
+        repeats += packets(&there.remote.timeout(true, &there.cx).burst).len();
     }
     assert_eq!(repeats, 5);
 }

@@ -105,7 +105,7 @@ fn busy_client_gets_the_whole_response_again_until_the_time_limit() {
     };
     while far.remote.state() == State::Responded {
         far.cx.now = far.remote.deadline();
-        more += packets(&far.remote.timeout(&far.cx).burst).len();
+        more += packets(&far.remote.timeout(true, &far.cx).burst).len();
     }
     assert_eq!(more, 5);
     // A Client that is busy for ever: nothing else was heard of it for TS4.

@@ -324,7 +324,7 @@ fn server_in_the_common_case_does_what_it_does_in_general() {
                 }
                 7 => {
                     let current = dice.pick(&[None, Some(remote.newest()), Some(t(0))]);
-                    remote.probed(current, &cx);
+                    remote.probed(current, true, &cx);
                 }
                 _ => {
                     let notify = NotifyVmtpServer {
@@ -337,7 +337,7 @@ fn server_in_the_common_case_does_what_it_does_in_general() {
                     if dice.one_in(2) {
                         remote.notified(&notify, &cx);
                     } else {
-                        remote.timeout(&cx);
+                        remote.timeout(true, &cx);
                     }
                 }
             }

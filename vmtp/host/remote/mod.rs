@@ -158,10 +158,10 @@ impl Recorded for RemoteRecord {
 
     fn expired(record: Ref<Self>) {
         record.host.count(Counter::Timeouts);
-        RemoteRecord::event(&record, None, true, |inner, cx| {
-            let transaction = inner.remote.transaction().bits();
+        RemoteRecord::event_with_room(&record, true, |remote, room, cx| {
+            let transaction = remote.transaction().bits();
             trace::timeout(false, record.key(), record.server.bits(), transaction);
-            inner.remote.timeout(cx)
+            remote.timeout(room, cx)
         });
     }
 }
@@ -183,6 +183,21 @@ impl RemoteRecord {
     ) {
         let left = Self::step(record, None, skb, again, event);
         Self::go_on(record, left);
+    }
+
+    /// One that may complete a Request: it says whether the server has room for another. One that is gone refuses it itself.
+    fn event_with_room(
+        record: &Ref<Self>,
+        again: bool,
+        event: impl FnOnce(&mut Remote, bool, &Context) -> Step,
+    ) {
+        let endpoint = record.host.server(record.server);
+        let full = endpoint.as_ref().is_some_and(|server| server.is_full());
+        Self::event(record, None, again, |inner, cx| {
+            let memory = !full || (inner.remote.is_receiving() && inner.charge.is_privileged());
+            let room = endpoint.as_ref().is_none_or(|server| server.has_room(memory));
+            event(&mut inner.remote, room, cx)
+        });
     }
 
     /// The same, with the server where that is known, but for what it leaves.
@@ -372,8 +387,8 @@ impl RemoteRecord {
     /// The Client's manager answered a Probe, or nobody did.
     pub fn probed(record: &Ref<Self>, results: Option<&ProbeEntityResults>) {
         let current = results.map(|results| results.transaction);
-        Self::event(record, None, false, |inner, cx| {
-            inner.remote.probed(current, cx)
+        Self::event_with_room(record, false, |remote, room, cx| {
+            remote.probed(current, room, cx)
         });
     }
 

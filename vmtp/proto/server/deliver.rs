@@ -47,7 +47,8 @@ impl Remote {
         let mut step = Step::NOTHING;
         self.queued = self.queued.saturating_sub(1);
         self.accept(arrival, cx, &mut step);
-        self.deliver_waiting(cx, &mut step);
+        // It was received before this one was answered, and is queued behind it.
+        self.deliver_waiting(true, cx, &mut step);
         step
     }
 

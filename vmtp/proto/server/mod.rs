@@ -8,7 +8,7 @@
 //!
 //! Here is the record; Request packets are in `request`, those that come again in `repeat`, complete
 //! Requests in `deliver`, the Response in `respond`, Responses of other members of a group in
-//! `overheard`, the client's Notify operations in `notify`, the timer in `timeout`, forwarding in
+//! `overheard`, the client's Notify operations in `notify`, what became of a Probe in `probe`, the timer in `timeout`, forwarding in
 //! `forward`, receive sequence numbers in `sequence`. `single` is the common case.
 
 mod deliver;
@@ -16,6 +16,7 @@ mod forward;
 mod locate;
 mod notify;
 mod overheard;
+mod probe;
 mod repeat;
 mod request;
 mod respond;
@@ -489,69 +490,6 @@ impl Remote {
         }
         step.notify = Some(notify);
         step.notify_remote = self.is_passed_on();
-    }
-
-    /// The Client's manager answered the Probe, or did not. `current` is its current Transaction if
-    /// the Client exists.
-    ///
-    /// A Request older than that is a late duplicate: it is not executed.
-    pub fn probed(&mut self, current: Option<Transaction>, cx: &Context) -> Step {
-        let mut step = Step::NOTHING;
-        if !self.flags.probing {
-            return step;
-        }
-        self.flags.probing = false;
-        let Some(current) = current else {
-            // Nobody is there: all that was received is void, and may come again.
-            if self.incoming.is_some() {
-                self.forget_incoming();
-                step.keep = Keep::Restart;
-            }
-            if self.state == State::Responded {
-                // The Probe may have been lost: a Client that asks again is probed again. Where
-                // nobody asks there is nobody to send the Response to.
-                if self.flags.response_held {
-                    self.deadline = cx.now.plus(super::timers::ORPHAN);
-                }
-                return step;
-            }
-            self.abandon_all(cx, &mut step);
-            if self.is_passed_on() {
-                // Whoever passed it on need not wait.
-                let transaction = self.newest().plus(1);
-                self.notify(
-                    &mut step,
-                    transaction,
-                    Mask::EMPTY,
-                    ResponseCode::ResponseDiscarded,
-                );
-            }
-            step.keep = Keep::Restart;
-            self.deadline = cx.now.plus(cx.policy.record_lifetime);
-            return step;
-        };
-        self.flags.probed = true;
-        if self.incoming.is_some() && self.incoming.last().is_older_than(current) {
-            self.last = current.minus(1);
-            self.incoming = Incoming::NONE;
-            self.receive_deadline = Time::NEVER;
-            step.keep = Keep::Restart;
-            self.deadline = cx.now.plus(cx.policy.record_lifetime);
-        }
-        if self.flags.response_held {
-            step = self.send_held(cx, step);
-        }
-        self.deliver_waiting(cx, &mut step);
-        step
-    }
-
-    /// A complete Request that waited for the Probe is delivered, unless another of the run goes
-    /// first.
-    fn deliver_waiting(&mut self, cx: &Context, step: &mut Step) {
-        let waits = self.incoming.is_some() && self.incoming.is_complete();
-        if waits && !self.flags.probing && step.event == Event::None {
-            self.deliver(cx, step);
-        }
     }
 
     /// The Response is not kept any longer; the record goes on filtering duplicates for TS4.

@@ -402,7 +402,7 @@ impl Remote {
         if !service.memory && !header.delivery.is_empty() && !self.incoming.is_complete() {
             // To drop it in silence would look like loss, and the Client would give up in the end. And what is kept of
             // many that are incomplete leaves room for none of them.
-            self.drop_for_room(header, cx, step);
+            self.drop_for_room(header.transaction, cx, step);
             return;
         }
         let interpacket = self.incoming.since_last_packet(cx.now);
@@ -422,7 +422,7 @@ impl Remote {
                 };
                 step.interpacket = interpacket;
                 if group_complete {
-                    self.group_complete(header, service, cx, step);
+                    self.group_complete(service, cx, step);
                 } else {
                     self.receive_deadline = cx.now.plus(cx.timing.packet_gap);
                 }
@@ -495,8 +495,14 @@ impl Remote {
         }
     }
 
-    /// There is no room for the Request being received. It is not remembered, so that it can come again.
-    fn drop_for_room(&mut self, header: &Header, cx: &Context, step: &mut Step) {
+    /// There is no room for the Request being received. It is not remembered, so that it can come again. Its group
+    /// `transaction` is what its Client is told of.
+    pub(super) fn drop_for_room(
+        &mut self,
+        transaction: Transaction,
+        cx: &Context,
+        step: &mut Step,
+    ) {
         self.forget_incoming();
         self.tell_no_gap(cx);
         self.settle(cx);
@@ -509,18 +515,12 @@ impl Remote {
         let (about, code) = if self.queued != 0 {
             (self.last, ResponseCode::MsgtransOverflow)
         } else {
-            (header.transaction, ResponseCode::Busy)
+            (transaction, ResponseCode::Busy)
         };
         self.notify(step, about, Mask::EMPTY, code);
     }
 
-    fn group_complete(
-        &mut self,
-        header: &Header,
-        service: &Service,
-        cx: &Context,
-        step: &mut Step,
-    ) {
+    fn group_complete(&mut self, service: &Service, cx: &Context, step: &mut Step) {
         step.received = Some(if self.flags.lossy {
             GroupFate::Lossy
         } else {
@@ -552,7 +552,7 @@ impl Remote {
         self.receive_deadline = Time::NEVER;
         if !service.room {
             // The queue filled while this came.
-            self.drop_for_room(header, cx, step);
+            self.drop_for_room(through, cx, step);
             return;
         }
         if self.flags.probing {

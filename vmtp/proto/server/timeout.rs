@@ -10,11 +10,12 @@ use crate::proto::timers;
 use crate::proto::wire::{Control, Mask, ResponseCode};
 
 impl Remote {
-    /// The record's deadline has passed.
-    pub fn timeout(&mut self, cx: &Context) -> Step {
+    /// The record's deadline has passed. `room` says whether another Request fits the server's queue
+    /// and its memory.
+    pub fn timeout(&mut self, room: bool, cx: &Context) -> Step {
         let mut step = Step::NOTHING;
         if self.receive_deadline.has_come(cx.now) {
-            self.receive_timeout(cx, &mut step);
+            self.receive_timeout(room, cx, &mut step);
             return step;
         }
         if !self.deadline.has_come(cx.now) {
@@ -97,7 +98,7 @@ impl Remote {
     }
 
     /// The rest of a packet group has not come.
-    fn receive_timeout(&mut self, cx: &Context, step: &mut Step) {
+    fn receive_timeout(&mut self, room: bool, cx: &Context, step: &mut Step) {
         self.receive_deadline = Time::NEVER;
         step.received = Some(GroupFate::Lossy);
         self.flags.lossy = true;
@@ -121,7 +122,7 @@ impl Remote {
             // 5.9: delivered with what came.
             self.incoming.accept_incomplete();
             if !self.flags.probing {
-                self.deliver(cx, step);
+                self.deliver_complete(room, cx, step);
             }
             return;
         }

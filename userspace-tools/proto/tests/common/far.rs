@@ -113,10 +113,10 @@ impl Far {
         // A moment before nothing happens.
         self.cx.now = Time::from_nanos(at(n).nanos() - 1);
         let before = self.remote;
-        assert_eq!(self.remote.timeout(&self.cx), Step::NOTHING);
+        assert_eq!(self.remote.timeout(true, &self.cx), Step::NOTHING);
         assert_eq!(self.remote, before);
         self.at(n);
-        self.remote.timeout(&self.cx)
+        self.remote.timeout(true, &self.cx)
     }
 }
 

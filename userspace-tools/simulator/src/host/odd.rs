@@ -78,8 +78,9 @@ impl Host {
         }
         if let Some(key) = self.some_record(env) {
             let cx = self.context(env, Peer::NONE);
+            let room = self.has_room(key);
             if let Some(record) = self.records.get_mut(&key) {
-                let step = record.remote.timeout(&cx);
+                let step = record.remote.timeout(room, &cx);
                 self.server_step(env, key, step, None);
             }
         }

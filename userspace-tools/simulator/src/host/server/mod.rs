@@ -250,21 +250,13 @@ impl Host {
             self.records
                 .insert(key, Record::new(Remote::new(header, server, source.peer)));
         }
-        let waits: usize = self
-            .records
-            .range((client, Entity::ZERO)..)
-            .take_while(|((c, _), _)| *c == client)
-            .filter(|((_, s), _)| *s == server)
-            .map(|(_, record)| record.queue.len())
-            .sum();
         let here = self.servers.get(&server);
-        let busy = here.map_or(0, |s| s.running.len());
-        let queued = here.map_or(0, |s| s.queue.len());
+        let idle = here.is_none_or(|s| s.running.len() < self.config.workers && s.queue.is_empty());
         let memory = self.has_memory(key);
         let service = Service {
-            waiting: busy < self.config.workers && queued == 0,
+            waiting: idle,
             memory,
-            room: memory && queued + waits < self.config.queue,
+            room: memory && self.has_place(key),
             probe: !self.probe_until.has_come(env.now),
         };
         let cx = self.context(env, source.peer);
@@ -306,6 +298,17 @@ impl Host {
             format!("   {server} for T{:08x}: {what}", transaction.bits())
         });
         self.server_step(env, key, step, Some((header, data)));
+    }
+
+    /// Whether another Request fits the server's queue, and its memory.
+    pub(crate) fn has_room(&mut self, key: Key) -> bool {
+        self.has_memory(key) && self.has_place(key)
+    }
+
+    fn has_place(&self, key: Key) -> bool {
+        let waits = self.records.get(&key).map_or(0, |r| r.queue.len());
+        let queued = self.servers.get(&key.1).map_or(0, |s| s.queue.len());
+        queued + waits < self.config.queue
     }
 
     /// Whether another packet of this Client may be kept for the server. Of what goes beyond its memory one Request is
@@ -575,8 +578,9 @@ impl Host {
             .get(&key)
             .map_or(Peer::NONE, |r| r.remote.peer());
         let cx = self.context(env, peer);
+        let room = self.has_room(key);
         if let Some(record) = self.records.get_mut(&key) {
-            let step = record.remote.probed(current, &cx);
+            let step = record.remote.probed(current, room, &cx);
             self.server_step(env, key, step, None);
         }
     }

@@ -187,12 +187,13 @@ impl Host {
             return;
         };
         let cx = self.context(env, peer);
+        let room = self.has_room(key);
         let Some(record) = self.records.get_mut(&key) else {
             return;
         };
         record.armed = Time::NEVER;
         if record.remote.deadline().has_come(env.now) {
-            let step = record.remote.timeout(&cx);
+            let step = record.remote.timeout(room, &cx);
             self.server_step(env, key, step, None);
         } else {
             self.arm_record(env, key);
