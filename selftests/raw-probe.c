@@ -128,6 +128,37 @@ TEST_F(peer, after_the_start_an_unknown_client_is_probed_before_its_request_is_e
 	EXPECT_TRUE(nothing_arrives(self->server));
 }
 
+/* NO_PERMISSION of the host that was asked is a proof that the Client is there, and no more. */
+TEST_F(peer, a_private_client_gets_its_response_or_is_told_why_not)
+{
+	struct packet packet, probe;
+	struct vmtp_mcb mcb;
+	__u32 blocks = 0;
+
+	ASSERT_TRUE(ask(self->tun, &packet, CLIENT, 9));
+	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	ASSERT_EQ(0, reply(self->server, &mcb, VMTP_OK, self->segment, sizeof(self->segment)));
+	ASSERT_TRUE(receive_packet(self->tun, &probe, 0));
+	ASSERT_TRUE(is_probe(&probe));
+	ASSERT_TRUE(answer_probe(self->tun, &probe, VMTP_NO_PERMISSION, 0));
+	for (; blocks != 0xFFFFFFFF; blocks |= packet.delivery) {
+		ASSERT_TRUE(receive_packet(self->tun, &packet, LONG_MS));
+		ASSERT_TRUE(packet.control & C_RESPONSE);
+	}
+	/* Whether this one is new nobody can tell. */
+	ASSERT_EQ(0, setting("probe_clients", PROBE_ALWAYS));
+	drain(self->tun);
+	ASSERT_TRUE(ask(self->tun, &packet, CLIENT + (1ULL << 32), 9));
+	ASSERT_TRUE(receive_packet(self->tun, &probe, 0));
+	ASSERT_TRUE(is_probe(&probe));
+	ASSERT_TRUE(answer_probe(self->tun, &probe, VMTP_NO_PERMISSION, 0));
+	ASSERT_TRUE(receive_packet(self->tun, &packet, 0));
+	ASSERT_TRUE(is_notify_client(&packet));
+	EXPECT_EQ(VMTP_NO_PERMISSION, notify_client_of(&packet).code);
+	EXPECT_EQ(9, notify_client_of(&packet).transaction);
+	EXPECT_TRUE(nothing_arrives(self->server));
+}
+
 /* However many Clients have waited to be probed. */
 TEST_F(peer, of_requests_that_waited_for_their_probes_only_those_are_delivered_that_fit_the_queue)
 {

@@ -17,6 +17,7 @@ use crate::kernel::wait::{new_wait_queue, WaitQueue};
 use crate::proto::context::Timing;
 use crate::proto::manager::{Probe, ProbeStep, LOCATE_RETRIES};
 use crate::proto::peer::Peer;
+use crate::proto::server::Presence;
 use crate::proto::time::Time;
 use crate::proto::wire::{Code, Entity, Header, ProbeEntityResults, ResponseCode, Transaction};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
@@ -143,9 +144,20 @@ impl Pending {
         }
     }
 
+    /// Whether the Client that was probed is there. A host that may not tell of it has it; of all hosts another may.
+    fn presence(&self, found: &Found) -> Presence {
+        match found.result {
+            Ok(results) => Presence::At(results.transaction),
+            Err(code) if code == ResponseCode::NoPermission.code() && !self.path.is_multicast() => {
+                Presence::Private
+            }
+            Err(_) => Presence::Absent,
+        }
+    }
+
     fn tell(&self, found: &Found) {
         match &self.purpose {
-            Purpose::Remote(record) => RemoteRecord::probed(record, found.result.as_ref().ok()),
+            Purpose::Remote(record) => RemoteRecord::probed(record, self.presence(found)),
             Purpose::Search(search) => Search::end(search, &self.host, found),
             Purpose::User(answer) => {
                 *answer.result.lock() = Some(*found);
@@ -205,7 +217,7 @@ impl Host {
         {
             self.count(Counter::DropNoMemory);
             if let Some(record) = record {
-                RemoteRecord::probed(&record, None);
+                RemoteRecord::probed(&record, Presence::Absent);
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use vmtp_proto::client::Keep;
 use vmtp_proto::manager;
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{
     refuse, Arrival, Event, Refusal, Remote, Respond, Retained, Service, Source, Step, Unsent,
 };
@@ -247,7 +248,7 @@ impl Setup {
             if record.remote.is_probing() {
                 record.current = Some(current);
             }
-            let step = record.remote.probed(Some(current), true, &cx);
+            let step = record.remote.probed(Presence::At(current), true, &cx);
             self.server_step(world, step, None);
         }
     }

@@ -10,6 +10,7 @@ use common::{at, carrying, mcb, ms, only, packets, request, response, t};
 use common::{CLIENT, GROUP, OTHER_HOST, OTHER_SERVER, SERVER, SERVER_HOST};
 use vmtp_proto::client::{no_room, Event as ClientEvent, Keep, Reply, ReplyState, State as Call};
 use vmtp_proto::peer::Peer;
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{
     Drop, Overheard, OverheardStep, Respond, RespondError, Source, State, Step, To,
 };
@@ -153,7 +154,7 @@ fn group_response_is_of_one_packet_group() {
     let mut far = member(Control::STI);
     // So much leaves only after the Client was probed (decision 28).
     respond(&mut far, Control::MDG, 16_384);
-    let step = far.remote.probed(Some(t(0)), true, &far.cx);
+    let step = far.remote.probed(Presence::At(t(0)), true, &far.cx);
     assert_eq!(step.to, To::GroupAndPeer);
     // Nobody hears the first group of a longer one in vain.
     let far = member(0);

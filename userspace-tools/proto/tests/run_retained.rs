@@ -6,6 +6,7 @@ mod common;
 
 use common::far::{with, Far};
 use common::{carrying, count, flags, mcb, only, packets, request, t, to_server};
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Retained, State, Unsent};
 use vmtp_proto::wire::{Code, Control, Header, ResponseCode};
 
@@ -18,7 +19,7 @@ fn kept(octets: u32) -> (Far, Retained) {
     let mut far = Far::new(&request(FIRST, t(0), mcb(0, 0)));
     far.service.probe = true;
     far.request(&request(FIRST, t(0), mcb(0, 0)));
-    far.remote.probed(Some(t(0)), true, &far.cx);
+    far.remote.probed(Presence::At(t(0)), true, &far.cx);
     far.respond(t(0), mcb(0, octets));
     let step = far.request(&request(LAST, t(1), mcb(0, 0)));
     (far, step.retain.expect("its Response is kept"))
@@ -139,7 +140,7 @@ fn response_has_the_place_of_its_request() {
         let mut far = Far::new(&request(Control::STI, t(0), mcb(0, 0)));
         far.service.probe = true;
         far.request(&request(Control::STI, t(0), mcb(0, 0)));
-        far.remote.probed(Some(t(0)), true, &far.cx);
+        far.remote.probed(Presence::At(t(0)), true, &far.cx);
         let step = far.respond(t(0), mcb(0, octets));
         // It is on the further groups.
         let last = *flags(&step.burst, Control::STI).last().unwrap();

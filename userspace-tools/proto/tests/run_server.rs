@@ -6,6 +6,7 @@ mod common;
 
 use common::far::{arrival, code_of, Far, TS1, TS3};
 use common::{at, carrying, mask, mcb, only, request, t, to_server};
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Drop, Event, Keep, Refusal, Remote, Respond, State, Step};
 use vmtp_proto::wire::{Code, Control, Header, Mask, ResponseCode};
 
@@ -291,7 +292,7 @@ fn identifiers_skipped_by_sti_are_filled_by_pg_count() {
         far.request(&request(FIRST | Control::STI, t(0), mcb(0, 0)));
         far.respond(t(0), mcb(0, octets));
         if octets != 0 {
-            far.remote.probed(Some(t(0)), true, &far.cx);
+            far.remote.probed(Presence::At(t(0)), true, &far.cx);
         }
         far.request(&request(LAST, t(256), mcb(0, 0)));
         let response = only(&far.respond(t(256), mcb(0, 0)).burst);

@@ -7,6 +7,7 @@ mod common;
 use common::far::{arrival, with, Far};
 use common::{carrying, mcb, packets, request, t, to_server};
 use proptest::prelude::*;
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Event, State, Step};
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{Code, Control, Header, ResponseCode};
@@ -136,7 +137,7 @@ proptest! {
                     }
                 }
                 Act::Nobody => {
-                    let step = far.remote.probed(None, true, &far.cx);
+                    let step = far.remote.probed(Presence::Absent, true, &far.cx);
                     scales.weigh(&step);
                 }
             }
@@ -165,7 +166,10 @@ fn who_is_there_is_probed_once_and_gets_what_it_asks_for() {
         (None, Event::None),
         "one Probe at a time"
     );
-    assert_eq!(far.remote.probed(Some(t(0)), true, &far.cx).event, Event::None);
+    assert_eq!(
+        far.remote.probed(Presence::At(t(0)), true, &far.cx).event,
+        Event::None
+    );
     assert_eq!(far.remote.state(), State::Responded);
     for _ in 0..2 {
         let step = far.notified(ResponseCode::Retry, t(0), 0b0011);
@@ -190,12 +194,15 @@ fn who_does_not_answer_a_probe_loses_nothing_and_is_probed_again() {
         let step = far.notified(ResponseCode::Retry, t(0), 0b0011);
         assert_eq!((step.burst, step.event), (None, Event::Probe));
         let deadline = far.remote.deadline();
-        assert_eq!(far.remote.probed(None, true, &far.cx), Step::NOTHING);
+        assert_eq!(
+            far.remote.probed(Presence::Absent, true, &far.cx),
+            Step::NOTHING
+        );
         assert_eq!(far.remote.state(), State::Responded);
         assert_eq!(far.remote.deadline(), deadline);
     }
     far.notified(ResponseCode::Retry, t(0), 0b0011);
-    far.remote.probed(Some(t(0)), true, &far.cx);
+    far.remote.probed(Presence::At(t(0)), true, &far.cx);
     let step = far.notified(ResponseCode::Retry, t(0), 0b0011);
     assert_eq!(packets(&step.burst).len(), 1);
 }

@@ -7,6 +7,7 @@ mod common;
 use common::far::{code_of, refused, Far, MULTICAST, TS3, TS4, UNICAST};
 use common::{at, carrying, deliveries, headers, mask, mcb, packets, request, t};
 use common::{to_server, CLIENT, CLIENT_HOST, OTHER_HOST};
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Drop, Event, Keep, Refusal, State, Step, Stop, To};
 use vmtp_proto::wire::{Code, Control, NotifyVmtpClient, Priority, ResponseCode};
 
@@ -18,7 +19,7 @@ fn responded() -> Far {
     for pair in 0..16 {
         far.request(&carrying(header, 0b11 << (2 * pair)));
     }
-    far.remote.probed(Some(t(0)), true, &far.cx);
+    far.remote.probed(Presence::At(t(0)), true, &far.cx);
     far.respond(t(0), mcb(0, 16_384));
     far
 }
@@ -215,7 +216,7 @@ fn retry_all_sends_what_is_missing_and_all_later_groups_again() {
         far.request(&carrying(header, 0b11 << (2 * pair)));
     }
     far.respond(t(0), mcb(0, 3 * 16_384));
-    far.remote.probed(Some(t(0)), true, &far.cx);
+    far.remote.probed(Presence::At(t(0)), true, &far.cx);
     let numbers = |step: &Step| {
         let mut numbers: Vec<u32> = headers(&step.burst)
             .iter()

@@ -7,6 +7,7 @@ mod common;
 
 use common::far::{arrival, Far, TS1};
 use common::{carrying, mask, mcb, meant, packets, request, t, CLIENT_HOST, OTHER_HOST};
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Drop, Event, Keep, State};
 use vmtp_proto::wire::{Control, ResponseCode};
 
@@ -28,12 +29,15 @@ fn request_of_an_unknown_client_waits_for_the_probe() {
     assert_eq!(far.remote.state(), State::AwaitingRequest);
     // However often it comes.
     assert_eq!(far.request(&header).event, Event::None);
-    let step = far.remote.probed(Some(t(0)), true, &far.cx);
+    let step = far.remote.probed(Presence::At(t(0)), true, &far.cx);
     assert_eq!(arrival(&step).transaction, t(0));
     assert_eq!(far.remote.state(), State::Processing);
     assert!(far.remote.is_probed() && !far.remote.is_probing());
     // Once.
-    assert_eq!(far.remote.probed(Some(t(0)), true, &far.cx).event, Event::None);
+    assert_eq!(
+        far.remote.probed(Presence::At(t(0)), true, &far.cx).event,
+        Event::None
+    );
 }
 
 /// A long one is received meanwhile, and waits only if the Probe takes longer.
@@ -43,7 +47,7 @@ fn packets_are_taken_while_the_client_is_probed() {
     let mut far = suspicious(&header);
     let step = far.request(&carrying(header, 0b0011));
     assert_eq!((step.event, step.keep), (Event::Probe, Keep::Restart));
-    let step = far.remote.probed(Some(t(0)), true, &far.cx);
+    let step = far.remote.probed(Presence::At(t(0)), true, &far.cx);
     assert_eq!(step.event, Event::None);
     let step = far.request(&carrying(header, 0b1100));
     assert_eq!(arrival(&step).transaction, t(0));
@@ -55,7 +59,7 @@ fn request_older_than_the_probed_client_is_not_executed() {
     let header = request(0, t(0), mcb(0, 0));
     let mut far = suspicious(&header);
     assert_eq!(far.request(&header).event, Event::Probe);
-    let step = far.remote.probed(Some(t(1)), true, &far.cx);
+    let step = far.remote.probed(Presence::At(t(1)), true, &far.cx);
     assert_eq!((step.event, step.keep), (Event::None, Keep::Restart));
     assert_eq!(far.remote.state(), State::AwaitingRequest);
     // Neither when it comes again; the Client's present one is.
@@ -68,6 +72,31 @@ fn request_older_than_the_probed_client_is_not_executed() {
     assert_eq!(arrival(&step).transaction, t(1));
 }
 
+/// A Client that is private is there, but whether its Request is an old one nobody tells.
+#[test]
+fn private_client_gets_its_response_and_is_refused_where_its_transaction_is_needed() {
+    // 68 octets came, for which 204 may go without a Probe.
+    let header = request(0, t(0), mcb(0, 0));
+    let mut far = Far::processing(&header);
+    assert_eq!(far.respond(t(0), mcb(0, 1_024)).event, Event::Probe);
+    let step = far.remote.probed(Presence::Private, true, &far.cx);
+    assert_eq!(packets(&step.burst).len(), 1);
+    assert_eq!(step.notify, None);
+    let mut far = suspicious(&header);
+    for _ in 0..2 {
+        assert_eq!(far.request(&header).event, Event::Probe);
+        let step = far.remote.probed(Presence::Private, true, &far.cx);
+        assert_eq!(step.event, Event::None);
+        let notify = step.notify.unwrap();
+        assert_eq!(
+            (notify.code, notify.transaction),
+            (ResponseCode::NoPermission.code(), t(0))
+        );
+        assert_eq!(far.remote.state(), State::AwaitingRequest);
+        assert!(!far.remote.is_probed());
+    }
+}
+
 /// Shows: I-c
 #[test]
 fn request_that_waited_for_the_probe_wants_room_as_any_other() {
@@ -76,7 +105,7 @@ fn request_that_waited_for_the_probe_wants_room_as_any_other() {
         let whole = carrying(header, if octets == 0 { 0 } else { 0b11 });
         let mut far = suspicious(&whole);
         far.request(&whole);
-        let step = far.remote.probed(Some(t(5)), false, &far.cx);
+        let step = far.remote.probed(Presence::At(t(5)), false, &far.cx);
         assert_eq!(step.event, Event::None);
         let notify = step.notify.unwrap();
         assert_eq!(
@@ -106,7 +135,7 @@ fn request_of_a_client_that_does_not_answer_is_not_executed() {
     let header = request(0, t(0), mcb(0, 0));
     let mut far = suspicious(&header);
     far.request(&header);
-    let step = far.remote.probed(None, true, &far.cx);
+    let step = far.remote.probed(Presence::Absent, true, &far.cx);
     assert_eq!((step.event, step.keep), (Event::None, Keep::Restart));
     assert!(!far.remote.is_probed());
     assert_eq!(far.remote.state(), State::AwaitingRequest);
@@ -122,7 +151,7 @@ fn closely_spaced_requests_of_a_client_cost_one_probe() {
         let step = far.request(&request(0, t(number), mcb(0, 0)));
         if step.event == Event::Probe {
             probes += 1;
-            far.remote.probed(Some(t(number)), true, &far.cx);
+            far.remote.probed(Presence::At(t(number)), true, &far.cx);
         }
         far.respond(t(number), mcb(0, 0));
     }
@@ -137,7 +166,7 @@ fn incomplete_request_with_mdm_tells_what_came_also_after_a_probe() {
     far.request(&carrying(header, 0b0001));
     let step = far.timeout(TS1);
     assert_eq!(step.event, Event::None);
-    let step = far.remote.probed(Some(t(0)), true, &far.cx);
+    let step = far.remote.probed(Presence::At(t(0)), true, &far.cx);
     assert_eq!(arrival(&step).message_delivery, Some(mask(0b0001)));
 }
 
@@ -149,7 +178,7 @@ fn next_of_the_run_waits_while_the_first_waits_for_the_probe() {
     far.request(&first);
     let second = request(Control::NSR, t(1), mcb(0, 0));
     assert_eq!(far.request(&second).event, Event::None);
-    let step = far.remote.probed(Some(t(0)), true, &far.cx);
+    let step = far.remote.probed(Presence::At(t(0)), true, &far.cx);
     assert_eq!(arrival(&step).transaction, t(0));
     let step = far.request(&second);
     assert_eq!(arrival(&step).transaction, t(1));
@@ -206,7 +235,7 @@ fn what_repeats_a_response_counts_as_well() {
     // Whoever is there has all repeats, five of them.
     let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
     far.respond(t(0), mcb(0, 1_000));
-    let mut step = far.remote.probed(Some(t(0)), true, &far.cx);
+    let mut step = far.remote.probed(Presence::At(t(0)), true, &far.cx);
     let mut number = 0;
     while far.remote.state() == State::Responded {
         number += packets(&step.burst).len();
@@ -221,7 +250,11 @@ fn what_repeats_a_response_counts_as_well() {
 fn what_is_proven_of_one_host_allows_nothing_for_another() {
     let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
     far.respond(t(0), mcb(0, 1_000));
-    assert!(far.remote.probed(Some(t(0)), true, &far.cx).burst.is_some());
+    assert!(far
+        .remote
+        .probed(Presence::At(t(0)), true, &far.cx)
+        .burst
+        .is_some());
     // From there as much as it wants; from elsewhere as from anybody.
     far.request(&request(0, t(1), mcb(0, 0)));
     assert!(far.respond(t(1), mcb(0, 1_000)).burst.is_some());
@@ -251,7 +284,7 @@ fn run_of_a_client_that_is_not_there_ends_with_its_held_response() {
     // Three times what was received is the limit for a Client that was never probed.
     let step = far.respond(t(0), mcb(0, 5_000));
     assert_eq!((step.event, step.burst), (Event::Probe, None));
-    far.remote.probed(None, true, &far.cx);
+    far.remote.probed(Presence::Absent, true, &far.cx);
     far.cx.now = far.remote.deadline();
     let step = far.remote.timeout(true, &far.cx);
     assert!(step.aborted, "the second Request is void");

@@ -7,6 +7,7 @@ mod common;
 
 use common::far::{arrival, Far, MULTICAST, TS1, TS3, WAITING};
 use common::{at, carrying, mcb, request, t, GROUP};
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Drop, Event, Forward, Keep, Service, State};
 use vmtp_proto::wire::{Control, ResponseCode};
 
@@ -52,7 +53,7 @@ fn record_may_go_when_nothing_is_in_progress_and_its_client_was_quiet() {
     let mut far = Far::processing(&header);
     far.respond(t(0), mcb(0, 10_000));
     assert!(far.remote.is_probing() && !far.remote.is_idle(at(SURELY_HEARD)));
-    far.remote.probed(None, true, &far.cx);
+    far.remote.probed(Presence::Absent, true, &far.cx);
     assert!(!far.remote.is_probing() && !far.remote.is_idle(at(SURELY_HEARD)));
     // Another server was asked to answer.
     let mut far = Far::processing(&header);

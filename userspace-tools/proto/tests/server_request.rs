@@ -7,6 +7,7 @@ mod common;
 
 use common::far::{arrival, code_of, Far, MULTICAST, TS1, TS4};
 use common::{at, carrying, mask, mcb, meant, only, request, t, CLIENT, OTHER_HOST};
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Drop, Event, Keep, RespondError, State, Step};
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{Code, Control, NotifyVmtpClient, Priority, ResponseCode};
@@ -298,7 +299,7 @@ fn new_request_outside_a_run_aborts_whatever_was_in_progress() {
 #[test]
 fn later_request_acknowledges_the_response_before() {
     let mut far = Far::processing(&request(0, t(0), mcb(0, 0)));
-    far.remote.probed(None, true, &far.cx);
+    far.remote.probed(Presence::Absent, true, &far.cx);
     far.respond(t(0), mcb(0, 100));
     assert!(far.remote.deadline() < at(TS4));
     far.at(5);

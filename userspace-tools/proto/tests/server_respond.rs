@@ -8,6 +8,7 @@ mod common;
 use common::far::{code_of, with, Far, MULTICAST, TS3, TS4};
 use common::{at, carrying, count, deliveries, flags, headers, mcb, ms, only, packets, request, t};
 use common::{CLIENT, SERVER};
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Drop, Event, Keep, Respond, RespondError, State, To};
 use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{Code, Control, Header, Mask, Priority, ResponseCode};
@@ -387,14 +388,14 @@ fn record_may_be_reused_when_ts4_ends() {
 fn expired_record_still_serves_the_same_client() {
     let header = request(0, t(0), mcb(0, 0));
     let mut far = Far::processing(&header);
-    far.remote.probed(Some(t(0)), true, &far.cx);
+    far.remote.probed(Presence::At(t(0)), true, &far.cx);
     far.respond(t(0), mcb(0, 0));
     far.service.probe = true;
     // One Probe, of a Client unknown so far.
     far.timeout(TS4);
     let step = far.request(&request(0, t(1), mcb(0, 0)));
     assert_eq!(step.event, Event::Probe);
-    far.remote.probed(Some(t(1)), true, &far.cx);
+    far.remote.probed(Presence::At(t(1)), true, &far.cx);
     far.respond(t(1), mcb(0, 0));
     far.cx.now = far.remote.deadline();
     assert_eq!(far.remote.timeout(true, &far.cx).event, Event::Expired);
@@ -447,7 +448,7 @@ fn response_is_longer_than_a_group_only_if_the_request_had_sti() {
     let refused = far.try_respond(t(0), mcb(0, 16_385));
     assert_eq!(refused, Err(RespondError::TooLarge));
     let mut far = large(Control::STI, 0);
-    far.remote.probed(None, true, &far.cx);
+    far.remote.probed(Presence::Absent, true, &far.cx);
     let whole = 4 * 1_024 * 1_024;
     let refused = far.try_respond(t(0), mcb(0, whole + 1));
     assert_eq!(refused, Err(RespondError::TooLarge));
@@ -493,7 +494,7 @@ fn unknown_client_is_probed_before_it_is_sent_more_than_three_times_what_came() 
     // It asks again meanwhile: nothing.
     assert_eq!(far.request(&header).burst, None);
     // Nobody is there: nothing at all was sent.
-    let step = far.remote.probed(None, true, &far.cx);
+    let step = far.remote.probed(Presence::Absent, true, &far.cx);
     assert_eq!((step.burst, step.event), (None, Event::None));
     // Nobody asks, either.
     far.cx.now = far.remote.deadline();
@@ -503,7 +504,7 @@ fn unknown_client_is_probed_before_it_is_sent_more_than_three_times_what_came() 
     // Somebody is.
     let mut far = Far::processing(&header);
     far.respond(t(0), mcb(0, 16_384));
-    let step = far.remote.probed(Some(t(0)), true, &far.cx);
+    let step = far.remote.probed(Presence::At(t(0)), true, &far.cx);
     assert_eq!(packets(&step.burst).len(), 16);
     // 204 octets need no Probe, whatever the size of packets.
     for segment in 0..=1_024 {
@@ -528,16 +529,16 @@ fn client_whose_probe_was_lost_is_probed_again_when_it_asks_again() {
     let header = request(0, t(0), mcb(0, 0));
     let mut far = Far::processing(&header);
     far.respond(t(0), mcb(0, 16_384));
-    far.remote.probed(None, true, &far.cx);
+    far.remote.probed(Presence::Absent, true, &far.cx);
     for _ in 0..2 {
         let step = far.request(&header);
         assert_eq!((step.burst, step.event), (None, Event::Probe));
         // While the Probe is under way no other begins.
         assert_eq!(far.request(&header).event, Event::None);
-        far.remote.probed(None, true, &far.cx);
+        far.remote.probed(Presence::Absent, true, &far.cx);
     }
     far.request(&header);
-    let step = far.remote.probed(Some(t(0)), true, &far.cx);
+    let step = far.remote.probed(Presence::At(t(0)), true, &far.cx);
     assert_eq!(packets(&step.burst).len(), 16);
 }
 

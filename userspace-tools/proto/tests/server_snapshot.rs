@@ -7,6 +7,7 @@ mod common;
 
 use common::far::{arrival, Far};
 use common::{mcb, packets, request, t, OTHER_HOST};
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{Drop, Event, Keep, Remote, State, SNAPSHOT_OCTETS};
 use vmtp_proto::wire::Control;
 
@@ -114,7 +115,7 @@ fn response_is_repeated_from_the_new_host_as_often_as_from_the_old_one() {
     let mut far = Far::new(&header);
     far.service.probe = true;
     far.request(&header);
-    far.remote.probed(Some(t(0)), true, &far.cx);
+    far.remote.probed(Presence::At(t(0)), true, &far.cx);
     far.respond(t(0), mcb(0, 100));
     let mut there = moved(&far, true);
     let mut repeats = 0;

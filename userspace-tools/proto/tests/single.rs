@@ -12,6 +12,7 @@ use common::{
 use vmtp_proto::client::{self, Call, Client, Found, Keep, Reply, ReplyState, Request};
 use vmtp_proto::context::Context;
 use vmtp_proto::peer::Peer;
+use vmtp_proto::server::Presence;
 use vmtp_proto::server::{self, Remote, Respond, Service, Source};
 use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{
@@ -323,8 +324,13 @@ fn server_in_the_common_case_does_what_it_does_in_general() {
                     responded += 1;
                 }
                 7 => {
-                    let current = dice.pick(&[None, Some(remote.newest()), Some(t(0))]);
-                    remote.probed(current, true, &cx);
+                    let client = dice.pick(&[
+                        Presence::Absent,
+                        Presence::Private,
+                        Presence::At(remote.newest()),
+                        Presence::At(t(0)),
+                    ]);
+                    remote.probed(client, true, &cx);
                 }
                 _ => {
                     let notify = NotifyVmtpServer {

@@ -34,11 +34,9 @@ use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::trace;
 use crate::proto::context::Context;
 use crate::proto::peer::Peer;
-use crate::proto::server::{Arrival, Keep, Remote, Source, State, Step};
+use crate::proto::server::{Arrival, Keep, Presence, Remote, Source, State, Step};
 use crate::proto::time::Time;
-use crate::proto::wire::{
-    Entity, Header, NotifyVmtpClient, NotifyVmtpServer, ProbeEntityResults, Transaction,
-};
+use crate::proto::wire::{Entity, Header, NotifyVmtpClient, NotifyVmtpServer, Transaction};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
@@ -195,7 +193,9 @@ impl RemoteRecord {
         let full = endpoint.as_ref().is_some_and(|server| server.is_full());
         Self::event(record, None, again, |inner, cx| {
             let memory = !full || (inner.remote.is_receiving() && inner.charge.is_privileged());
-            let room = endpoint.as_ref().is_none_or(|server| server.has_room(memory));
+            let room = endpoint
+                .as_ref()
+                .is_none_or(|server| server.has_room(memory));
             event(&mut inner.remote, room, cx)
         });
     }
@@ -385,10 +385,9 @@ impl RemoteRecord {
     }
 
     /// The Client's manager answered a Probe, or nobody did.
-    pub fn probed(record: &Ref<Self>, results: Option<&ProbeEntityResults>) {
-        let current = results.map(|results| results.transaction);
+    pub fn probed(record: &Ref<Self>, client: Presence) {
         Self::event_with_room(record, false, |remote, room, cx| {
-            remote.probed(current, room, cx)
+            remote.probed(client, room, cx)
         });
     }
 

@@ -27,6 +27,7 @@ mod timeout;
 
 pub use self::forward::{Forward, ForwardError};
 pub use self::overheard::{Overheard, OverheardStep};
+pub use self::probe::Presence;
 pub use self::request::{refuse, Refusal, Service, Source};
 pub use self::respond::{Respond, RespondError, Retained, Unsent};
 pub use self::sequence::{Reception, Sequence};

@@ -10,19 +10,29 @@ use crate::proto::time::Time;
 use crate::proto::timers;
 use crate::proto::wire::{Mask, ResponseCode, Transaction};
 
+/// What a Probe of a Client told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Presence {
+    /// Nobody has the Client, or says so.
+    Absent,
+    /// It is there, but its host does not tell its Transaction (NO_PERMISSION).
+    Private,
+    /// It is there, and this is its current Transaction.
+    At(Transaction),
+}
+
 impl Remote {
-    /// The Client's manager answered the Probe, or did not. `current` is its current Transaction if
-    /// the Client exists.
+    /// The Client's manager answered the Probe, or did not.
     ///
-    /// A Request older than that is a late duplicate: it is not executed. `room` says whether another
+    /// A Request older than its current one is a late duplicate: it is not executed. `room` says whether another
     /// Request fits the server's queue and its memory: others were delivered meanwhile.
-    pub fn probed(&mut self, current: Option<Transaction>, room: bool, cx: &Context) -> Step {
+    pub fn probed(&mut self, client: Presence, room: bool, cx: &Context) -> Step {
         let mut step = Step::NOTHING;
         if !self.flags.probing {
             return step;
         }
         self.flags.probing = false;
-        let Some(current) = current else {
+        if client == Presence::Absent {
             // Nobody is there: all that was received is void, and may come again.
             if self.incoming.is_some() {
                 self.forget_incoming();
@@ -50,9 +60,20 @@ impl Remote {
             step.keep = Keep::Restart;
             self.deadline = cx.now.plus(cx.policy.record_lifetime);
             return step;
-        };
+        }
+        if client == Presence::Private
+            && self.state == State::AwaitingRequest
+            && self.incoming.is_some()
+        {
+            self.refuse_private(cx, &mut step);
+            return step;
+        }
         self.flags.probed = true;
-        if self.incoming.is_some() && self.incoming.last().is_older_than(current) {
+        let late = match client {
+            Presence::At(current) if self.incoming.last().is_older_than(current) => Some(current),
+            Presence::Absent | Presence::Private | Presence::At(_) => None,
+        };
+        if let Some(current) = late.filter(|_| self.incoming.is_some()) {
             self.last = current.minus(1);
             self.incoming = Incoming::NONE;
             self.receive_deadline = Time::NEVER;
@@ -64,6 +85,18 @@ impl Remote {
         }
         self.deliver_waiting(room, cx, &mut step);
         step
+    }
+
+    /// Nothing is known here of the Client, and it does not tell whether its Request is a late duplicate: it cannot be
+    /// served at most once.
+    fn refuse_private(&mut self, cx: &Context, step: &mut Step) {
+        let transaction = self.incoming.last();
+        self.forget_incoming();
+        step.keep = Keep::Restart;
+        self.deadline = cx.now.plus(cx.policy.record_lifetime);
+        if !self.flags.incoming_multicast {
+            self.notify(step, transaction, Mask::EMPTY, ResponseCode::NoPermission);
+        }
     }
 
     /// A complete Request that waited for the Probe is delivered, unless another of the run goes

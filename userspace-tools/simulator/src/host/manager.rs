@@ -4,7 +4,7 @@
 
 use vmtp_proto::manager::{self, Limiter, Probe, ProbeStep, Probed, Work, LOCATE_RETRIES};
 use vmtp_proto::peer::Peer;
-use vmtp_proto::server::Source;
+use vmtp_proto::server::{Presence, Source};
 use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{
     domain1_identifier, Entity, Header, ManagementRequest, Mcb, NotifyVmtpClient, NotifyVmtpServer,
@@ -301,8 +301,10 @@ impl Host {
                 self.call_located(env, client, first, found.map(|(peer, _)| peer));
             }
             Purpose::Client(client, server) => {
-                let current = found.map(|(_, results)| results.transaction);
-                self.client_probed(env, (client, server), current);
+                let presence = found.map_or(Presence::Absent, |(_, results)| {
+                    Presence::At(results.transaction)
+                });
+                self.client_probed(env, (client, server), presence);
             }
             Purpose::Record(client, server) => {
                 let peer = found.map(|(peer, _)| peer);

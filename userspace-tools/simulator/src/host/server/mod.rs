@@ -9,8 +9,8 @@ use std::rc::Rc;
 use vmtp_proto::client::Keep;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::{
-    Arrival, Event as What, Overheard, OverheardStep, Refusal, Remote, Retained, Sequence, Service,
-    Source, State, Step, Unsent, SNAPSHOT_OCTETS,
+    Arrival, Event as What, Overheard, OverheardStep, Presence, Refusal, Remote, Retained,
+    Sequence, Service, Source, State, Step, Unsent, SNAPSHOT_OCTETS,
 };
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{
@@ -572,7 +572,7 @@ impl Host {
     }
 
     /// The Client of a record was probed.
-    pub(super) fn client_probed(&mut self, env: &mut Env, key: Key, current: Option<Transaction>) {
+    pub(super) fn client_probed(&mut self, env: &mut Env, key: Key, client: Presence) {
         let peer = self
             .records
             .get(&key)
@@ -580,7 +580,7 @@ impl Host {
         let cx = self.context(env, peer);
         let room = self.has_room(key);
         if let Some(record) = self.records.get_mut(&key) {
-            let step = record.remote.probed(current, room, &cx);
+            let step = record.remote.probed(client, room, &cx);
             self.server_step(env, key, step, None);
         }
     }
