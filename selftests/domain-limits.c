@@ -146,6 +146,54 @@ TEST_F(limits, one_source_has_its_share_of_the_records_of_all_domains)
 	close(local);
 }
 
+/* Each of them may have to be looked at for each of its packets. */
+#define OF_ONE	256
+#define SERVERS	300
+
+static bool ask_servers(const FIXTURE_DATA(limits) *self, int *fds)
+{
+	struct packet packet;
+
+	for (int i = 0; i < SERVERS; i++) {
+		fds[i] = open_entity(SERVER + ((__u64)i << 32));
+		request_packet(&packet, CLIENT(0), entity_of(fds[i]), 7 + i);
+		if (fds[i] < 0 || !send_packet(self->tun, &packet))
+			return false;
+		if (i % 50 == 0)
+			drain(self->tun);
+	}
+	return true;
+}
+
+TEST_F(limits, one_client_has_a_limited_number_of_records)
+{
+	int fds[SERVERS];
+
+	ASSERT_TRUE(ask_servers(self, fds));
+	EXPECT_EQ(OF_ONE, records());
+	EXPECT_EQ(0, counter("RecordsEvicted"));
+	EXPECT_EQ(SERVERS - OF_ONE, counter("DropNoRoom"));
+	/* Others have theirs. */
+	EXPECT_TRUE(ask_in(self->tun, INTERNET, PEER, CLIENT(1)));
+	EXPECT_EQ(OF_ONE + 1, records());
+	for (int i = 0; i < SERVERS; i++)
+		close(fds[i]);
+}
+
+TEST_F(limits, the_oldest_that_may_go_of_a_client_makes_room)
+{
+	int fds[SERVERS];
+
+	/* They wait for a Probe, and nothing has been executed. */
+	ASSERT_EQ(0, setting("probe_clients", PROBE_ALWAYS));
+	ASSERT_TRUE(ask_servers(self, fds));
+	EXPECT_EQ(OF_ONE, records());
+	EXPECT_EQ(SERVERS - OF_ONE, counter("RecordsEvicted"));
+	EXPECT_EQ(0, counter("DropNoRoom"));
+	for (int i = 0; i < SERVERS; i++)
+		close(fds[i]);
+}
+
 TEST_F(limits, a_domain_that_is_flooded_leaves_the_other_room)
 {
 	int internet = open_entity_in(INTERNET, SERVER), local = open_entity_in(LOCAL, SERVER);

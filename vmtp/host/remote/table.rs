@@ -25,6 +25,9 @@ use kernel::prelude::*;
 const SOURCE_SHARE: u32 = 4;
 const SOURCE_LEAST: u32 = 64;
 
+/// The records that one Client may have with servers of this host: each of its packets may have to look at all of them.
+const CLIENT_MOST: u32 = 256;
+
 impl Host {
     /// The records of Clients at the other end of `path` that the namespace has in other domains.
     fn records_of_other_domains(&self, path: &Record<PathRecord>) -> u32 {
@@ -98,18 +101,26 @@ impl RemoteRecord {
             path_of_record.records.fetch_sub(1, Ordering::Relaxed);
         })?;
         let guard = host.creation.lock();
-        if let Some(other) = Self::find(host, header.client, server) {
-            drop(guard);
-            record.stop();
-            return Ok(other);
-        }
+        let of_client = match Self::find_or_count(host, header.client, server) {
+            Ok(other) => {
+                drop(guard);
+                record.stop();
+                return Ok(other);
+            }
+            Err(count) => count,
+        };
         let records = |host: &Host| host.remotes.len();
         let full = host.is_full(Setting::RecordsMax, records) || Charge::strangers_fill(host);
         let room = |host: &Host| Self::make_room(host, now).then_some(());
-        let result = if full && host.evict(records, room).is_none() {
-            Err(ENOSPC)
+        let fits = if of_client >= CLIENT_MOST {
+            Self::make_room_of(host, header.client, now)
         } else {
+            !full || host.evict(records, room).is_some()
+        };
+        let result = if fits {
             host.remotes.insert(&record)
+        } else {
+            Err(ENOSPC)
         };
         if result.is_ok() {
             host.remote_ages.push(&record);
@@ -123,25 +134,80 @@ impl RemoteRecord {
         Ok(record)
     }
 
-    /// Throws an old record out of the full table (decision: at most once): one that only filters duplicates, or that
-    /// waits for the Probe of a Client that has not been executed anything of. The host is wary then.
+    /// The record of a Client with a server, or how many others the Client has.
+    fn find_or_count(
+        host: &Host,
+        client: Entity,
+        server: Entity,
+    ) -> core::result::Result<Ref<Self>, u32> {
+        let mut result = Err(0u32);
+        host.remotes.for_each(client.bits(), |record| {
+            if record.server == server {
+                result = Ok(record);
+                return ControlFlow::Break(());
+            }
+            if let Err(count) = &mut result {
+                *count = count.saturating_add(1);
+            }
+            ControlFlow::Continue(())
+        });
+        result
+    }
+
+    /// Throws an old record out of the full table (decision: at most once).
     fn make_room(host: &Host, now: Time) -> bool {
         let mut filtered = false;
         let old = host.remote_ages.evict(crate::host::EVICT_TRIES, |record| {
-            let mut inner = record.inner.lock();
-            let unproven =
-                inner.remote.is_probing() && inner.remote.state() == State::AwaitingRequest;
-            inner.gone = inner.remote.is_idle(now) || unproven;
-            filtered = !unproven;
-            inner.gone
+            let gone = record.let_go(now);
+            filtered = gone == Some(true);
+            gone.is_some()
         });
-        let Some(old) = old else { return false };
+        old.is_some_and(|old| Self::evicted(host, &old, filtered, now))
+    }
+
+    /// Throws out the oldest record of a Client that has too many.
+    fn make_room_of(host: &Host, client: Entity, now: Time) -> bool {
+        let mut oldest = None;
+        host.remotes.for_each(client.bits(), |record| {
+            if may_go(&record.inner.lock().remote, now) {
+                oldest = Some(record);
+            }
+            ControlFlow::Continue(())
+        });
+        let Some(old) = oldest else { return false };
+        let Some(filtered) = old.let_go(now) else {
+            return false;
+        };
+        host.remote_ages.remove(&old);
+        Self::evicted(host, &old, filtered, now)
+    }
+
+    /// The record is to be taken out of the table, if it may go. Then the result is whether it filters duplicates.
+    fn let_go(&self, now: Time) -> Option<bool> {
+        let mut inner = self.inner.lock();
+        let may = !inner.gone && may_go(&inner.remote, now);
+        inner.gone |= may;
+        may.then(|| !is_unproven(&inner.remote))
+    }
+
+    /// Takes it out. If it filtered duplicates the host is wary from now on.
+    fn evicted(host: &Host, old: &Ref<Self>, filtered: bool, now: Time) -> bool {
         if filtered {
             host.be_wary(now);
         }
-        host.remotes.remove(&old);
+        host.remotes.remove(old);
         old.stop();
         host.count(Counter::RecordsEvicted);
         true
     }
+}
+
+/// Whether a record waits for the Probe of a Client that has not been executed anything of.
+fn is_unproven(remote: &Remote) -> bool {
+    remote.is_probing() && remote.state() == State::AwaitingRequest
+}
+
+/// Whether a record may be thrown out: one that only filters duplicates, or that not even does that.
+fn may_go(remote: &Remote, now: Time) -> bool {
+    remote.is_idle(now) || is_unproven(remote)
 }
