@@ -4,6 +4,7 @@
  * Requests, several Responses, cookies and timestamps; all between two sockets of one host.
  */
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <linux/vmtp.h>
 
 #include "message.h"
+#include "userfault.h"
 
 #include "kselftest_harness.h"
 
@@ -197,6 +199,101 @@ TEST_F(two, peeking_changes_nothing)
 	}
 	look = receive(self->client, got, sizeof(got), 0);
 	EXPECT_EQ(2000, look.octets);
+}
+
+struct look {
+	int fd;
+	struct absent into;
+	ssize_t octets;
+};
+
+static void *look_thread(void *argument)
+{
+	struct look *look = argument;
+
+	look->octets = recv(look->fd, look->into.at, look->into.octets, MSG_PEEK);
+	return NULL;
+}
+
+/* Octets that the socket is charged for what it receives. */
+static long memory_of(int fd)
+{
+	__u32 memory[SK_MEMINFO_VARS] = {};
+	socklen_t size = sizeof(memory);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) ? -1 : memory[SK_MEMINFO_RMEM_ALLOC];
+}
+
+/* Receives what another thread is looking at: as long as that lasts, the socket has the memory. */
+static bool is_charged_while_looked_at(int fd, struct received *message)
+{
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	struct look look = { .fd = fd };
+	pthread_t thread;
+	long memory;
+
+	if (poll(&readable, 1, 20000) != 1 || !absent_make(&look.into, sizeof(got)) ||
+	    pthread_create(&thread, NULL, look_thread, &look) || !absent_is_wanted(&look.into, 20000))
+		return false;
+	*message = receive(fd, got, sizeof(got), 0);
+	memory = memory_of(fd);
+	absent_end(&look.into);
+	pthread_join(thread, NULL);
+	return message->octets == sizeof(sent) && look.octets == sizeof(sent) &&
+	       !memcmp(look.into.at, sent, sizeof(sent)) && memory >= (long)sizeof(sent) && memory_of(fd) == 0;
+}
+
+TEST_F(two, who_peeks_pays_for_what_others_receive_meanwhile)
+{
+	struct received message;
+	int buffer = 16 << 20;
+
+	ASSERT_EQ(0, setsockopt(self->server, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)));
+	ASSERT_EQ(0, setsockopt(self->client, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)));
+	ASSERT_EQ(0, start(self->client, self->entity, sizeof(sent), 0, 0));
+	ASSERT_TRUE(is_charged_while_looked_at(self->server, &message));
+	ASSERT_EQ(0, reply(self->server, &message.mcb, VMTP_OK, sizeof(sent)));
+	EXPECT_TRUE(is_charged_while_looked_at(self->client, &message));
+}
+
+#define UNTAKEN	600
+
+/* A Request without data, and its Response. */
+static bool call(int client, int server, __u64 entity, __u64 cookie, unsigned int flags)
+{
+	struct received request;
+
+	if (start(client, entity, 0, cookie, flags))
+		return false;
+	request = receive(server, got, sizeof(got), 0);
+	return request.octets == 0 && !reply(server, &request.mcb, VMTP_OK, 0);
+}
+
+TEST_F(two, what_is_not_taken_waits_until_a_transaction_that_stands_alone)
+{
+	int on = 1, off = 0, most = 1024;
+	struct received response;
+
+	ASSERT_EQ(0, setsockopt(self->client, SOL_VMTP, VMTP_OPT_STREAM, &on, sizeof(on)));
+	ASSERT_EQ(0, setsockopt(self->client, SOL_VMTP, VMTP_OPT_RESPONSE_QUEUE, &most, sizeof(most)));
+	for (int i = 0; i < UNTAKEN; i++)
+		ASSERT_TRUE(call(self->client, self->server, self->entity, 1 + i, VMTP_MSG_MORE));
+	for (int i = 0; i < UNTAKEN / 2; i++) {
+		response = receive(self->client, got, sizeof(got), 0);
+		ASSERT_EQ(1 + i, response.cookie);
+	}
+	/* Those that were taken go now. */
+	ASSERT_TRUE(call(self->client, self->server, self->entity, 1 + UNTAKEN, 0));
+	for (int i = UNTAKEN / 2; i < UNTAKEN - 100; i++) {
+		response = receive(self->client, got, sizeof(got), 0);
+		ASSERT_EQ(1 + i, response.cookie);
+	}
+	ASSERT_EQ(0, setsockopt(self->client, SOL_VMTP, VMTP_OPT_STREAM, &off, sizeof(off)));
+	ASSERT_TRUE(call(self->client, self->server, self->entity, 5000, 0));
+	response = receive(self->client, got, sizeof(got), 0);
+	EXPECT_EQ(5000, response.cookie);
+	response = receive(self->client, got, sizeof(got), MSG_DONTWAIT);
+	EXPECT_EQ(-1, response.octets);
 }
 
 /* Shows: 2.11-e */

@@ -4,6 +4,7 @@
 //! lock of what it belongs to). Any context.
 
 use super::skb::{DropReason, Skb};
+use super::sock::Sk;
 use crate::bindings;
 use core::marker::PhantomData;
 use core::ptr::{null_mut, NonNull};
@@ -176,6 +177,17 @@ impl SkbQueue {
                 at = *link(at);
             }
         }
+    }
+
+    /// Charges all to the socket's receive memory, as [`Skb::charge_receive`] one. ENOBUFS: some are. Any context.
+    pub fn charge_receive(&mut self, sk: &Sk) -> kernel::error::Result {
+        let mut result = Ok(());
+        self.for_each_mut(|skb| {
+            if result.is_ok() {
+                result = skb.charge_receive(sk);
+            }
+        });
+        result
     }
 
     /// A queue of the same packets: their data is shared, they are charged to nobody. With GFP_ATOMIC any context.

@@ -228,7 +228,12 @@ fn get_reply(sock: &Sock<VmtpSocket>, argument: usize, nonblocking: bool) -> Res
     };
     let peek = message.flags & uapi::VMTP_MSG_PEEK != 0;
     match transfer::wait_outcome(sock, &endpoint, &whose, peek, patience) {
-        Ok(outcome) => give_outcome(&endpoint, outcome, &message, argument),
+        Ok(mut outcome) => {
+            if peek {
+                outcome.packets.charge_receive(sock.sk())?;
+            }
+            give_outcome(&endpoint, outcome, &message, argument)
+        }
         // 4.6.2: its time is up. That is a code, not an error.
         Err(error) if error.to_errno() == EAGAIN.to_errno() && waits(&message, nonblocking) => {
             let mcb = transfer::failure_mcb(
@@ -286,6 +291,10 @@ fn receive_into(
     };
     let peek = message.flags & uapi::VMTP_MSG_PEEK != 0;
     let mut delivered = transfer::wait_request(sock, endpoint, &which, peek, patience)?;
+    if peek {
+        // Another thread may receive it before this one is done.
+        delivered.packets.charge_receive(sock.sk())?;
+    }
     let result = give_request(&delivered, message, place);
     if peek {
         return result.map(|_| ());

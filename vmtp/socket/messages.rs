@@ -175,6 +175,10 @@ pub fn receive(
     endpoint.caller_waits(false);
     match waited {
         Wait::Ready(Some(Arrived::Request(mut delivered))) => {
+            if peek {
+                // Another thread may receive it before this one is done.
+                delivered.packets.charge_receive(sock.sk())?;
+            }
             let whole = delivered.arrival.segment_octets as usize;
             let mut given = Given::new(sock, delivered.offset, whole, length);
             let result = give_request(sock, &delivered, message, &mut given, flags);
@@ -185,6 +189,9 @@ pub fn receive(
             result
         }
         Wait::Ready(Some(Arrived::Outcome(mut outcome))) => {
+            if peek {
+                outcome.packets.charge_receive(sock.sk())?;
+            }
             let whole = outcome
                 .delivery
                 .map_or(0, |delivery| delivery.segment_octets as usize);
