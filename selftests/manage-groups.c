@@ -4,6 +4,9 @@
  * them, as seen by a peer that is not the module and by sockets of the host.
  */
 #include "manage.h"
+#include "userfault.h"
+
+#include <linux/filter.h>
 
 #include "kselftest_harness.h"
 
@@ -123,6 +126,39 @@ TEST_F(group, whoever_creates_a_group_manages_it)
 	drain(self->tun);
 	EXPECT_EQ(1, members(self->tun, RESTRICTED, list, 4));
 	EXPECT_EQ(self->stranger_entity, list[0]);
+}
+
+struct attach {
+	int fd;
+	struct absent program;
+};
+
+static void *attach_thread(void *argument)
+{
+	struct attach *attach = argument;
+
+	setsockopt(attach->fd, SOL_SOCKET, SO_ATTACH_FILTER, attach->program.at, sizeof(struct sock_fprog));
+	return NULL;
+}
+
+/* The kernel holds the socket's lock while it reads the filter; the manager serves everybody. */
+TEST_F(group, a_user_whose_memory_does_not_come_holds_up_no_management)
+{
+	struct attach attach = { .fd = self->member };
+	pthread_t thread;
+
+	ASSERT_EQ(VMTP_OK, local(self->manager, VMTP_PROC_CREATE_GROUP,
+				 four(0, RESTRICTED, self->manager_entity, 0)));
+	ASSERT_TRUE(absent_make(&attach.program, 4096));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, attach_thread, &attach));
+	ASSERT_TRUE(absent_is_wanted(&attach.program, LONG_MS));
+	EXPECT_EQ(VMTP_OK, local(self->manager, VMTP_PROC_ADD_TO_GROUP, four(0, RESTRICTED, self->member_entity, 0)));
+	EXPECT_EQ(2, members(self->tun, RESTRICTED, NULL, 0));
+	EXPECT_EQ(VMTP_OK, local(self->manager, VMTP_PROC_DELETE_ENTITY, one(self->member_entity)));
+	EXPECT_EQ(1, members(self->tun, RESTRICTED, NULL, 0));
+	EXPECT_TRUE(ready(self->member) & POLLRDHUP);
+	absent_end(&attach.program);
+	pthread_join(thread, NULL);
 }
 
 /* Shows: III.1-a III.1-d III.1-e */

@@ -227,7 +227,10 @@ unsigned int vmtp_helper_sk_shutdown(const struct sock *sk)
 
 void vmtp_helper_sk_add_shutdown(struct sock *sk, unsigned int how)
 {
-	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | how);
+	u8 old = READ_ONCE(sk->sk_shutdown);
+
+	while (!try_cmpxchg(&sk->sk_shutdown, &old, old | how))
+		;
 }
 
 void vmtp_helper_sk_drops_inc(struct sock *sk)

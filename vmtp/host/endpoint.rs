@@ -292,7 +292,6 @@ impl Endpoint {
         Self::release(record);
         if let Some(sk) = &record.sk {
             sk.set_error(Errno::EIDRM.into());
-            let _locked = sk.lock();
             sk.shut_down(true, true);
         }
     }

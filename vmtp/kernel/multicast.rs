@@ -42,36 +42,34 @@ fn request(group: Ipv4Addr, interface: u32) -> Result<bindings::ip_mreqn> {
     })
 }
 
+// Without the socket's lock, which a system call may hold for as long as its user's memory takes to come: IP needs it for
+// options of its own sockets alone.
 impl Sk {
-    /// Joins a host group on an interface (0: by route). EADDRINUSE if it is a member there, ENODEV, ENOBUFS. Sleeps;
-    /// call without the socket's lock.
+    /// Joins a host group on an interface (0: by route). EADDRINUSE if it is a member there, ENODEV, ENOBUFS. Sleeps.
     pub fn join_group(&self, group: Ipv4Addr, interface: u32) -> Result {
         let mut request = request(group, interface)?;
         let _rtnl = Rtnl::lock();
-        let _locked = self.lock();
-        // SAFETY: both locks are held and the socket is an inet_sock.
+        // SAFETY: the lock is held, under which alone memberships change, and the socket is an inet_sock.
         to_result(unsafe { bindings::ip_mc_join_group(self.as_raw(), &mut request) })
     }
 
-    /// Leaves it. EADDRNOTAVAIL if it is not a member. Sleeps; call without the socket's lock.
+    /// Leaves it. EADDRNOTAVAIL if it is not a member. Sleeps.
     pub fn leave_group(&self, group: Ipv4Addr, interface: u32) -> Result {
         let mut request = request(group, interface)?;
         let _rtnl = Rtnl::lock();
-        let _locked = self.lock();
-        // SAFETY: both locks are held and the socket is an inet_sock.
+        // SAFETY: the lock is held, under which alone memberships change, and the socket is an inet_sock.
         to_result(unsafe { bindings::ip_mc_leave_group(self.as_raw(), &mut request) })
     }
 
-    /// Leaves all (`ip_mc_drop_socket` is not exported). Sleeps; call without the socket's lock.
+    /// Leaves all (`ip_mc_drop_socket` is not exported). Sleeps.
     pub fn leave_all_groups(&self) {
         // SAFETY: a plain look whether there are any; nobody joins any more when a socket is released.
         if !unsafe { bindings::vmtp_helper_inet_has_membership(self.as_raw()) } {
             return;
         }
         let _rtnl = Rtnl::lock();
-        let _locked = self.lock();
         let mut first = bindings::ip_mreqn::default();
-        // SAFETY: both locks are held. A membership has its interface's index, so leaving it always takes it away,
+        // SAFETY: the lock is held. A membership has its interface's index, so leaving it always takes it away,
         // even when the interface has gone.
         unsafe {
             while bindings::vmtp_helper_inet_first_membership(self.as_raw(), &mut first) {

@@ -165,7 +165,7 @@ impl Sk {
         )
     }
 
-    /// Closes directions for good and wakes everyone. Call with the socket locked. Any context.
+    /// Closes directions for good and wakes everyone. Any context.
     pub fn shut_down(&self, receiving: bool, sending: bool) {
         let how = if receiving { bindings::RCV_SHUTDOWN } else { 0 }
             | if sending { bindings::SEND_SHUTDOWN } else { 0 };

@@ -255,9 +255,8 @@ impl SocketOps for VmtpSocket {
     }
 
     fn shutdown(sock: &Sock<Self>, how: Shutdown) -> Result {
-        let sk = sock.sk();
-        let _locked = sk.lock();
-        sk.shut_down(how != Shutdown::Sending, how != Shutdown::Receiving);
+        sock.sk()
+            .shut_down(how != Shutdown::Sending, how != Shutdown::Receiving);
         Ok(())
     }
 }
