@@ -99,18 +99,21 @@ impl<T> Array<T> {
         Some(unsafe { self.start.as_ptr().add(self.length).read() })
     }
 
-    /// Takes one out; those behind it move up.
-    pub fn remove(&mut self, index: usize) -> Option<T> {
-        if index >= self.length {
-            return None;
-        }
-        self.length = self.length.wrapping_sub(1);
-        // SAFETY: the value is there; what is behind it moves by one place.
-        unsafe {
-            let place = self.start.as_ptr().add(index);
-            let value = place.read();
-            core::ptr::copy(place.add(1), place, self.length.wrapping_sub(index));
-            Some(value)
+    /// Takes all out that go, for `each`; the others move up, in their order.
+    pub fn take_out(&mut self, goes: impl Fn(&T) -> bool, mut each: impl FnMut(T)) {
+        let length = core::mem::replace(&mut self.length, 0);
+        for index in 0..length {
+            // SAFETY: the value is there, and not counted any more. It is taken out or moves to its new place, which is its
+            // own or one whose value has been taken out or moved.
+            unsafe {
+                let place = self.start.as_ptr().add(index);
+                if goes(&*place) {
+                    each(place.read());
+                } else {
+                    core::ptr::copy(place, self.start.as_ptr().add(self.length), 1);
+                    self.length = self.length.wrapping_add(1);
+                }
+            }
         }
     }
 

@@ -69,10 +69,11 @@ static RULES: [Rule; COUNT] = [
         max: 65_536,
     },
     Rule {
+        // Each packet of a Response may have to look at all that its Client keeps.
         name: uapi::VMTP_OPT_RESPONSE_QUEUE,
         default: 64,
         min: 1,
-        max: 65_536,
+        max: 1_024,
     },
     Rule {
         name: uapi::VMTP_OPT_STREAM,

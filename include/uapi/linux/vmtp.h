@@ -215,7 +215,7 @@ struct vmtp_piece {
 #define VMTP_OPT_CHECKSUM		6  /* int: VMTP_CHECKSUM_*; _FULL */
 #define VMTP_OPT_CHECKSUM_REQUIRED	7  /* bool: refuse packets without; 0 */
 #define VMTP_OPT_REQUEST_QUEUE		8  /* int 1..65536: Requests waiting; 128 */
-#define VMTP_OPT_RESPONSE_QUEUE		9  /* int 1..65536: Responses waiting; 64 */
+#define VMTP_OPT_RESPONSE_QUEUE		9  /* int 1..1024: Responses waiting; 64 */
 #define VMTP_OPT_STREAM			10 /* bool: Requests form runs; 0 */
 #define VMTP_OPT_JOIN			11 /* struct vmtp_membership (set) */
 #define VMTP_OPT_LEAVE			12 /* struct vmtp_membership (set) */

@@ -37,9 +37,6 @@ use crate::proto::wire::{Header, NotifyVmtpClient, ResponseCode, Transaction};
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-/// Responses of a group that are kept for one transaction at most, whatever the socket asks.
-const REPLIES_MAX: usize = 4_096;
-
 /// What a user wants to start.
 pub struct Start {
     /// What it is.
@@ -148,7 +145,7 @@ impl Endpoint {
             Err(skb) => skb,
         };
         let waiting = record.waiters.load(Ordering::Relaxed) != 0;
-        let replies_max = record.options.response_queue().min(REPLIES_MAX);
+        let replies_max = record.options.response_queue();
         let wishes = record.options.wishes();
         let mut unknown = false;
         Self::client_event(record, true, |side, host, now| {

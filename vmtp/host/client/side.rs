@@ -266,20 +266,17 @@ impl ClientSide {
     /// Forgets ended transactions: all of them for a transaction that stands alone (4.6.1), of a run those whose outcome
     /// was taken.
     pub(super) fn purge(&mut self, all: bool) {
-        let mut index = 0;
-        while let Some(slot) = self.slots.get(index) {
+        let goes = |slot: &KBox<Slot>| {
             let ended = matches!(slot.call.state(), State::Processing { .. });
             let taken = slot.is_taken();
-            if ended && (all || taken) && (taken || slot.claims == 0) {
-                if let Some(mut slot) = self.slots.remove(index) {
-                    slot.replies.clear();
-                    slot.segment = None;
-                    self.spare = Some(slot);
-                }
-            } else {
-                index = index.wrapping_add(1);
-            }
-        }
+            ended && (all || taken) && (taken || slot.claims == 0)
+        };
+        let spare = &mut self.spare;
+        self.slots.take_out(goes, |mut slot| {
+            slot.replies.clear();
+            slot.segment = None;
+            *spare = Some(slot);
+        });
     }
 }
 
