@@ -215,6 +215,37 @@ TEST_F(gate, wrong_checksum_of_one_does_not_hurt_the_others)
 	EXPECT_TRUE(arrives(self, LONG_MS));
 }
 
+/* The subnet's broadcast address, which the header does not show: there nobody is told that he has no such entity. */
+TEST_F(gate, what_was_broadcast_is_not_answered_whichever_of_the_train_is_first)
+{
+	struct octets octets;
+
+	close(self->server);
+	self->server = -1;
+	for (int broadcast = 0; broadcast < 2; broadcast++) {
+		for (int i = 0; i < 2; i++) {
+			piece(self, 0, i, 0, &octets);
+			if (i == 0)
+				octets.at[HEADER_SIZE + 100] ^= 0x40;
+			frame_make(&self->frame, 2, 1, PEER, broadcast ? HOST | 0xFF : HOST, &octets, &ip_usual);
+			ASSERT_EQ(self->frame.length, send(self->out, self->frame.at, self->frame.length, 0));
+		}
+		EXPECT_EQ(1, seen(self, 2 * PIECE));
+		EXPECT_EQ(1 + broadcast, counter("DropChecksum"));
+		EXPECT_EQ(1 + broadcast, counter("DropNoEntity"));
+		EXPECT_EQ(1, counter("OutPackets")) { TH_LOG("broadcast %d", broadcast); }
+	}
+	/* With the hardware's broadcast address they are not even joined. */
+	for (int i = 0; i < 2; i++) {
+		piece(self, 0, i, 0, &octets);
+		frame_make(&self->frame, 2, 1, PEER, HOST | 0xFF, &octets, &ip_usual);
+		memset(self->frame.at, 0xFF, ETH_ALEN);
+		ASSERT_EQ(self->frame.length, send(self->out, self->frame.at, self->frame.length, 0));
+	}
+	EXPECT_EQ(2, seen(self, 2 * PIECE));
+	EXPECT_EQ(1, counter("OutPackets"));
+}
+
 TEST_F(gate, checksum_of_the_header_only)
 {
 	struct octets octets;

@@ -91,19 +91,16 @@ pub fn register() -> Result<protocol::Registration<Host>> {
 impl Host {
     /// A packet of protocol 81 arrived. Softirq.
     fn packet_arrived(&self, skb: Skb) {
-        if let Some(Checked {
-            skb,
-            header,
-            source,
-            ..
-        }) = self.check(skb)
-        {
-            self.arrived(&header, skb, &source);
+        let multicast = skb.is_multicast();
+        if let Some(checked) = self.check(skb, multicast) {
+            self.arrived(&checked.header, checked.skb, &checked.source);
         }
     }
 
     /// A train arrived. Packets of it that are one transmission of a group go on as one, with the blocks of all. Softirq.
     fn train_arrived(&self, first: Skb, mut others: SkbQueue) {
+        // Only the first has the route that says so.
+        let multicast = first.is_multicast();
         let mut before: Option<(Header, Source, Coupled)> = None;
         let mut next = Some(first);
         while let Some(skb) = next.take().or_else(|| others.pop_front()) {
@@ -112,7 +109,7 @@ impl Host {
                 header,
                 source,
                 verified,
-            }) = self.check(skb)
+            }) = self.check(skb, multicast)
             else {
                 continue;
             };
@@ -160,9 +157,10 @@ impl Host {
         }
     }
 
-    /// Counts a packet and looks whether it may be believed; if not, it has been dropped and its sender told.
+    /// Counts a packet and looks whether it may be believed; if not, it has been dropped and its sender told. `multicast`
+    /// is of the train.
     #[inline(always)]
-    fn check(&self, mut skb: Skb) -> Option<Checked> {
+    fn check(&self, mut skb: Skb, multicast: bool) -> Option<Checked> {
         let octets = skb.len();
         self.count(Counter::InPackets);
         self.counters.add(Counter::InOctets, octets as u64);
@@ -182,7 +180,7 @@ impl Host {
         super::trace_packet(true, ip.source, &header, octets);
         let source = Source {
             peer: Peer::inet(ip.source.octets()),
-            multicast: skb.is_multicast(),
+            multicast,
         };
         let Some(host) = self.of_domain(header.domain) else {
             self.discard(skb, Counter::DropForeign);
