@@ -23,6 +23,7 @@ pub mod client;
 pub mod counters;
 pub mod endpoint;
 mod find;
+mod foreign;
 pub mod group;
 pub mod identifier;
 pub mod kept;
@@ -504,10 +505,10 @@ impl Host {
     }
 
     /// Whether the hosts of all domains have so many of something together that the namespace, whose limit it is, may
-    /// have no more.
+    /// have no more; or namespaces of anybody's do.
     pub(super) fn is_full(&self, limit: Setting, of: impl Fn(&Host) -> u32) -> bool {
         let all = Self::all(self.net()).fold(0u32, |sum, host| sum.saturating_add(of(host)));
-        all >= self.settings.get(limit)
+        all >= self.settings.get(limit) || foreign::fill(self, limit, all)
     }
 
     /// Where something has to go then, if something may: in the domain that has most of it, so that none fills the table

@@ -3,6 +3,7 @@
 //! The ways to other hosts (the RFC's ServerHost cache, VII.2): for each address what `proto::path` knows and a route,
 //! and for each entity that is not where its identifier says, its address.
 
+use super::foreign;
 use super::pace::Waiting;
 use super::settings::Setting;
 use super::transmit::data_limit;
@@ -31,7 +32,7 @@ const KEPT: Span = Span::from_millis(600_000);
 const DEFAULT_MTU: u32 = 1_500;
 
 /// The way to one address.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub struct PathRecord {
     pub(super) host: StateRef<Host>,
     /// The host, or host group.
@@ -60,6 +61,13 @@ struct Inner {
     speeds: u32,
     errors: Limiter,
     answers: Limiter,
+}
+
+#[pinned_drop]
+impl PinnedDrop for PathRecord {
+    fn drop(self: Pin<&mut Self>) {
+        foreign::PATHS.sub(&self.host);
+    }
 }
 
 impl Recorded for PathRecord {
@@ -97,7 +105,7 @@ impl PathRecord {
         let multicast = peer
             .as_inet()
             .is_some_and(|address| Ipv4Addr::from(address).is_multicast());
-        Record::new(
+        let record = Record::new(
             key(&peer),
             pin_init!(PathRecord {
                 host,
@@ -120,7 +128,9 @@ impl PathRecord {
                 ),
             }),
             super::ATOMIC,
-        )
+        )?;
+        foreign::PATHS.add(&record.host);
+        Ok(record)
     }
 
     /// It is in the table, for a while.
@@ -348,7 +358,7 @@ pub(super) fn key(peer: &Peer) -> u64 {
 }
 
 /// Where an entity is that is not where its identifier says.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub struct PlaceRecord {
     pub(super) host: StateRef<Host>,
     #[pin]
@@ -361,6 +371,13 @@ struct Place {
     /// Where its manager was asked and had it, if it was.
     found: Peer,
     used: Time,
+}
+
+#[pinned_drop]
+impl PinnedDrop for PlaceRecord {
+    fn drop(self: Pin<&mut Self>) {
+        foreign::PLACES.sub(&self.host);
+    }
 }
 
 impl Recorded for PlaceRecord {
@@ -396,6 +413,7 @@ impl PlaceRecord {
             }),
             super::ATOMIC,
         )?;
+        foreign::PLACES.add(&record.host);
         record.arm(now.plus(KEPT).nanos());
         Ok(record)
     }

@@ -165,6 +165,39 @@ static ENTRIES: [Entry; COUNT] = [
     },
 ];
 
+/// The most that a namespace has by default of what is limited for the sake of memory.
+fn most(index: usize) -> Option<i32> {
+    let is = |setting: Setting| index == setting as usize;
+    // What packets from anybody fill is at most 1/32 of the machine's memory. Entities are sockets, which their users pay
+    // for, but for those of CreateEntity.
+    let fits = if is(Setting::RecordsMax) {
+        total_ram() / 64 / 1_024
+    } else if is(Setting::PathsMax) {
+        total_ram() / 128 / 1_024
+    } else if is(Setting::PlacesMax) {
+        total_ram() / 256 / 512
+    } else if is(Setting::EntitiesMax)
+        || is(Setting::CreatedMax)
+        || is(Setting::GroupsMax)
+        || is(Setting::MembershipsMax)
+        || is(Setting::MembersMax)
+    {
+        u64::MAX
+    } else {
+        return None;
+    };
+    Some(i32::try_from(fits).unwrap_or(i32::MAX).max(256))
+}
+
+impl Setting {
+    /// What a limit is by default, which is what all namespaces but the first may have together.
+    pub fn share(self) -> u32 {
+        let index = self as usize;
+        let default = ENTRIES.get(index).map_or(0, |entry| entry.default);
+        u32::try_from(most(index).map_or(default, |most| default.min(most))).unwrap_or(0)
+    }
+}
+
 /// The settings of one namespace.
 pub struct Settings(Sysctls<COUNT>);
 
@@ -173,26 +206,9 @@ impl Settings {
     pub fn register(net: &Net) -> Result<Self> {
         let own = !net.is(Net::init());
         let settings = Sysctls::register(net, c"net/vmtp", &ENTRIES, |index, entry| {
-            let is = |setting: Setting| index == setting as usize;
-            // What packets from anybody fill is at most 1/32 of the machine's memory. Entities are sockets, which their
-            // users pay for, but for those of CreateEntity.
-            let fits = if is(Setting::RecordsMax) {
-                total_ram() / 64 / 1_024
-            } else if is(Setting::PathsMax) {
-                total_ram() / 128 / 1_024
-            } else if is(Setting::PlacesMax) {
-                total_ram() / 256 / 512
-            } else if is(Setting::EntitiesMax)
-                || is(Setting::CreatedMax)
-                || is(Setting::GroupsMax)
-                || is(Setting::MembershipsMax)
-                || is(Setting::MembersMax)
-            {
-                u64::MAX
-            } else {
+            let Some(most) = most(index) else {
                 return (entry.default, entry.max);
             };
-            let most = i32::try_from(fits).unwrap_or(i32::MAX).max(256);
             let default = entry.default.min(most);
             // Records, and what managers make, are charged to nobody: who made a namespace of its own may not have more
             // than by default.

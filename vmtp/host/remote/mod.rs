@@ -21,6 +21,7 @@ use self::rare::Rare;
 use crate::host::charge::Charge;
 use crate::host::counters::Counter;
 use crate::host::endpoint::Endpoint;
+use crate::host::foreign;
 use crate::host::kept::{header_of, single};
 use crate::host::path::PathRecord;
 use crate::host::transmit::Manner;
@@ -146,6 +147,7 @@ impl PinnedDrop for RemoteRecord {
     fn drop(self: Pin<&mut Self>) {
         let inner = self.inner.lock();
         inner.path.records.fetch_sub(1, Ordering::Relaxed);
+        foreign::RECORDS.sub(&self.host);
     }
 }
 

@@ -5,6 +5,7 @@
 use super::{Inner, RemoteRecord};
 use crate::host::charge::Charge;
 use crate::host::endpoint::Endpoint;
+use crate::host::foreign;
 use crate::host::path::PathRecord;
 use crate::host::settings::Setting;
 use crate::host::transmit::Manner;
@@ -118,6 +119,7 @@ impl RemoteRecord {
         .inspect_err(|_| {
             path_of_record.records.fetch_sub(1, Ordering::Relaxed);
         })?;
+        foreign::RECORDS.add(host);
         let result = if Self::find(host, client, server).is_some() {
             Err(EINVAL)
         } else if host.is_full(Setting::RecordsMax, |host| host.remotes.len()) {

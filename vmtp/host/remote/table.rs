@@ -6,6 +6,7 @@ use super::{Inner, RemoteRecord};
 use crate::host::charge::Charge;
 use crate::host::counters::Counter;
 use crate::host::endpoint::Endpoint;
+use crate::host::foreign;
 use crate::host::path::PathRecord;
 use crate::host::settings::Setting;
 use crate::host::transmit::Manner;
@@ -100,6 +101,7 @@ impl RemoteRecord {
         .inspect_err(|_| {
             path_of_record.records.fetch_sub(1, Ordering::Relaxed);
         })?;
+        foreign::RECORDS.add(host);
         let guard = host.creation.lock();
         let of_client = match Self::find_or_count(host, header.client, server) {
             Ok(other) => {
