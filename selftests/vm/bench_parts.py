@@ -110,20 +110,25 @@ def measure_wire(programs: Programs) -> dict[str, dict[str, dict[str, int]]]:
 #              "goodput" octets a second}]
 
 
+def lose(programs: Programs, loss: float, delay: int) -> None:
+    """Sets what both ends lose and delay. Which packets those are begins anew: netem takes the seed again."""
+    for seed, name in enumerate(("server", "client"), start=1):
+        programs.guest.expect(
+            f"tc -n {name} qdisc replace dev veth0 root netem limit 100000 delay {delay}ms loss {loss}% seed {seed}"
+        )
+
+
 def measure_loss(programs: Programs) -> list[Line]:
     programs.guest.expect(LINK)
     figures = []
     for delay in DELAYS:
         for loss in LOSSES:
-            for seed, name in enumerate(("server", "client"), start=1):
-                programs.guest.expect(
-                    f"tc -n {name} qdisc replace dev veth0 root netem limit 100000 delay {delay}ms"
-                    f" loss {loss}% seed {seed}"
-                )
             for protocol in LOSS_PROTOCOLS:
                 what = f"({loss}% loss, {delay} ms)"
+                lose(programs, loss, delay)
                 line = programs(f"{protocol} latency 100 3000 256 64 64", what)
                 # Bulk is one client's: a Request of 16 KiB, an empty Response, and the next.
+                lose(programs, loss, delay)
                 bulk = programs(f"{protocol} rate 1 20000 16384 0", what)
                 if line and bulk:
                     figures.append({**line, "loss": loss, "delay": delay, "goodput": bulk["per_second"] * 16384})
@@ -221,8 +226,8 @@ PARTS = {
             "Open loop: 3,000 round trips of 64 octets each way, due at times of a Poisson process of 100 a "
             "second, by 256 clients with a socket (TCP: a connection) each; latency counts from when one is due. "
             "Goodput: one client, Requests of 16 KiB one after another for 20 s. netem loses and delays as said, "
-            f"each way, with the same seeds for all. Time is the guest's, by {COUNTED}. rpc: libtirpc's clnt_dg, "
-            "which sends again after 15 s; rpc-1s: after 1 s (CLSET_RETRY_TIMEOUT); both give up after 25 s.",
+            f"each way, for each program from the same seeds. Time is the guest's, by {COUNTED}. rpc: libtirpc's "
+            "clnt_dg, which sends again after 15 s; rpc-1s: after 1 s (CLSET_RETRY_TIMEOUT); both give up after 25 s.",
             measure_loss,
             memory=1024,
         ),
@@ -247,7 +252,8 @@ PARTS = {
             "Two processors, real time: under TCG (no KVM) only the ratios mean something. rate: closed loop, 64 "
             "octets each way, 2 s. latency: open loop, a Poisson process of half of what the slowest protocol can "
             "do, 3 s, as many clients as said; latency counts from when a round trip is due. throughput: one "
-            "client, Requests of that size, empty Responses, 3 s.",
+            "client, Requests of that size, empty Responses, 3 s. TCP's server has a process for each connection, "
+            "the others have one for all clients.",
             measure_wall,
             accelerator=None,
         ),
