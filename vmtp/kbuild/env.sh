@@ -38,7 +38,9 @@ logged() {
 	_begin=$(date +%s)
 	: >"$_log"
 	(
-		while sleep 10; do
+		# Ctrl-C does not end what is in the background: it goes when this script is gone, and keeps no lock.
+		exec 9>&-
+		while sleep 10 && kill -0 $$ 2>/dev/null; do
 			printf '    %4ss  %.100s\n' "$(($(date +%s) - _begin))" "$(tail -n 1 "$_log" | tr -d '\r\033' | tr '\t' ' ')" >&2
 		done
 	) &
