@@ -108,9 +108,12 @@ test-netem: artifacts selftests ## 10,000 transactions for each kind of harm tha
 	@mkdir -p build/results
 	@$(harness)/run_tests.py --verbose --count build/results/test-netem netem-full
 
+# build/module-debug/kernel is the debug kernel that the module there is for: with another it is built from the beginning.
 module-debug:
-	@debug=$$($(KB)/make-debug) && mkdir -p build/module-debug && \
-	$(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$${debug%/*}/source-$${debug##*/debug-}" O="$$debug" LLVM=-19 \
+	@debug=$$($(KB)/make-debug) && \
+	{ [ "$$(readlink build/module-debug/kernel)" = "$$debug" ] || rm -rf build/module-debug; } && \
+	mkdir -p build/module-debug && ln -sfn "$$debug" build/module-debug/kernel && \
+	$(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$$debug/source" O="$$debug" LLVM=-19 \
 		M="$(CURDIR)" MO="$(CURDIR)/build/module-debug" $(kernel-flags) modules
 
 test-debug: artifacts selftests module-debug ## the same and faults in the debug kernel: KASAN, lockdep, kmemleak ... (built once, 10 minutes)

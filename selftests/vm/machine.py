@@ -37,8 +37,8 @@ def stock_kernel() -> Kernel:
 
 
 def debug_kernel() -> Kernel:
-    """The debug kernel, with build/module-debug/vmtp.ko. Both have been built (see Makefile)."""
-    folder = cache() / f"debug-{kernel_name()}"
+    """The debug kernel, with build/module-debug/vmtp.ko. Both have been built, the one for the other (see Makefile)."""
+    folder = (TOP / "build/module-debug/kernel").resolve()
     release = (folder / "include/config/kernel.release").read_text().strip()
     staging = TOP / "build/rootfs/modules-debug"
     shutil.rmtree(staging, ignore_errors=True)

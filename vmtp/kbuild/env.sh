@@ -6,7 +6,8 @@
 #                 root-VERSION/    a Debian 13 root with toolchain and kernel packages (unless the machine is one)
 #                 source-VERSION/  the kernel source of exactly that version, unpacked and never written to
 #                 tree-VERSION/    the build tree: Debian's headers and the Rust metadata
-#                 debug-VERSION/   the debug kernel
+#                 debug-VERSION-*/ debug kernels, by the checksum of debug.config
+#                 clean-VERSION-*/ Debian 13 roots for test-deb, by the checksum of what the packages depend on
 #                 cargo/           crates, where the machine has no cargo of its own
 #                 accelerator      whether guests can use KVM here
 #   KERNEL      the kernel: 7.2.12+deb13-amd64, or 7.2.12. Default: the newest that the cache has, else the
