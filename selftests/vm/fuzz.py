@@ -24,7 +24,7 @@ from machine import (
     workspace,
     write_initramfs,
 )
-from run_tests import UNLOAD
+from run_tests import UNLOAD, expect_no_leaks, forget_leaks
 
 TOP = Path(__file__).resolve().parents[2]
 PROGRAMS = TOP / "build/selftests/install/fuzz"
@@ -38,7 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, help="for both programs together")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--debug", action="store_true", help="the debug kernel: slower, and sees more")
+    parser.add_argument("--debug", action="store_true", help="the debug kernel: slower, and sees more, leaks too")
     options = parser.parse_args()
 
     kernel = debug_kernel() if options.debug else stock_kernel()
@@ -49,12 +49,14 @@ def main() -> int:
         try:
             with Guest("fuzz", kernel, choose_accelerator(), folder) as guest:
                 guest.wait_until_up()
+                forget_leaks(guest)
                 guest.expect("dmesg -c >/dev/null; modprobe vmtp && modprobe tun")
                 print(f"Linux {kernel.release}, panic_on_warn, seed {options.seed}", flush=True)
                 passed = all([fuzz(guest, options, program) for program in ("fuzz-packets", "fuzz-calls")])
                 removed = guest.run(UNLOAD, 120)
                 if removed.status:
                     raise GuestFailure(f"vmtp cannot be removed:\n{removed.text}")
+                expect_no_leaks(guest)
                 guest.check_kernel()
         except GuestFailure as failure:
             print(f"✗ {failure}", file=sys.stderr)

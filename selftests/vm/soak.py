@@ -23,7 +23,7 @@ from machine import (
     workspace,
     write_initramfs,
 )
-from run_tests import UNLOAD
+from run_tests import UNLOAD, expect_no_leaks, forget_leaks
 
 TOP = Path(__file__).resolve().parents[2]
 PROGRAM = TOP / "build/selftests/install/soak"
@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--hours", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000)
-    parser.add_argument("--debug", action="store_true", help="the debug kernel: slower, and sees more")
+    parser.add_argument("--debug", action="store_true", help="the debug kernel: slower, and sees more, leaks too")
     options = parser.parse_args()
 
     seconds = max(1, round(options.hours * 3600))
@@ -46,6 +46,7 @@ def main() -> int:
         try:
             with Guest("soak", kernel, choose_accelerator(), folder, memory=1024) as guest:
                 guest.wait_until_up()
+                forget_leaks(guest)
                 guest.expect("dmesg -c >/dev/null; modprobe vmtp && modprobe veth && modprobe sch_netem && modprobe bridge")
                 print(f"Linux {kernel.release}, {seconds} s, seed {options.seed}", flush=True)
                 command = f"/soak/soak {seconds} {options.seed} 2>&1"
@@ -54,6 +55,7 @@ def main() -> int:
                 removed = guest.run(UNLOAD, 120)
                 if removed.status:
                     raise GuestFailure(f"vmtp cannot be removed:\n{indented(removed.text)}")
+                expect_no_leaks(guest)
                 guest.check_kernel()
         except GuestFailure as failure:
             print(f"✗ {failure}", file=sys.stderr)
