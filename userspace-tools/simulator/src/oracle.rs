@@ -470,20 +470,24 @@ impl Oracle {
 
     /// Nothing will happen any more.
     pub fn at_rest(&mut self, counts: &Counts) {
+        self.nothing_waits(self.strict.all_answered);
+        if self.strict.two_packets && counts.packets != 2 * counts.transactions {
+            self.fail(format!(
+                "{} packets for {} isolated transactions",
+                counts.packets, counts.transactions
+            ));
+        }
+    }
+
+    /// Nothing will happen any more: no transaction is open, nor (`all`) is one still to begin.
+    pub fn nothing_waits(&mut self, all: bool) {
         let stuck = self.cases.iter().position(|case| {
-            matches!(case.outcome, Outcome::Open)
-                || (case.outcome == Outcome::Pending && self.strict.all_answered)
+            case.outcome == Outcome::Open || (all && case.outcome == Outcome::Pending)
         });
         if let Some(op) = stuck {
             let outcome = self.cases[op].outcome;
             self.fail(format!(
                 "operation {op} is {outcome:?}, and nothing more happens"
-            ));
-        }
-        if self.strict.two_packets && counts.packets != 2 * counts.transactions {
-            self.fail(format!(
-                "{} packets for {} isolated transactions",
-                counts.packets, counts.transactions
             ));
         }
     }

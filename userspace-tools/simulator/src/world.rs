@@ -138,13 +138,14 @@ impl World {
             self.judge()?;
             let counts = &self.env.counts;
             if counts.answered + counts.failed + counts.lost >= all {
-                break;
+                return Ok(());
             }
             if counts.events % 16_384 == 0 {
                 beat(self);
             }
         }
-        Ok(())
+        self.env.oracle.nothing_waits(true);
+        self.judge()
     }
 
     /// Entries of tables that hosts looked at.

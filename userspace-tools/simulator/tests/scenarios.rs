@@ -54,6 +54,21 @@ fn a_second_execution_is_found() {
     assert!(verdict.contains("executed 2 times"), "{verdict}");
 }
 
+/// The judge is awake: a transaction of which nothing more comes is found, also where the simulation
+/// is to end with the last answer.
+#[test]
+fn a_transaction_that_does_not_end_is_found() {
+    let mut world = Scenario::new(Class::Isolated, 0).build();
+    // This one no Client begins.
+    let op = world.env.oracle.cases[0].op.clone();
+    let left = world.env.oracle.add(op);
+    let failure = world.run_to_answers(|_| ()).expect_err("a failure");
+    assert_eq!(
+        failure.what,
+        format!("operation {left} is Pending, and nothing more happens")
+    );
+}
+
 /// Each class alone, with more seeds than the run over all of them.
 #[test]
 fn no_class_breaks_a_promise() {
