@@ -25,6 +25,11 @@
 //! * **Probes** of the Client are a question and an answer in the same network, not the operation's
 //!   marshalling.
 //! * There is one path, of which nothing is ever learnt: no gaps, no samples.
+//!
+//! That a transaction **ends** is not checked, only that as long as one has not, something can happen
+//! that changes something. Where the network may lose what it likes and a Client is told that the
+//! server works, there are ways that go round for ever. The simulator looks at how long transactions
+//! take.
 
 pub mod client;
 pub mod server;
