@@ -157,6 +157,29 @@ TEST_F(peer, a_repeated_response_is_ignored_unless_it_wants_an_answer)
 	EXPECT_EQ(VMTP_FAILURE, mcb.function);
 }
 
+/* Shows: D-14-c */
+TEST_F(peer, a_response_that_is_not_taken_does_not_tell_where_a_server_is)
+{
+	struct packet request, other;
+	struct vmtp_mcb mcb;
+
+	ASSERT_TRUE(asked(self->tun, self->client, &request));
+	response_packet(&other, &request, little_endian(300001, PEER));
+	other.source = OTHER;
+	ASSERT_TRUE(send_packet(self->tun, &other));
+	EXPECT_EQ(0, ready(self->client));
+	ASSERT_TRUE(answer(self->tun, &request, VMTP_OK));
+	EXPECT_EQ(POLLIN | POLLOUT, ready(self->client));
+	/* The Transaction stays that of the last call. */
+	ASSERT_TRUE(send_packet(self->tun, &other));
+	other.server = SERVER;
+	ASSERT_TRUE(send_packet(self->tun, &other));
+	other.transaction--;
+	ASSERT_TRUE(send_packet(self->tun, &other));
+	ASSERT_EQ(0, vmtp_getreply(self->client, &mcb, NULL, 0, LONG_MS));
+	EXPECT_EQ(0, lines_of("places"));
+}
+
 /* Shows: 4.7.1-f */
 TEST_F(peer, a_response_to_another_transaction_is_not_taken)
 {

@@ -7,8 +7,7 @@ mod common;
 
 use common::far::Far;
 use common::near::{delivery, plain, to_group, Near, TC1, TC2, TC3};
-use common::{at, carrying, deliveries, flags, headers, mask, mcb, meant, ms, only, response, t};
-use common::{to_client, to_server, OTHER_HOST, OTHER_SERVER, SERVER};
+use common::{GROUP, OTHER_HOST, OTHER_SERVER, SERVER, at, carrying, deliveries, flags, headers, mask, mcb, meant, ms, only, response, t, to_client, to_server};
 use vmtp_proto::client::{
     stray, Delivery, Drop, Event, Keep, Reply, ReplyState, Request, State, Step, Stray,
 };
@@ -193,6 +192,7 @@ fn notify_vmtp_server_tells_the_record_or_without_one_the_packet() {
     // The server that answers is not always the one that was asked.
     let mut header = carrying(answer(), 0b0000_0011);
     header.server = OTHER_SERVER;
+    header.control = header.control.with_forward_count(1);
     let mut near = asked();
     near.response(&header);
     let notify = near.reply_timeout(TC3).notify.unwrap();
@@ -211,6 +211,44 @@ fn notify_vmtp_server_tells_the_record_or_without_one_the_packet() {
         ..expected
     };
     assert_eq!(notify, expected);
+}
+
+/// 3.4: the Server differs only if a group was asked, by multicast or not, or the Request was forwarded.
+#[test]
+fn response_of_another_server_than_was_asked_is_taken_only_if_that_may_be() {
+    let mut header = response(0, t(0), mcb(0, 0));
+    header.server = OTHER_SERVER;
+    let mut near = asked();
+    let before = (near.client, near.call, near.reply);
+    for waiting in [true, false] {
+        near.waiting = waiting;
+        let step = near.response(&header);
+        assert_eq!(step.keep, Keep::Drop(Drop::Unwanted));
+        assert_eq!((step.event, step.notify), (Event::None, None));
+    }
+    let (mut call, mut client, mut reply) = (near.call, near.client, near.reply);
+    let single = call.response_single(
+        &mut client,
+        &mut reply,
+        &header,
+        OTHER_HOST,
+        true,
+        near.cx.now,
+    );
+    assert_eq!(single, None);
+    assert_eq!((near.client, near.call, near.reply), before);
+    let mut forwarded = header;
+    forwarded.control = header.control.with_forward_count(1);
+    let step = near.response(&forwarded);
+    assert!(matches!(step.event, Event::Response(_)));
+    let by_unicast = Request {
+        server: GROUP,
+        ..plain(mcb(0, 0))
+    };
+    for request in [to_group(mcb(0, 0)), by_unicast] {
+        let step = Near::start(&request).0.response(&header);
+        assert!(matches!(step.event, Event::Response(_)));
+    }
 }
 
 /// Shows: 4.7.1-d

@@ -28,7 +28,7 @@ use crate::kernel::record::Ref;
 use crate::kernel::route::Route;
 use crate::kernel::skb::Skb;
 use crate::kernel::trace;
-use crate::proto::client::{stray, Event, Request, State, Step, Stray, Unreachable};
+use crate::proto::client::{Event, Keep, Request, State, Step, Stray, Unreachable, stray};
 use crate::proto::context::Timing;
 use crate::proto::manager::is_error;
 use crate::proto::peer::Peer;
@@ -132,7 +132,8 @@ impl Endpoint {
         result
     }
 
-    /// A Response packet for this entity arrived. All checks are done. Whether it answers something. Softirq.
+    /// A Response packet for this entity arrived. All checks are done. Whether it was taken: only then it tells where its
+    /// Server is, for whoever probes the entity knows a Transaction to repeat a Response to. Softirq.
     pub(in crate::host) fn response(
         record: &Ref<Self>,
         header: &Header,
@@ -147,7 +148,7 @@ impl Endpoint {
         let waiting = record.waiters.load(Ordering::Relaxed) != 0;
         let replies_max = record.options.response_queue();
         let wishes = record.options.wishes();
-        let mut unknown = false;
+        let (mut unknown, mut taken) = (false, false);
         Self::client_event(record, true, |side, host, now| {
             let Some(index) = side
                 .slots
@@ -166,7 +167,11 @@ impl Endpoint {
                 replies_max,
                 sk: record.sk(),
             };
-            side.response(index, arrived, wishes, host, now)
+            let aftermath = side.response(index, arrived, wishes, host, now);
+            taken = aftermath
+                .step
+                .is_some_and(|step| !matches!(step.keep, Keep::Drop(_)));
+            aftermath
         });
         if unknown {
             let host = &*record.host;
@@ -175,7 +180,7 @@ impl Endpoint {
                 host.notify_server(&peer, &notify);
             }
         }
-        !unknown
+        taken
     }
 
     /// NotifyVmtpClient for this entity arrived. Whether it is about a transaction of it. Softirq.

@@ -92,6 +92,9 @@ impl Call {
         cx: &Context,
     ) -> Step {
         let control = header.control;
+        if !self.may_answer(header) {
+            return Step::dropped(Drop::Unwanted);
+        }
         let accepts = match self.state {
             State::AwaitingResponse | State::ReceivingResponse => true,
             State::Processing { collecting } => collecting,
@@ -261,6 +264,15 @@ impl Call {
         });
         self.answered(client);
         step
+    }
+
+    /// Whether the Response may be of its Server. That is the one that was asked, unless that is a
+    /// group or the Request was forwarded (3.4).
+    fn may_answer(&self, header: &Header) -> bool {
+        header.server == self.server
+            || self.flags.multicast
+            || self.server.is_group()
+            || header.control.forward_count() != 0
     }
 
     /// The first Transaction that the reply answers: PGcount tells, and the Request's own groups are

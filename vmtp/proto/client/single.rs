@@ -116,6 +116,7 @@ impl Call {
             && !self.flags.multicast
             && !self.flags.streamed
             && header.transaction == transaction
+            && header.server == self.server
             && !control.has(Control::NSR | Control::NER | Control::CMG | Control::APG)
             && !header.code.has(Code::MDM)
             && (waiting || !header.code.has(Code::CMD))
