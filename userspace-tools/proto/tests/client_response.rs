@@ -11,6 +11,7 @@ use common::{GROUP, OTHER_HOST, OTHER_SERVER, SERVER, at, carrying, deliveries, 
 use vmtp_proto::client::{
     stray, Delivery, Drop, Event, Keep, Reply, ReplyState, Request, State, Step, Stray,
 };
+use vmtp_proto::path::GroupFate;
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{Code, Control, Header, Mask, ResponseCode};
 
@@ -537,6 +538,49 @@ fn transaction_succeeds_with_a_server_that_never_notifies() {
     near.assert_over();
 }
 
+/// Group `group` of a Response of 40,000 octets without its data.
+fn group_of_three(group: u32) -> Header {
+    let control = match group {
+        0 => Control::NER | Control::CMG,
+        1 => Control::NSR | Control::NER | Control::CMG | Control::STI,
+        _ => Control::NSR | Control::STI,
+    };
+    response(control, t(group), mcb(0, 40_000))
+}
+
+/// 2.5.6, decision 25: loss-free groups lower the gap, also behind one of which something was lost.
+#[test]
+fn group_counts_as_lossy_only_if_its_own_packets_were_asked_for() {
+    let (mut near, _) = Near::start(&Request {
+        large_response: true,
+        ..plain(mcb(0, 0))
+    });
+    near.response(&carrying(group_of_three(0), 0xFFFF_0000));
+    assert_eq!(near.reply_timeout(TC3).received, Some(GroupFate::Lossy));
+    let rest = [
+        (0, 0x0000_FFFF, GroupFate::Lossy),
+        (1, u32::MAX, GroupFate::Clean),
+        (2, 0x7FFF, GroupFate::Clean),
+    ];
+    for (group, blocks, fate) in rest {
+        let step = near.response(&carrying(group_of_three(group), blocks));
+        assert_eq!(step.received, Some(fate), "group {group}");
+    }
+    // A Response without its data tells of the loss as well.
+    let mut near = asked();
+    let asks = response(Control::APG, t(0), mcb(0, 1_024));
+    assert!(near.response(&asks).notify.is_some());
+    let step = near.response(&carrying(asks, 0b11));
+    assert_eq!(step.received, Some(GroupFate::Lossy));
+    // What was lost of the Request says nothing of the Response.
+    for (octets, blocks) in [(512, 0b1), (2_048, 0b1111)] {
+        let (mut near, _) = Near::start(&plain(mcb(0, 1_024)));
+        near.notify(ResponseCode::Retry, 0, 0b01, 0);
+        let header = carrying(response(0, t(0), mcb(0, octets)), blocks);
+        assert_eq!(near.response(&header).received, Some(GroupFate::Clean));
+    }
+}
+
 /// Shows: 4.7.1-m, 4.7.1-o
 #[test]
 fn response_group_with_cmg_is_held_until_its_continuation_comes() {
@@ -544,14 +588,7 @@ fn response_group_with_cmg_is_held_until_its_continuation_comes() {
         large_response: true,
         ..plain(mcb(0, 0))
     });
-    let group = |group: u32, blocks| {
-        let control = match group {
-            0 => Control::NER | Control::CMG,
-            1 => Control::NSR | Control::NER | Control::CMG | Control::STI,
-            _ => Control::NSR | Control::STI,
-        };
-        carrying(response(control, t(group), mcb(0, 40_000)), blocks)
-    };
+    let group = |group, blocks| carrying(group_of_three(group), blocks);
     let step = near.response(&group(0, u32::MAX));
     assert_eq!((step.event, step.group_offset), (Event::None, 0));
     // Held, with TC2.

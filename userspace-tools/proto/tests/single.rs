@@ -11,6 +11,7 @@ use common::{
 };
 use vmtp_proto::client::{self, Call, Client, Found, Keep, Reply, ReplyState, Request};
 use vmtp_proto::context::Context;
+use vmtp_proto::path::GroupFate;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::Presence;
 use vmtp_proto::server::{self, Remote, Respond, Service, Source};
@@ -227,7 +228,7 @@ fn client_in_the_common_case_does_what_it_does_in_general() {
                     let expected = client::Step {
                         keep: Keep::Restart,
                         round_trip: single.round_trip,
-                        received: Some(single.received),
+                        received: Some(GroupFate::Clean),
                         event: client::Event::Response(single.delivery),
                         ..client::Step::NOTHING
                     };

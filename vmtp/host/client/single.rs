@@ -14,6 +14,7 @@ use crate::host::{Host, ATOMIC};
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
 use crate::proto::client::State;
+use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
 use crate::proto::wire::{Header, Transaction};
@@ -119,7 +120,7 @@ impl Endpoint {
             slot.path.heard(&skb);
         }
         slot.path
-            .learn(single.round_trip, None, None, Some(single.received));
+            .learn(single.round_trip, None, None, Some(GroupFate::Clean));
         reply.packets = kept::single(skb, header);
         reply.delivery = Some(single.delivery);
         let segment = slot.segment.take();

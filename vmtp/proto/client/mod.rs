@@ -146,6 +146,8 @@ pub struct Reply {
     idempotent: bool,
     /// Its first packet had NRT.
     no_retransmission: bool,
+    /// Some of the group that is being received needed a retransmission.
+    lossy: bool,
     /// PGcount of its first group, 0 until that is known.
     before: u8,
 }
@@ -395,6 +397,7 @@ impl Reply {
         state: ReplyState::Empty,
         idempotent: false,
         no_retransmission: false,
+        lossy: false,
         before: 0,
     };
 
@@ -405,6 +408,7 @@ impl Reply {
         self.state = ReplyState::Receiving;
         self.idempotent = header.code.has(Code::DGM);
         self.no_retransmission = header.control.has(Control::NRT);
+        self.lossy = false;
     }
 
     /// How far it has come.

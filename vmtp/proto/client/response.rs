@@ -224,7 +224,7 @@ impl Call {
             reply.deadline = cx.now.plus(cx.timing.packet_gap);
             return step;
         }
-        step.received = Some(if self.flags.lossy {
+        step.received = Some(if core::mem::take(&mut reply.lossy) {
             GroupFate::Lossy
         } else {
             GroupFate::Clean
@@ -316,7 +316,7 @@ impl Call {
     fn answer_header_only(
         &mut self,
         client: &mut Client,
-        reply: &Reply,
+        reply: &mut Reply,
         header: &Header,
         cx: &Context,
         step: &mut Step,
@@ -354,7 +354,7 @@ impl Call {
             // 5.8: an idempotent Response is not sent in parts; the Request's timer repeats it.
             return;
         } else {
-            self.flags.lossy = true;
+            reply.lossy = true;
             notify(
                 header,
                 header.transaction,

@@ -11,20 +11,17 @@ use crate::proto::burst::Packet;
 use crate::proto::context::Timing;
 use crate::proto::incoming::Incoming;
 use crate::proto::outgoing::Outgoing;
-use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
 use crate::proto::wire::{padded, Code, Control, Header, Mask, GROUP_OCTETS};
 
-/// A Response that came whole in one packet.
+/// A Response that came whole in one packet: nothing of it was lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Single {
     /// How it is delivered.
     pub delivery: Delivery,
     /// A measured round trip for the path to the peer.
     pub round_trip: Option<Span>,
-    /// What became of the group we received.
-    pub received: GroupFate,
 }
 
 impl Client {
@@ -134,6 +131,7 @@ impl Call {
             state: ReplyState::Delivered,
             idempotent: header.code.has(Code::DGM),
             no_retransmission: control.has(Control::NRT),
+            lossy: false,
             before: control.pg_count(),
         };
         let delivery = Delivery {
@@ -146,11 +144,6 @@ impl Call {
         Some(Single {
             delivery,
             round_trip,
-            received: if self.flags.lossy {
-                GroupFate::Lossy
-            } else {
-                GroupFate::Clean
-            },
         })
     }
 }

@@ -79,7 +79,7 @@ impl Call {
             return step;
         }
         step.received = Some(GroupFate::Lossy);
-        self.flags.lossy = true;
+        reply.lossy = true;
         let idempotent = reply.idempotent;
         let exhausted = if idempotent {
             self.outgoing.transmissions() > cx.policy.retries

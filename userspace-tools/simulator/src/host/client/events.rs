@@ -5,6 +5,7 @@
 use vmtp_proto::client::{
     no_room, stray, Event as What, Heard, Keep, ReplyState, State, Step, Stray,
 };
+use vmtp_proto::path::GroupFate;
 use vmtp_proto::peer::Peer;
 use vmtp_proto::server::Source;
 use vmtp_proto::time::Time;
@@ -134,7 +135,7 @@ impl Host {
             Some(single) => Step {
                 keep: Keep::Restart,
                 round_trip: single.round_trip,
-                received: Some(single.received),
+                received: Some(GroupFate::Clean),
                 event: What::Response(single.delivery),
                 ..Step::NOTHING
             },
