@@ -11,6 +11,7 @@ use common::{
 };
 use common::{to_client, OTHER_HOST, SERVER_HOST};
 use vmtp_proto::client::{Drop, Event, Keep, Request, State, Step};
+use vmtp_proto::path::GroupFate;
 use vmtp_proto::server::State as FarState;
 use vmtp_proto::wire::{Control, ResponseCode};
 
@@ -315,6 +316,47 @@ fn any_other_code_ends_the_transaction_and_is_its_response_code() {
     let step = near.notify(ResponseCode::NoPermission, 0, 0, 0);
     assert_eq!(step.event, Event::None);
     assert_eq!(near.call.state(), State::AwaitingResponse);
+}
+
+/// A Request of three groups, of which two go out at first: what one member has, another may lack.
+#[test]
+fn group_request_goes_on_with_the_first_member_and_leaves_none_behind() {
+    for before in [0, 1] {
+        let (mut near, _) = Near::start(&to_group(mcb(0, 40_000)));
+        let mut notify = to_client(ResponseCode::Ok, t(1), u32::MAX, 0);
+        notify.control = notify.control.with_pg_count(before);
+        near.at(1);
+        let step = near.call.notify(&mut near.client, &notify, &near.cx);
+        assert!(headers(&step.burst).iter().all(|h| h.transaction == t(2)));
+        assert_eq!(deliveries(&step.burst).iter().sum::<u32>(), 0x7FFF);
+        assert_eq!(step.sent, Some(GroupFate::Clean));
+        // Nothing is taken from one member's round trip.
+        assert_eq!(step.round_trip, None);
+        // Another lacks half of the first group, and says so as often as it does.
+        for now in [2, 3] {
+            let step = near.at(now).notify(ResponseCode::Retry, 0, 0xFFFF_0000, 0);
+            assert!(headers(&step.burst).iter().all(|h| h.transaction == t(0)));
+            assert_eq!(deliveries(&step.burst).iter().sum::<u32>(), 0xFFFF);
+            assert_eq!(step.sent, Some(GroupFate::Lossy));
+        }
+        // The first one has the rest: its server works.
+        let step = near.at(4).notify(ResponseCode::Ok, 2, 0x7FFF, 0);
+        assert_eq!((step.burst, step.sent), (None, Some(GroupFate::Lossy)));
+        assert!(near.call.is_accepted());
+        near.cx.now = near.call.deadline();
+        let step = near.call.timeout(&mut near.client, &near.cx);
+        assert_eq!(only(&step.burst).transaction, t(2));
+        near.cx.now = near.cx.now.plus(ms(1));
+        let step = near.notify(ResponseCode::Retry, 1, 0, count(&step.burst));
+        assert_eq!(
+            deliveries(&step.burst)
+                .iter()
+                .map(|b| u64::from(*b))
+                .sum::<u64>(),
+            0xFFFF_FFFF
+        );
+        assert_eq!(step.round_trip, None);
+    }
 }
 
 /// A notification of one transmission tells nothing of another's round trip.

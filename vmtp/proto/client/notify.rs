@@ -5,6 +5,7 @@
 use super::{Call, Client, Drop, Event, Found, State, Step, RUN_LIMIT};
 use crate::proto::context::Context;
 use crate::proto::path::GroupFate;
+use crate::proto::time::Span;
 use crate::proto::wire::{Control, NotifyVmtpClient, ResponseCode, Transaction};
 
 /// Transactions between a call of a run and the oldest that was outstanding with it, at most.
@@ -84,10 +85,10 @@ impl Call {
         }
         match code {
             Some(ResponseCode::Ok) => {
-                step.round_trip = self
-                    .outgoing
-                    .round_trip(notify.control.retransmit_count(), cx.now);
-                if let Some(group) = group.filter(|_| !self.flags.multicast) {
+                step.round_trip = self.notified_round_trip(notify, cx);
+                // The first member that has a group of a Request to several lets the next ones go; those who
+                // lack something of it ask.
+                if let Some(group) = group {
                     if self.outgoing.acknowledge(group) {
                         step.sent = Some(if self.flags.lossy {
                             GroupFate::Lossy
@@ -97,7 +98,7 @@ impl Call {
                         self.flags.lossy = false;
                     }
                 }
-                if !self.outgoing.is_acknowledged() && !self.flags.multicast {
+                if !self.outgoing.is_acknowledged() {
                     self.flags.working = 0;
                 } else if !self.is_accepted() || self.outgoing.transmissions() > 1 {
                     // One for each transmission, however many members of a group say it.
@@ -109,16 +110,16 @@ impl Call {
             }
             Some(ResponseCode::Retry) => {
                 if self.outgoing.was_header_only() {
-                    step.round_trip = self
-                        .outgoing
-                        .round_trip(notify.control.retransmit_count(), cx.now);
+                    step.round_trip = self.notified_round_trip(notify, cx);
                 }
                 if let Some(group) = group {
                     step.sent = Some(GroupFate::Lossy);
                     self.flags.lossy = true;
                     step.burst = if self.flags.multicast {
-                        // Another member may lack other blocks: nothing is taken as acknowledged.
+                        // Another member may lack other blocks, and have more groups: nothing is taken as
+                        // acknowledged, and of what is, all is sent that this one asks for.
                         let mut copy = self.outgoing;
+                        copy.reopen(group);
                         let missing = copy.missing(&ends, group, notify.delivery, cx);
                         missing.burst
                     } else {
@@ -250,6 +251,14 @@ impl Call {
             }
         }
         step
+    }
+
+    /// The round trip that a Notify ends. One member's is not the group's.
+    fn notified_round_trip(&self, notify: &NotifyVmtpClient, cx: &Context) -> Option<Span> {
+        let count = notify.control.retransmit_count();
+        self.outgoing
+            .round_trip(count, cx.now)
+            .filter(|_| !self.flags.multicast)
     }
 
     /// Whether the server said that it has the Request.

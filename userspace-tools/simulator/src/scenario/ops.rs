@@ -277,7 +277,7 @@ impl Builder {
             op.forward.push(self.server());
         }
         if self.one_in(3) {
-            op.request = self.size(16_384);
+            op.request = self.size(60_000);
         }
         if self.one_in(3) {
             op.response = self.size(16_384);
