@@ -265,9 +265,18 @@ impl Incoming {
         }
     }
 
-    /// The time since the last packet that brought something new, for the interpacket estimate.
+    /// The time since the last packet that brought something new, for the interpacket estimate: if
+    /// something of the first incomplete group has come, for the groups before it may have waited for
+    /// acknowledgments. It counts across a request for retransmission: how else would be learned of a
+    /// way on which packets come further apart than is assumed.
     pub fn since_last_packet(&self, now: Time) -> Option<Span> {
-        (self.last_packet.nanos() != 0).then(|| now.since(self.last_packet))
+        let [front, ..] = self.slots;
+        (!front.is_empty()).then(|| now.since(self.last_packet))
+    }
+
+    /// Whether nothing of it has come, or only packets without data.
+    pub fn is_empty(&self) -> bool {
+        self.complete == 0 && self.slots == [Mask::EMPTY; WINDOW as usize]
     }
 
     /// The message is given up as it is: it counts as complete.

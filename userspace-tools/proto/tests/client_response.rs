@@ -548,6 +548,28 @@ fn group_of_three(group: u32) -> Header {
     response(control, t(group), mcb(0, 40_000))
 }
 
+/// 2.5.5: TC3 is about the packets of a group. A group waits for the acknowledgment of others.
+#[test]
+fn time_between_two_groups_of_a_response_is_no_gap_between_packets() {
+    let (mut near, _) = Near::start(&Request {
+        large_response: true,
+        ..plain(mcb(0, 0))
+    });
+    let packets = [
+        (0, 0, 0x0000_FFFF, None),
+        (5, 0, 0x00FF_0000, Some(ms(5))),
+        (6, 0, 0xFF00_0000, None),
+        (56, 1, 0x0000_FFFF, None),
+        (58, 1, 0x00FF_0000, Some(ms(2))),
+    ];
+    for (now, group, blocks, gap) in packets {
+        let step = near
+            .at(now)
+            .response(&carrying(group_of_three(group), blocks));
+        assert_eq!(step.interpacket, gap, "{now}");
+    }
+}
+
 /// 2.5.6, decision 25: loss-free groups lower the gap, also behind one of which something was lost.
 #[test]
 fn group_counts_as_lossy_only_if_its_own_packets_were_asked_for() {

@@ -165,8 +165,11 @@ fn time_between_packets_is_measured_from_the_last_that_was_new() {
     assert_eq!(incoming.since_last_packet(at(3)), Some(ms(3)));
     incoming.take(&of(LONG, 0, 0b010), at(4));
     assert_eq!(incoming.since_last_packet(at(5)), Some(ms(1)));
+    incoming.retry();
+    assert_eq!(incoming.since_last_packet(at(6)), Some(ms(2)));
+    // Between two groups there is no gap.
     incoming.take(&of(LONG, 0, u32::MAX), at(7));
-    assert_eq!(incoming.since_last_packet(at(9)), Some(ms(2)));
+    assert_eq!(incoming.since_last_packet(at(9)), None);
 }
 
 #[test]

@@ -407,7 +407,7 @@ impl Remote {
         }
         let interpacket = self.incoming.since_last_packet(cx.now);
         // A message that starts anew takes the place of what was kept before.
-        let first_time = interpacket.is_none();
+        let first_time = self.incoming.is_empty();
         step.group_offset = self.incoming.group_offset(header.transaction);
         if !header.control.has(Control::CMG) {
             let place = self.incoming_control.bits() & Control::NSR;
