@@ -431,7 +431,10 @@ impl Outgoing {
             end,
             held: Mask::EMPTY,
         };
-        Some(self.transmit(ends, extent, end < self.groups, cx))
+        let burst = self.transmit(ends, extent, end < self.groups, cx);
+        // What went out behind it before is lost to the peer.
+        self.sent = end;
+        Some(burst)
     }
 }
 

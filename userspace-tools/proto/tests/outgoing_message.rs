@@ -215,6 +215,21 @@ fn retry_all_counts_as_in_vain_if_it_names_nothing_new() {
     assert_eq!(message.asked(), 1, "no news");
 }
 
+/// RETRY_ALL: the window has shrunk meanwhile, and what does not fit it goes with the acknowledgments.
+#[test]
+fn groups_behind_a_shrunk_window_go_out_again_as_well() {
+    let cx = context();
+    let mut message = sent(THREE);
+    let first = message.resume(&ENDS, None, 1, &cx);
+    assert_eq!((groups(&first), count(&first)), (vec![0], 1));
+    for group in [1, 2] {
+        message.acknowledge(group - 1);
+        let next = message.advance(&ENDS, 1, &cx);
+        assert_eq!(groups(&next), [i32::from(group)]);
+    }
+    assert_eq!(message.advance(&ENDS, 1, &cx), None);
+}
+
 #[test]
 fn retry_all_in_vain_is_no_sign_of_life_in_the_end() {
     let cx = context();
