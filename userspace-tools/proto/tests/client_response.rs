@@ -454,6 +454,44 @@ fn idempotent_response_made_anew_is_merged_only_if_it_says_the_same() {
     assert_eq!((step.keep, step.event), (Keep::Restart, Event::None));
 }
 
+/// What is kept beside what is counted would take the place of the true octets.
+#[test]
+fn packet_that_is_not_counted_is_not_kept() {
+    let large = Request {
+        large_response: true,
+        ..plain(mcb(0, 0))
+    };
+    // The sixth group of a message of one, to an empty reply and to one that has begun.
+    let header = carrying(response(0, t(5), mcb(0, 1_024)), 0b01);
+    let (mut near, _) = Near::start(&large);
+    let before = (near.call, near.reply);
+    assert_eq!(
+        near.response(&header),
+        Step {
+            keep: Keep::Drop(Drop::Conflict),
+            ..Step::NOTHING
+        }
+    );
+    assert_eq!((near.call, near.reply), before);
+    near.response(&carrying(group_of_three(0), 0xFFFF));
+    let before = (near.call, near.reply);
+    assert_eq!(near.response(&header).keep, Keep::Drop(Drop::Conflict));
+    assert_eq!((near.call, near.reply), before);
+    // The sixth group of a message of six comes first: the timer asks for the one before.
+    let control = Control::NSR | Control::STI;
+    let header = carrying(response(control, t(5), mcb(0, 90_000)), 0b01);
+    let (mut near, _) = Near::start(&large);
+    assert_eq!(near.response(&header).keep, Keep::Drop(Drop::Ahead));
+    let expected = to_server(ResponseCode::Retry, t(0), 0);
+    assert_eq!(near.reply_timeout(TC3).notify, Some(expected));
+    // Of another Response than the one that has begun.
+    let (mut near, _) = Near::start(&large);
+    near.response(&carrying(group_of_three(0), 0xFFFF));
+    assert_eq!(near.response(&header).keep, Keep::Drop(Drop::Ahead));
+    let step = near.response(&carrying(group_of_three(0), 0xFFFF_0000));
+    assert_eq!(step.received, Some(GroupFate::Clean));
+}
+
 /// Shows: 2.8-e
 #[test]
 fn conditional_response_is_dropped_when_the_client_does_not_wait() {
