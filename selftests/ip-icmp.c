@@ -88,7 +88,7 @@ static void watch(int tun, int client, int ms, int *requests, int *probes, int c
 		} else if (packet.server == SERVER) {
 			++*requests;
 			if (code >= 0)
-				send_error(tun, &packet, code, 8);
+				send_error(tun, &packet, code, OVERHEAD);
 		}
 	}
 }
@@ -120,14 +120,46 @@ TEST_F(icmp, a_host_that_stays_unreachable_is_given_up_before_all_retries)
 	int requests, probes;
 
 	ASSERT_TRUE(asked(self->tun, self->client, &request));
-	ASSERT_TRUE(send_error(self->tun, &request, ICMP_NET_UNREACH, 8));
+	ASSERT_TRUE(send_error(self->tun, &request, ICMP_NET_UNREACH, OVERHEAD));
 	watch(self->tun, self->client, LONG_MS, &requests, &probes, ICMP_NET_UNREACH);
 	EXPECT_LT(requests, 5);
 	ASSERT_EQ(0, vmtp_getreply(self->client, &mcb, NULL, 0, 0));
 	EXPECT_EQ(VMTP_NONEXISTENT_ENTITY, vmtp_code(&mcb));
 }
 
-/* Whoever forges an error has to know the Transaction, if he quotes as much. */
+/* Who is whose Client others may know: without the Transaction the server is looked for, and asked on meanwhile. */
+TEST_F(icmp, an_error_that_does_not_quote_the_transaction_ends_nothing)
+{
+	static const __u8 codes[] = { ICMP_PROT_UNREACH, ICMP_HOST_UNREACH };
+	struct packet request, packet;
+	struct vmtp_mcb mcb;
+	int requests, probes;
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
+		ASSERT_EQ(0, start_null(self->client, SERVER));
+		do {
+			ASSERT_TRUE(receive_packet(self->tun, &request, LONG_MS));
+		} while (request.server != SERVER);
+		requests = probes = 0;
+		for (long end = now_ms() + 2500; now_ms() < end;) {
+			if (!receive_packet(self->tun, &packet, 20))
+				continue;
+			if (packet.server == SERVER)
+				requests++;
+			else if (is_probe(&packet))
+				probes++;
+			EXPECT_TRUE(send_error(self->tun, &request, codes[i], 8));
+		}
+		EXPECT_GE(probes, 1);
+		EXPECT_GE(requests, 3);
+		EXPECT_EQ(0, ready(self->client) & POLLIN);
+		ASSERT_TRUE(answer(self->tun, &request));
+		ASSERT_EQ(0, vmtp_getreply(self->client, &mcb, NULL, 0, LONG_MS));
+		EXPECT_EQ(VMTP_OK, mcb.code);
+	}
+}
+
+/* Whoever forges an error has to know the Transaction. */
 TEST_F(icmp, an_error_about_another_transaction_is_nothing)
 {
 	struct packet request, other;

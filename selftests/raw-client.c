@@ -395,7 +395,7 @@ TEST_F(peer, a_server_that_is_not_there_is_looked_for_everywhere)
 
 static bool send_unreachable(int tun, const struct packet *request)
 {
-	unsigned char icmp[8 + 20 + 8] = { ICMP_DEST_UNREACH, ICMP_PROT_UNREACH };
+	unsigned char icmp[8 + 20 + 20] = { ICMP_DEST_UNREACH, ICMP_PROT_UNREACH };
 	unsigned char *ip = icmp + 8;
 	__u16 sum;
 
@@ -409,6 +409,8 @@ static bool send_unreachable(int tun, const struct packet *request)
 	ip[10] = sum >> 8;
 	ip[11] = sum;
 	put64(ip + 20, request->client);
+	put32(ip + 28, VMTP_DOMAIN_INTERNET << 16);
+	put32(ip + 36, request->transaction);
 	sum = ip_sum(icmp, sizeof(icmp));
 	icmp[2] = sum >> 8;
 	icmp[3] = sum;

@@ -70,7 +70,7 @@ impl Receiver for Host {
         let Some(host) = host.of_domain(domain) else {
             return;
         };
-        // Most hosts quote more, and a forger would have to know it.
+        // Most hosts quote more.
         let transaction = error
             .quoted
             .get(16..)

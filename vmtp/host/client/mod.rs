@@ -238,6 +238,11 @@ impl Endpoint {
         transaction: Option<Transaction>,
         who: Unreachable,
     ) {
+        // A forger would have to know the Transaction, but not the rest.
+        let who = match transaction {
+            Some(_) => who,
+            None => Unreachable::Hearsay,
+        };
         let wishes = record.options.wishes();
         Self::client_event(record, true, |side, host, now| {
             let about = |slot: &KBox<side::Slot>| {

@@ -16,7 +16,7 @@ pub enum Unreachable {
     /// ICMP "host unreachable" or "network unreachable": only a hint (RFC 1122, 3.2.2.1), which
     /// a router gives while routes change and this host itself when a link loses ARP packets.
     Host,
-    /// A host that was not asked.
+    /// A host that was not asked, or whoever wrote an ICMP error that quotes no Transaction.
     Hearsay,
 }
 
