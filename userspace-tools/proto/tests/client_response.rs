@@ -264,6 +264,22 @@ fn without_streaming_a_streamed_response_ends_the_transaction() {
     assert_eq!(step.event, Event::Finished(code));
     assert_eq!(code.bits(), 19);
     near.assert_over();
+    // But not one with a group, before another has answered or after.
+    let (mut near, _) = Near::start(&to_group(mcb(Code::MRD, 0)));
+    near.cx.policy.streaming = false;
+    for member in 0..2 {
+        let mut header = response(Control::NSR, t(0), mcb(0, 0));
+        header.server = OTHER_SERVER;
+        let step = near.response_to(&mut { Reply::EMPTY }, &header, OTHER_HOST);
+        assert_eq!(step.keep, Keep::Drop(Drop::Streaming));
+        assert_eq!(step.event, Event::None, "{member}");
+        let code = step.notify.unwrap().code;
+        assert_eq!(code, ResponseCode::StreamingNotSupported.code());
+        if member == 0 {
+            let step = near.response(&response(0, t(0), mcb(0, 0)));
+            assert!(matches!(step.event, Event::Response(_)));
+        }
+    }
     // And one for which there is no call is told so too.
     let header = response(Control::NSR, t(9), mcb(0, 0));
     let notify = stray(&header, Stray::Known, false, false).unwrap();

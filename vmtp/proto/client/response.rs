@@ -120,17 +120,19 @@ impl Call {
         // CMG is never without NER (3.2).
         if control.has(Control::NSR | Control::NER) {
             if !cx.policy.streaming {
-                client.failed_at(self);
-                return Step {
-                    notify: Some(notify(
-                        header,
-                        header.transaction,
-                        Mask::EMPTY,
-                        ResponseCode::StreamingNotSupported,
-                    )),
-                    event: Event::Finished(ResponseCode::StreamedResponse),
-                    ..Step::dropped(Drop::Streaming)
-                };
+                let mut step = Step::dropped(Drop::Streaming);
+                step.notify = Some(notify(
+                    header,
+                    header.transaction,
+                    Mask::EMPTY,
+                    ResponseCode::StreamingNotSupported,
+                ));
+                // Of a group others may answer, or have.
+                if !self.flags.multicast {
+                    client.failed_at(self);
+                    step.event = Event::Finished(ResponseCode::StreamedResponse);
+                }
+                return step;
             }
             if !self.flags.streamed
                 && !self.outgoing.control().has(Control::STI)
