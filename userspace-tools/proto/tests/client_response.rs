@@ -7,7 +7,8 @@ mod common;
 
 use common::far::Far;
 use common::near::{delivery, plain, to_group, Near, TC1, TC2, TC3};
-use common::{GROUP, OTHER_HOST, OTHER_SERVER, SERVER, at, carrying, deliveries, flags, headers, mask, mcb, meant, ms, only, response, t, to_client, to_server};
+use common::{at, carrying, deliveries, flags, headers, mask, mcb, meant, ms, only, response, t};
+use common::{to_client, to_server, GROUP, OTHER_HOST, OTHER_SERVER, SERVER};
 use vmtp_proto::client::{
     stray, Delivery, Drop, Event, Keep, Reply, ReplyState, Request, State, Step, Stray,
 };
@@ -470,6 +471,18 @@ fn idempotent_response_made_anew_is_merged_only_if_it_says_the_same() {
     assert_eq!((step.keep, step.event), (Keep::Restart, Event::None));
 }
 
+/// A Response of one group is made anew with three: the place is that in the new one.
+#[test]
+fn packet_of_a_response_made_anew_is_kept_at_its_place() {
+    let (mut near, _) = Near::start(&Request {
+        large_response: true,
+        ..plain(mcb(0, 0))
+    });
+    near.response(&carrying(answer(), 0b0000_0011));
+    let step = near.response(&carrying(group_of_three(1), 0b11));
+    assert_eq!((step.keep, step.group_offset), (Keep::Restart, 16_384));
+}
+
 /// What is kept beside what is counted would take the place of the true octets.
 #[test]
 fn packet_that_is_not_counted_is_not_kept() {
@@ -491,7 +504,15 @@ fn packet_that_is_not_counted_is_not_kept() {
     assert_eq!((near.call, near.reply), before);
     near.response(&carrying(group_of_three(0), 0xFFFF));
     let before = (near.call, near.reply);
-    assert_eq!(near.response(&header).keep, Keep::Drop(Drop::Conflict));
+    let step = near.call.response(
+        &mut near.client,
+        &mut near.reply,
+        &header,
+        OTHER_HOST,
+        true,
+        &near.cx,
+    );
+    assert_eq!(step.keep, Keep::Drop(Drop::Conflict));
     assert_eq!((near.call, near.reply), before);
     // The sixth group of a message of six comes first: the timer asks for the one before.
     let control = Control::NSR | Control::STI;
@@ -503,7 +524,7 @@ fn packet_that_is_not_counted_is_not_kept() {
     // Of another Response than the one that has begun.
     let (mut near, _) = Near::start(&large);
     near.response(&carrying(group_of_three(0), 0xFFFF));
-    assert_eq!(near.response(&header).keep, Keep::Drop(Drop::Ahead));
+    assert_eq!(near.response(&header).keep, Keep::Drop(Drop::Conflict));
     let step = near.response(&carrying(group_of_three(0), 0xFFFF_0000));
     assert_eq!(step.received, Some(GroupFate::Clean));
 }

@@ -28,7 +28,7 @@ use crate::kernel::record::Ref;
 use crate::kernel::route::Route;
 use crate::kernel::skb::Skb;
 use crate::kernel::trace;
-use crate::proto::client::{Event, Keep, Request, State, Step, Stray, Unreachable, stray};
+use crate::proto::client::{stray, Event, Keep, Request, State, Step, Stray, Unreachable};
 use crate::proto::context::Timing;
 use crate::proto::manager::is_error;
 use crate::proto::peer::Peer;

@@ -4,7 +4,7 @@
 
 use super::{Call, Client, Delivery, Drop, Event, Keep, Reply, ReplyState, State, Step};
 use crate::proto::context::Context;
-use crate::proto::incoming::{begins_transmission, Incoming, Taken};
+use crate::proto::incoming::{begins_transmission, Taken};
 use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::{Span, Time};
@@ -183,37 +183,38 @@ impl Call {
                 ..Step::dropped(Drop::Unwanted)
             };
         }
-        let begun = Incoming::starting_at(header, self.transaction());
-        if begun.group_of(header.transaction).is_none() {
-            // No Response with such a segment has this group. What came before stays.
-            return Step::dropped(Drop::Conflict);
-        }
         let mut step = Step::NOTHING;
         step.round_trip = self.response_round_trip(control, cx.now);
         step.keep = Keep::Keep;
+        let before = *reply;
         if reply.state == ReplyState::Empty {
             reply.start(header, self.transaction());
             step.keep = Keep::Restart;
         }
-        reply.peer = peer;
-        step.group_offset = reply.incoming.group_offset(header.transaction);
         let interpacket = reply.incoming.since_last_packet(cx.now);
         let mut taken = reply.incoming.take(header, cx.now);
         if taken == Taken::Conflict {
             // A Response that was made anew, or a protocol error: what came before is void, if there is
             // something to take its place.
-            let mut anew = *reply;
-            anew.start(header, self.transaction());
-            taken = anew.incoming.take(header, cx.now);
-            if taken != Taken::Ahead {
-                *reply = anew;
-                step.keep = Keep::Restart;
-            }
+            reply.start(header, self.transaction());
+            step.keep = Keep::Restart;
+            taken = reply.incoming.take(header, cx.now);
         }
+        let refused = match taken {
+            // No Response has such a packet.
+            Taken::Conflict => true,
+            Taken::Ahead => before.state != ReplyState::Empty && step.keep == Keep::Restart,
+            Taken::New { .. } | Taken::Repeated => false,
+        };
+        if refused {
+            *reply = before;
+            return Step::dropped(Drop::Conflict);
+        }
+        reply.peer = peer;
+        step.group_offset = reply.incoming.group_offset(header.transaction);
         let Taken::New { group_complete } = taken else {
             let reason = match taken {
                 Taken::Ahead => Drop::Ahead,
-                Taken::Conflict => Drop::Conflict,
                 _ if header.delivery.is_empty() => Drop::NoData,
                 _ => Drop::Duplicate,
             };
