@@ -175,7 +175,7 @@ TEST_F(host, a_thread_that_waits_for_its_turn_gets_it)
 
 /* What the server's threads saw: a Request out of order, two of one Client at a time, more than MOST in all. */
 static _Atomic int in_hand, most_in_hand, wrong_order, beside;
-static _Atomic int next_of[CLIENTS], handled_of[CLIENTS];
+static _Atomic int expected_of[CLIENTS], handled_of[CLIENTS];
 
 static void *pool_thread(void *argument)
 {
@@ -189,7 +189,7 @@ static void *pool_thread(void *argument)
 			;
 		if (atomic_fetch_add(&handled_of[client], 1))
 			beside++;
-		if (mcb.user[3] != next_of[client]++)
+		if (mcb.user[3] != expected_of[client]++)
 			wrong_order++;
 		/* Long enough for others to begin. */
 		usleep(1000);
@@ -235,7 +235,7 @@ TEST_F(host, requests_of_a_run_are_handled_in_order_and_runs_beside_each_other)
 			EXPECT_EQ(VMTP_RESPONSE, mcb.function);
 			EXPECT_EQ(VMTP_OK, vmtp_code(&mcb));
 		}
-		EXPECT_EQ(RUN, next_of[i]);
+		EXPECT_EQ(RUN, expected_of[i]);
 		close(fds[i]);
 	}
 	shutdown(self->server, SHUT_RDWR);

@@ -18,25 +18,6 @@ static inline bool is_request(const struct packet *packet)
 	return !(packet->control & C_RESPONSE) && packet->server != VMTP_MANAGER_GROUP;
 }
 
-static inline bool is_response(const struct packet *packet)
-{
-	return packet->control & C_RESPONSE;
-}
-
-/* The next packet of which this is true; others are left out. */
-static inline bool next_of(int tun, bool (*wanted)(const struct packet *), struct packet *packet, int timeout_ms)
-{
-	long end = now_ms() + timeout_ms;
-
-	do {
-		long left = end - now_ms();
-
-		if (!receive_packet(tun, packet, left > 0 ? left : 0))
-			return false;
-	} while (!wanted(packet));
-	return true;
-}
-
 /* The blocks of the packets of which this is true that have been sent already. */
 static inline __u32 blocks_sent(int tun, bool (*wanted)(const struct packet *))
 {

@@ -484,6 +484,25 @@ static inline bool receive_packet(int tun, struct packet *packet, int timeout_ms
 	}
 }
 
+static inline bool is_response(const struct packet *packet)
+{
+	return packet->control & C_RESPONSE;
+}
+
+/* The next packet of which this is true; others are left out. */
+static inline bool next_of(int tun, bool (*wanted)(const struct packet *), struct packet *packet, int timeout_ms)
+{
+	long end = now_ms() + timeout_ms;
+
+	do {
+		long left = end - now_ms();
+
+		if (!receive_packet(tun, packet, left > 0 ? left : 0))
+			return false;
+	} while (!wanted(packet));
+	return true;
+}
+
 /* How many VMTP packets the kernel has sent already; they are thrown away. */
 static inline int drain(int tun)
 {
