@@ -38,6 +38,49 @@ fn round_trip_follows_the_estimator_on_matched_samples() {
     assert_eq!(near.at(640).notify(stale, 0, 0, 1).round_trip, Some(ms(40)));
 }
 
+/// A way becomes a hundred times as long: the answer to the first transmission comes after others were made, and was
+/// never matched by the last one's RetransmitCount.
+#[test]
+fn round_trip_that_has_grown_beyond_tc1_is_learned_from_the_answer_to_the_first_transmission() {
+    use common::near::{plain, Near};
+    let mut path = Path::new(1_500, Span::from_micros(12));
+    for _ in 0..8 {
+        path.sample_round_trip(ms(1));
+    }
+    let ask = |path: &Path| {
+        let mut cx = common::context();
+        cx.timing = path.timing();
+        Near::start_in(&plain(common::mcb(0, 0)), cx).0
+    };
+    let mut near = ask(&path);
+    // The mean of 1 ms and what is left of a deviation of 0.5: TC1 is below 4 ms, TC2 below 2, and then 200 ms.
+    for _ in 0..2 {
+        near.cx.now = near.call.deadline();
+        near.call.timeout(&mut near.client, &near.cx);
+    }
+    assert!(near.cx.now < common::at(6));
+    let answer = common::response(0, common::t(0), common::mcb(0, 0));
+    let sample = near.at(100).response(&answer).round_trip.unwrap();
+    // To 1,024 ns.
+    assert!(sample.nanos().abs_diff(100_000_000) <= 1_024);
+    path.sample_round_trip(sample);
+    // A quarter of what differs is deviation, and there are four of it: the next one is sent once.
+    assert!(ask(&path).call.deadline() > common::at(200));
+    // What comes later than a Server is waited for without a measurement may be its work.
+    let mut near = ask(&Path::new(1_500, Span::from_micros(12)));
+    near.timeout(600);
+    assert_eq!(near.at(601).response(&answer).round_trip, None);
+    // An answer to neither the first transmission nor the last tells nothing.
+    let mut near = ask(&path);
+    for _ in 0..2 {
+        near.cx.now = near.call.deadline();
+        near.call.timeout(&mut near.client, &near.cx);
+    }
+    let mut second = answer;
+    second.control = second.control.with_retransmit_count(1);
+    assert_eq!(near.response(&second).round_trip, None);
+}
+
 /// Shows: D-22-b
 #[test]
 fn timers_are_never_below_a_millisecond() {

@@ -2,7 +2,7 @@
 
 //! HandleResponse of RFC 1045, 4.7.1: a Response packet arrives.
 
-use super::{Call, Client, Delivery, Drop, Event, Keep, Reply, ReplyState, State, Step};
+use super::{brief, Call, Client, Delivery, Drop, Event, Keep, Reply, ReplyState, State, Step};
 use crate::proto::context::Context;
 use crate::proto::incoming::{begins_transmission, Taken};
 use crate::proto::path::GroupFate;
@@ -387,8 +387,17 @@ impl Call {
             return None;
         }
         // The server's work is in it as well: it never tells more than is assumed without it.
+        let count = control.retransmit_count();
         self.outgoing
-            .round_trip(control.retransmit_count(), now)
+            .round_trip(count, now)
+            .or_else(|| self.first_round_trip(count, now))
             .filter(|span| *span <= timers::FIRST_ROUND_TRIP)
+    }
+
+    /// The round trip of the first transmission, if that is what is answered although there were others since: of one
+    /// that has grown beyond TC1 nothing else would ever tell.
+    fn first_round_trip(&self, count: u8, now: Time) -> Option<Span> {
+        let units = brief(now).wrapping_sub(self.first_sent);
+        (count == 0).then(|| Span::from_nanos(u64::from(units).wrapping_shl(10)))
     }
 }

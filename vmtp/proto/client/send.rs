@@ -119,6 +119,7 @@ impl Client {
             deadline: Time::NEVER,
             limit: request.limit,
             state: State::AwaitingResponse,
+            first_sent: 0,
             flags: Flags {
                 found: request.found,
                 multicast: request.multicast,
@@ -189,6 +190,7 @@ impl Call {
         };
         let ends = client.ends(self);
         step.burst = self.outgoing.advance(&ends, window, cx);
+        self.first_sent = super::brief(self.outgoing.last_sent());
         if self.is_datagram() {
             self.state = State::Processing { collecting: false };
             self.deadline = Time::NEVER;

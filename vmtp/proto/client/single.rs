@@ -88,6 +88,7 @@ impl Client {
         };
         let ends = self.ends(call);
         let packet = call.outgoing.send_single(&ends, now);
+        call.first_sent = super::brief(now);
         call.deadline = now.plus(timing.first_response()).earlier(call.limit);
         Some(packet)
     }
