@@ -2,33 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # Path MTU, with a router in between: packets do not exceed it and are not cut, also after it has changed; below 600 octets, where a block does not fit, packets of one block are cut by IP and put together again.
 . ../kselftest/ktap_helpers.sh
+. ./helpers/router.sh
 
 entity=LE-70000-10.86.0.2
-a() { ip netns exec ipa "$@"; }
-b() { ip netns exec ipb "$@"; }
-r() { ip netns exec ipr "$@"; }
-
 modprobe vmtp 2>/dev/null
-for space in ipa ipb ipr; do
-	ip netns add $space
-	ip netns exec $space ip link set lo up
-done
-r ip link add ra type veth peer name wire netns ipa
-r ip link add rb type veth peer name wire netns ipb
-a ip address add 10.85.0.2/24 dev wire
-r ip address add 10.85.0.1/24 dev ra
-b ip address add 10.86.0.2/24 dev wire
-r ip address add 10.86.0.1/24 dev rb
-for link in 'a wire' 'b wire' 'r ra' 'r rb'; do
-	read -r space device <<<"$link"
-	$space ip link set "$device" up
-done
+hosts 10.86.0
+b ip route add default via 10.86.0.1
 # The router is to see single packets, so that they can be counted.
 a ethtool -K wire gso off
 b ethtool -K wire gso off
-a ip route add default via 10.85.0.1
-b ip route add default via 10.86.0.1
-r sysctl -qw net.ipv4.ip_forward=1
 # What leaves the router for the server, and what it says to the client.
 r nft -f - <<'RULES'
 table ip t {
@@ -101,5 +83,5 @@ ktap_test_result "below 600 octets packets of one block are cut and put together
 ktap_test_result "below 600 octets on the own link too" below_600_at_home
 ktap_test_result "with GRO" offloads
 kill $server
-for space in ipa ipb ipr; do ip netns del $space; done
+hosts_end
 ktap_finished

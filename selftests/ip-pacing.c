@@ -260,54 +260,69 @@ TEST_F(pacing, who_goes_while_packets_wait_goes_in_peace)
 	EXPECT_FALSE(comes(self->server, POLLIN, 300));
 }
 
-/*
- * In a namespace of its own, with room for one way: a Response waits for the gap of another, and all ends. The device
- * `stays` of the first namespace ends with it.
- */
-static int child_with_a_way_too_many(pid_t parent)
+/* In a namespace of its own, with a device whose other end is in the parent's: that one goes when the namespace does. */
+static bool in_a_namespace(int (*child_does)(void), const char *device)
+{
+	pid_t parent = getpid(), child = fork();
+	char command[96];
+	int status;
+
+	if (!child) {
+		if (namespace_make() < 0)
+			_exit(1);
+		snprintf(command, sizeof(command), "ip link add gone type veth peer name %s netns %d", device, parent);
+		_exit(system(command) ? 2 : child_does());
+	}
+	return waitpid(child, &status, 0) == child && status == 0;
+}
+
+static bool goes(const char *device)
+{
+	for (int i = 0; i < 200 && if_nametoindex(device); i++)
+		usleep(100000);
+	return !if_nametoindex(device);
+}
+
+/* With room for one way a Response waits for the gap of another, and all ends. */
+static int child_with_a_way_too_many(void)
 {
 	static unsigned char segment[VMTP_GROUP_SIZE], got[VMTP_GROUP_SIZE];
 	struct packet packet;
 	struct vmtp_mcb mcb;
-	char command[96];
 	int tun, server;
 
-	if (namespace_make() < 0)
-		return 1;
-	snprintf(command, sizeof(command), "ip link add gone type veth peer name stays netns %d", parent);
 	tun = link_make_speed(1500, MBPS);
-	if (system(command) || tun < 0 || setting("probe_clients", PROBE_NEVER) || setting("paths_max", 1))
-		return 2;
+	if (tun < 0 || setting("probe_clients", PROBE_NEVER) || setting("paths_max", 1))
+		return 3;
 	server = open_entity(SERVER);
 	/* The one way is in use: there is a record of its Client. */
 	request_packet(&packet, CLIENT, SERVER, 1);
 	if (server < 0 || !send_packet(tun, &packet) || vmtp_recvreq(server, &mcb, NULL, 0, LONG_MS))
-		return 3;
+		return 4;
 	request_packet(&packet, CLIENT, SERVER, 1);
 	packet.source = OTHER;
 	packet.client = little_endian(200000, OTHER);
 	packet.control = 255 << C_GAP;
 	carry(&packet, segment, sizeof(segment), 0xFFFFFFFF);
 	if (!send_packet(tun, &packet) || vmtp_recvreq(server, &mcb, got, sizeof(got), LONG_MS) != sizeof(got))
-		return 4;
+		return 5;
 	vmtp_response(&mcb, VMTP_OK);
-	return vmtp_sendreply(server, &mcb, segment, sizeof(segment)) ? 5 : 0;
+	return vmtp_sendreply(server, &mcb, segment, sizeof(segment)) ? 6 : 0;
 }
 
+static int child_with_nothing(void)
+{
+	return 0;
+}
+
+/* Namespaces end one after another, their devices first: one that does not end keeps the next one's devices. */
 TEST(a_way_that_is_not_remembered_does_not_hold_its_namespace)
 {
-	pid_t parent = getpid(), child;
-	int status;
-
 	ASSERT_GE(namespace_make(), 0);
-	child = fork();
-	if (!child)
-		_exit(child_with_a_way_too_many(parent));
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	ASSERT_EQ(0, status);
-	for (int i = 0; i < 200 && if_nametoindex("stays"); i++)
-		usleep(100000);
-	EXPECT_EQ(0, if_nametoindex("stays"));
+	ASSERT_TRUE(in_a_namespace(child_with_a_way_too_many, "stays"));
+	EXPECT_TRUE(goes("stays"));
+	ASSERT_TRUE(in_a_namespace(child_with_nothing, "behind"));
+	EXPECT_TRUE(goes("behind"));
 }
 
 TEST_HARNESS_MAIN

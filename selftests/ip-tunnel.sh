@@ -2,33 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # A packet group that crosses the stack as one sk_buff and is parted where a router has put headers in front that none of its packets had room for: a VLAN's, a tunnel's.
 . ../kselftest/ktap_helpers.sh
+. ./helpers/router.sh
 
 entity=LE-70000-10.86.0.2
-a() { ip netns exec ipa "$@"; }
-b() { ip netns exec ipb "$@"; }
-r() { ip netns exec ipr "$@"; }
 count() { ip netns exec "$1" nft list counter "$2" t "$3" | sed -n 's/.*packets \([0-9]*\).*/\1/p'; }
 
 modprobe vmtp 2>/dev/null
 for module in 8021q ipip ip_gre vxlan; do modprobe $module 2>/dev/null; done
 
-hosts() {
-	for space in ipa ipb ipr; do
-		ip netns add $space
-		ip netns exec $space ip link set lo up
-	done
-	r ip link add ra type veth peer name wire netns ipa
-	r ip link add rb type veth peer name wire netns ipb
-	a ip address add 10.85.0.2/24 dev wire
-	r ip address add 10.85.0.1/24 dev ra
-	b ip address add 10.87.0.2/24 dev wire
-	r ip address add 10.87.0.1/24 dev rb
-	for link in 'a wire' 'b wire' 'r ra' 'r rb'; do
-		read -r space device <<<"$link"
-		$space ip link set "$device" up
-	done
-	a ip route add default via 10.85.0.1
-	r sysctl -qw net.ipv4.ip_forward=1
+prepare() {
+	hosts 10.87.0
 	# So that a slow machine is no loss: after one packets leave singly.
 	r tc qdisc add dev ra root netem delay 100ms
 	r nft 'table ip t { counter trains { }; chain c { type filter hook forward priority 0;
@@ -59,7 +42,7 @@ echoes() {
 ktap_print_header
 ktap_set_plan 4
 while IFS='|' read -r kind of_r of_b; do
-	hosts
+	prepare
 	if over "$of_r" "$of_b"; then
 		ip netns exec ipb vmtp echo --entity $entity >/dev/null &
 		server=$!
@@ -70,7 +53,7 @@ while IFS='|' read -r kind of_r of_b; do
 	else
 		ktap_test_skip "packets of a group pass a $kind: this kernel has none"
 	fi
-	for space in ipa ipb ipr; do ip netns del $space; done
+	hosts_end
 done <<-KINDS
 	VLAN|link rb type vlan id 5|link wire type vlan id 5
 	tunnel of IP in IP|type ipip local 10.87.0.1 remote 10.87.0.2|type ipip local 10.87.0.2 remote 10.87.0.1

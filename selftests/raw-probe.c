@@ -174,8 +174,7 @@ TEST_F(peer, of_requests_that_waited_for_their_probes_only_those_are_delivered_t
 	for (int i = 0; i < 4; i++) {
 		ASSERT_TRUE(answer_probe(self->tun, &probes[i], VMTP_OK, 9));
 	}
-	while (receive_packet(self->tun, &packet, 0)) {
-		ASSERT_TRUE(is_notify_client(&packet));
+	while (next_of(self->tun, is_notify_client, &packet, 0)) {
 		EXPECT_EQ(VMTP_BUSY, notify_client_of(&packet).code);
 		EXPECT_EQ(9, notify_client_of(&packet).transaction);
 		busy++;

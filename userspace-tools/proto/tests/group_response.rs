@@ -10,9 +10,8 @@ use common::{at, carrying, mcb, ms, only, packets, request, response, t};
 use common::{CLIENT, GROUP, OTHER_HOST, OTHER_SERVER, SERVER, SERVER_HOST};
 use vmtp_proto::client::{no_room, Event as ClientEvent, Keep, Reply, ReplyState, State as Call};
 use vmtp_proto::peer::Peer;
-use vmtp_proto::server::Presence;
 use vmtp_proto::server::{
-    Drop, Overheard, OverheardStep, Respond, RespondError, Source, State, Step, To,
+    Drop, Overheard, OverheardStep, Presence, Respond, RespondError, Source, State, Step, To,
 };
 use vmtp_proto::wire::{Code, Control, Entity, Header, ResponseCode};
 

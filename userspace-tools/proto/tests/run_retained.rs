@@ -5,14 +5,10 @@
 mod common;
 
 use common::far::{with, Far};
+use common::run::{FIRST, LAST, MIDDLE};
 use common::{carrying, count, flags, mcb, only, packets, request, t, to_server};
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Retained, State, Unsent};
+use vmtp_proto::server::{Presence, Retained, State, Unsent};
 use vmtp_proto::wire::{Code, Control, Header, ResponseCode};
-
-const FIRST: u32 = Control::NER;
-const MIDDLE: u32 = Control::NSR | Control::NER;
-const LAST: u32 = Control::NSR;
 
 /// The first Request of a run was answered with so many octets, and the next is with the server. Its Client was probed.
 fn kept(octets: u32) -> (Far, Retained) {

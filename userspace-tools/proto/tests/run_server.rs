@@ -5,14 +5,10 @@
 mod common;
 
 use common::far::{arrival, code_of, Far, TS1, TS3};
+use common::run::{FIRST, LAST, MIDDLE};
 use common::{at, carrying, mask, mcb, only, request, t, to_server};
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Drop, Event, Keep, Refusal, Remote, Respond, State, Step};
+use vmtp_proto::server::{Drop, Event, Keep, Presence, Refusal, Remote, Respond, State, Step};
 use vmtp_proto::wire::{Code, Control, Header, Mask, ResponseCode};
-
-const FIRST: u32 = Control::NER;
-const MIDDLE: u32 = Control::NSR | Control::NER;
-const LAST: u32 = Control::NSR;
 
 /// The first Request of a run is in process.
 fn run() -> Far {

@@ -7,8 +7,7 @@ mod common;
 use common::far::{arrival, with, Far};
 use common::{carrying, mcb, packets, request, t, to_server};
 use proptest::prelude::*;
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Event, State, Step};
+use vmtp_proto::server::{Event, Presence, State, Step};
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{Code, Control, Header, ResponseCode};
 

@@ -65,6 +65,25 @@ fn forwarded_request_keeps_client_and_transaction_and_counts_one_more() {
     }
 }
 
+/// Of what the user asks for only NRT is passed on, and of the Request's flags only STI: the others are about its own
+/// Transaction with the forwarder.
+#[test]
+fn of_the_flags_asked_for_a_forward_has_nrt_only_and_of_the_request_none_but_sti() {
+    for sti in [0, Control::STI] {
+        let of_request = Control::MDG | Control::DRT | Control::APG | sti;
+        let mut far = Far::processing(&request(of_request, t(0), mcb(0, 0)));
+        let asked =
+            Control::NRT | Control::NSR | Control::NER | Control::MDG | Control::DRT | Control::APG;
+        let forward = Forward {
+            flags: asked,
+            ..to_other(mcb(0, 0))
+        };
+        let step = far.remote.forward(t(0), &forward, &far.cx).unwrap();
+        let all = asked | Control::STI | Control::CMG | Control::NRS;
+        assert_eq!(flags(&step.burst, all), [Control::NRT | sti]);
+    }
+}
+
 /// Decision 24: at ForwardCount 15, of a multicast Request, and of what is longer than a group.
 #[test]
 fn what_cannot_be_passed_on_wants_a_nested_call() {

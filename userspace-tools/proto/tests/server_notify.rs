@@ -7,8 +7,7 @@ mod common;
 use common::far::{code_of, refused, Far, MULTICAST, TS3, TS4, UNICAST};
 use common::{at, carrying, deliveries, headers, mask, mcb, packets, request, t};
 use common::{to_server, CLIENT, CLIENT_HOST, OTHER_HOST};
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Drop, Event, Keep, Refusal, State, Step, Stop, To};
+use vmtp_proto::server::{Drop, Event, Keep, Presence, Refusal, State, Step, Stop, To};
 use vmtp_proto::wire::{Code, Control, NotifyVmtpClient, Priority, ResponseCode};
 
 /// A Response of 16 KiB was sent at 0 ms, to a Client that was probed.

@@ -7,8 +7,7 @@ mod common;
 
 use common::far::{arrival, Far, TS1};
 use common::{carrying, mask, mcb, meant, packets, request, t, CLIENT_HOST, OTHER_HOST};
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Drop, Event, Keep, State};
+use vmtp_proto::server::{Drop, Event, Keep, Presence, State};
 use vmtp_proto::wire::{Control, ResponseCode};
 
 /// A record of a Client that must be probed.

@@ -7,8 +7,7 @@ mod common;
 
 use common::far::{arrival, Far, MULTICAST, TS1, TS3, WAITING};
 use common::{at, carrying, mcb, request, t, GROUP};
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Drop, Event, Forward, Keep, Service, State};
+use vmtp_proto::server::{Drop, Event, Forward, Keep, Presence, Service, State};
 use vmtp_proto::wire::{Control, ResponseCode};
 
 /// A Client that still waits for a Response repeats its Request within this time.

@@ -7,8 +7,7 @@ mod common;
 
 use common::far::{arrival, code_of, Far, MULTICAST, TS1, TS4};
 use common::{at, carrying, mask, mcb, meant, only, request, t, CLIENT, OTHER_HOST};
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Drop, Event, Keep, RespondError, State, Step};
+use vmtp_proto::server::{Drop, Event, Keep, Presence, RespondError, State, Step};
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{Code, Control, NotifyVmtpClient, Priority, ResponseCode};
 

@@ -8,8 +8,7 @@ mod common;
 use common::far::{code_of, with, Far, MULTICAST, TS3, TS4};
 use common::{at, carrying, count, deliveries, flags, headers, mcb, ms, only, packets, request, t};
 use common::{CLIENT, SERVER};
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Drop, Event, Keep, Respond, RespondError, State, To};
+use vmtp_proto::server::{Drop, Event, Keep, Presence, Respond, RespondError, State, To};
 use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{Code, Control, Header, Mask, Priority, ResponseCode};
 

@@ -7,8 +7,7 @@ mod common;
 
 use common::far::{arrival, Far};
 use common::{mcb, packets, request, t, OTHER_HOST};
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{Drop, Event, Keep, Remote, State, SNAPSHOT_OCTETS};
+use vmtp_proto::server::{Drop, Event, Keep, Presence, Remote, State, SNAPSHOT_OCTETS};
 use vmtp_proto::wire::Control;
 
 /// The record of `far` on its server's new host.

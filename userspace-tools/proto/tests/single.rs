@@ -13,8 +13,7 @@ use vmtp_proto::client::{self, Call, Client, Found, Keep, Reply, ReplyState, Req
 use vmtp_proto::context::Context;
 use vmtp_proto::path::GroupFate;
 use vmtp_proto::peer::Peer;
-use vmtp_proto::server::Presence;
-use vmtp_proto::server::{self, Remote, Respond, Service, Source};
+use vmtp_proto::server::{self, Presence, Remote, Respond, Service, Source};
 use vmtp_proto::time::{Span, Time};
 use vmtp_proto::wire::{
     padded, Code, Control, Header, Mask, Mcb, NotifyVmtpServer, Priority, ResponseCode, Transaction,

@@ -238,7 +238,7 @@ impl Endpoint {
         transaction: Option<Transaction>,
         who: Unreachable,
     ) {
-        // A forger would have to know the Transaction, but not the rest.
+        // Who quotes no Transaction need not have known it, nor seen any packet.
         let who = match transaction {
             Some(_) => who,
             None => Unreachable::Hearsay,

@@ -8,8 +8,9 @@
 //!
 //! Here is the record; Request packets are in `request`, those that come again in `repeat`, complete
 //! Requests in `deliver`, the Response in `respond`, Responses of other members of a group in
-//! `overheard`, the client's Notify operations in `notify`, what became of a Probe in `probe`, the timer in `timeout`, forwarding in
-//! `forward`, receive sequence numbers in `sequence`. `single` is the common case.
+//! `overheard`, the client's Notify operations in `notify`, what became of a Probe in `probe`, the
+//! timer in `timeout`, forwarding in `forward`, receive sequence numbers in `sequence`. `single` is
+//! the common case.
 
 mod deliver;
 mod forward;

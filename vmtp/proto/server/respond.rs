@@ -106,13 +106,11 @@ impl Retained {
         before: Outgoing,
         burst: Option<Burst>,
     ) -> Result<Option<Burst>, Unsent> {
-        let octets = burst.map_or(0, |burst| burst.octets_left());
-        if octets > self.allowed && !remote.flags.probed {
-            self.outgoing = before;
-            return Err(Unsent::Unproven);
+        if spend(&mut self.allowed, remote.flags.probed, burst) {
+            return Ok(burst);
         }
-        self.allowed = self.allowed.saturating_sub(octets);
-        Ok(burst)
+        self.outgoing = before;
+        Err(Unsent::Unproven)
     }
 
     /// NotifyVmtpServer about this Response, or about one of the run before or after it: the
@@ -276,14 +274,12 @@ impl Remote {
         let before = self.outgoing;
         step.burst = transmit(&mut self.outgoing);
         step.to = self.response_to();
-        let octets = step.burst.map_or(0, |burst| burst.octets_left());
-        if octets > self.allowed && !self.flags.probed {
+        let may = spend(&mut self.allowed, self.flags.probed, step.burst);
+        if !may {
             self.outgoing = before;
             step.burst = None;
-            return false;
         }
-        self.allowed = self.allowed.saturating_sub(octets);
-        true
+        may
     }
 
     /// Whether the Client may be asked once more for the rest of its Request: who sent what came of it may have used the
@@ -374,8 +370,8 @@ impl Remote {
             cx.timing.window
         };
         step.burst = self.outgoing.advance(&ends, window, cx);
-        let octets = step.burst.map_or(0, |burst| burst.octets_left());
-        self.allowed = self.allowed.saturating_sub(octets);
+        // Whether it may go was asked before.
+        spend(&mut self.allowed, true, step.burst);
         step.to = self.response_to();
         if self.flags.group_response {
             // 2.7: a Client that is a member hears it with the others. Only it may ask again, and if
@@ -453,6 +449,16 @@ impl Remote {
 /// Octets that a Client may get for so many that came.
 fn allowed_for(octets: u32) -> u32 {
     octets.saturating_mul(AMPLIFICATION)
+}
+
+/// Takes what is sent out of what a Client may get. False if it is more than that, and not sent, unless it `may` be more.
+fn spend(allowed: &mut u32, may: bool, burst: Option<Burst>) -> bool {
+    let octets = burst.map_or(0, |burst| burst.octets_left());
+    if octets > *allowed && !may {
+        return false;
+    }
+    *allowed = allowed.saturating_sub(octets);
+    true
 }
 
 /// Octets of VMTP packets for a segment, with one block a packet.

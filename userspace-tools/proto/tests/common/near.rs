@@ -8,7 +8,9 @@ use vmtp_proto::peer::Peer;
 use vmtp_proto::time::Time;
 use vmtp_proto::wire::{Header, Mcb, Priority, ResponseCode};
 
-use super::{at, context, ms, t, to_client, CLIENT, GROUP, GROUP_HOST, SERVER, SERVER_HOST};
+use super::{
+    at, context, mcb, ms, response, t, to_client, CLIENT, GROUP, GROUP_HOST, SERVER, SERVER_HOST,
+};
 
 /// The records of a Client, its call and the call's first reply.
 pub(crate) struct Near {
@@ -210,4 +212,14 @@ pub(crate) const TC3: u64 = 1;
 /// Milliseconds as a limit.
 pub(crate) fn limit(n: u64) -> Time {
     at(0).plus(ms(n))
+}
+
+/// A transaction without a segment, whose Response may be anything.
+pub(crate) fn asked() -> Near {
+    Near::start(&plain(mcb(0, 0))).0
+}
+
+/// The header of a Response of four packets of two blocks.
+pub(crate) fn answer() -> Header {
+    response(0, t(0), mcb(0, 4_096))
 }

@@ -115,6 +115,7 @@ impl Run {
     }
 }
 
+/// The run bits of the first Request of a run, of one in the middle and of the last (2.11).
 pub(crate) const FIRST: u32 = Control::NER;
 pub(crate) const MIDDLE: u32 = Control::NSR | Control::NER;
 pub(crate) const LAST: u32 = Control::NSR;
