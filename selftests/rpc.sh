@@ -28,13 +28,14 @@ refuses_strangers() {
 	[ "$(tail -c 1 /tmp/answer | od -An -tu1 | tr -d ' ')" = "$3" ]
 }
 
-ktap_begin 59
+ktap_begin 63
 hosts 10%
 start_binder $server
 start_server
 run_tests ip netns exec rpc-a ./rpc-client vmtp $server
 run_tests ip netns exec rpc-a ./rpc-hostile "$entity" BE-111-$server
 run_tests ip netns exec rpc-a ./rpc-trouble
+run_tests ip netns exec rpc-b ./rpc-forwarded BE-111-$server
 check "vmtp rpcinfo lists the program and the binder" lists_the_program
 check "vmtp rpcinfo calls each version" calls_both_versions
 check "vmtp rpcinfo says of an unknown program that it is not registered" says_not_registered

@@ -39,5 +39,8 @@ $(OUTPUT)/rpc-hostile: $(rpc)/hostile.c $(rpc-library)
 $(OUTPUT)/rpc-trouble: $(rpc)/trouble.c $(rpc-library)
 	$(CC) $(rpc-flags) -o $@ $< $(rpc-libs)
 
+$(OUTPUT)/rpc-forwarded: $(rpc)/forwarded.c $(rpc-library)
+	$(CC) $(rpc-flags) -o $@ $< $(rpc-libs)
+
 $(OUTPUT)/rpc-duplicates: $(rpc)/duplicates.c $(rpc-library)
 	$(CC) $(rpc-flags) -o $@ $< $(rpc-libs)

@@ -300,8 +300,12 @@ fn lives(prober: &vmtp::Client, entity: Entity) -> bool {
     }
 }
 
-/// The user whose entity sent a Request, if that is of this host.
+/// The user whose entity sent a Request, if that is of this host. One that was passed on says no more
+/// for its Client than what a stranger says: a server puts into it what it wants.
 fn user_of(prober: &vmtp::Client, request: &IncomingRequest<'_>) -> Option<u32> {
+    if request.mcb().forward_count() != 0 {
+        return None;
+    }
     let own = own_addresses();
     let is_own = |address: Ipv4Addr| address.is_loopback() || own.contains(&address);
     if !is_own(request.host().address()?) || !is_own(address(request.client())) {
