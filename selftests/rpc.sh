@@ -28,7 +28,7 @@ refuses_strangers() {
 	[ "$(tail -c 1 /tmp/answer | od -An -tu1 | tr -d ' ')" = "$3" ]
 }
 
-ktap_begin 63
+ktap_begin 68
 hosts 10%
 start_binder $server
 start_server

@@ -4,6 +4,7 @@
  * being vmtp, udp or tcp. The same for each; what one transport alone has is in hostile.c.
  */
 #include <dirent.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,15 @@ static void authenticates(CLIENT *client)
 	client->cl_auth = none;
 }
 
+/* The old test of services for who is trusted: such a port only root has. */
+static void has_no_reserved_port(CLIENT *client)
+{
+	u_int *port = port_3(NULL, client);
+
+	ksft_test_result(port && *port >= IPPORT_RESERVED, "the caller's port is none that is reserved to root: %u\n",
+			 port ? *port : 0);
+}
+
 static void refuses(CLIENT *client)
 {
 	u_int32_t version = 9, right = DIRVERS_MORE, long_name = 0xFFFFFFF0;
@@ -138,6 +148,19 @@ static void gives_up(CLIENT *client)
 	ksft_test_result(sleep_3(&ms, client) != NULL, "the next call is answered\n");
 }
 
+/* More than a UDP service of libtirpc would encode. */
+static void has_long_results(CLIENT *client)
+{
+	u_int octets = 100000;
+	block *out = filled_3(&octets, client);
+
+	ksft_test_result(out && out->block_len == octets, "a small call has results of %u octets\n", octets);
+	if (!out)
+		ksft_print_msg("%s\n", clnt_sperror(client, "FILLED"));
+	else
+		clnt_freeres(client, (xdrproc_t)xdr_block, out);
+}
+
 /* Arguments and results of a message of 4 MiB, and beyond. */
 static void ends_at_4_mib(CLIENT *client)
 {
@@ -162,13 +185,13 @@ static void ends_at_4_mib(CLIENT *client)
 
 int main(int argc, char **argv)
 {
-	bool vmtp = argc == 3 && !strcmp(argv[1], "vmtp");
+	bool vmtp = argc == 3 && !strcmp(argv[1], "vmtp"), udp = argc == 3 && !strcmp(argv[1], "udp");
 	CLIENT *client;
 
 	if (argc != 3)
 		return fprintf(stderr, "usage: client vmtp|udp|tcp HOST\n"), 2;
 	ksft_print_header();
-	ksft_set_plan(vmtp ? 20 : 14);
+	ksft_set_plan(vmtp ? 22 : udp ? 15 : 16);
 	/* The only line that names the transport. */
 	client = vmtp ? clnt_vmtp_create(argv[2], DIRPROG, DIRVERS_MORE) :
 			clnt_create(argv[2], DIRPROG, DIRVERS_MORE, argv[1]);
@@ -178,10 +201,13 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("no client\n");
 	}
 	reads_directories(client);
-	executes_once(client, vmtp ? 0 : !strcmp(argv[1], "udp") ? 1000 : 2000);
+	executes_once(client, vmtp ? 0 : udp ? 1000 : 2000);
 	carries(client, 0);
 	carries(client, 5000);
+	if (!udp)
+		has_long_results(client);
 	authenticates(client);
+	has_no_reserved_port(client);
 	refuses(client);
 	gives_up(client);
 	if (vmtp)

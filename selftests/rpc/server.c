@@ -127,6 +127,14 @@ void *sleep_3_svc(u_int *ms, struct svc_req *request)
 	return &done;
 }
 
+u_int *port_3_svc(void *none, struct svc_req *request)
+{
+	static u_int result;
+
+	result = ntohs(((struct sockaddr_in *)svc_getcaller(request->rq_xprt))->sin_port);
+	return &result;
+}
+
 static int serve_vmtp(void)
 {
 	SVCXPRT *xprt = svc_vmtp_create(RPC_ANYSOCK);

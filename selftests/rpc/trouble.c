@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What a CLIENT of libvmtprpc makes of a signal, of a reply parts of which may be missing, and of what a program must
- * not say. It has its own server. trouble
+ * not say; and of a SVCXPRT that cannot be registered, or whose entity has gone. It has its own server. trouble
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -86,6 +87,40 @@ static void sets_times(CLIENT *client)
 	ksft_test_result(wrong == 0 && now.tv_sec == 7 && now.tv_usec == 5, "a time that is none is not set\n");
 }
 
+static void serves(struct svc_req *request, SVCXPRT *xprt)
+{
+}
+
+static void serves_too(struct svc_req *request, SVCXPRT *xprt)
+{
+}
+
+/* Where no binder is. */
+static void registers_in_vain(void)
+{
+	SVCXPRT *old = svc_vmtp_create(RPC_ANYSOCK), *new = svc_vmtp_create(RPC_ANYSOCK);
+
+	if (!old || !new || !svc_reg(old, PROGRAM, 1, serves, NULL))
+		ksft_exit_fail_msg("no service: %s\n", strerror(errno));
+	ksft_test_result(!svc_vmtp_register(new, PROGRAM, 1, serves), "without a binder a service is not registered\n");
+	/* Of a version that is served another dispatcher is not taken. */
+	ksft_test_result(!svc_reg(old, PROGRAM, 1, serves_too, NULL), "what was served before still is\n");
+	svc_destroy(new);
+	svc_destroy(old);
+}
+
+/* As one that has moved or was deleted: poll() says so for ever. */
+static void ends_with_its_entity(void)
+{
+	SVCXPRT *xprt = svc_vmtp_create(RPC_ANYSOCK);
+	int fd = xprt ? xprt->xp_fd : -1;
+
+	if (!xprt || shutdown(fd, SHUT_RDWR))
+		ksft_exit_fail_msg("no service: %s\n", strerror(errno));
+	svc_getreq_common(fd);
+	ksft_test_result(fcntl(fd, F_GETFD) == -1, "a transport that will have no Request any more is destroyed\n");
+}
+
 int main(void)
 {
 	int sock = vmtp_socket(0);
@@ -94,7 +129,7 @@ int main(void)
 	pid_t child;
 
 	ksft_print_header();
-	ksft_set_plan(7);
+	ksft_set_plan(10);
 	if (sock < 0 || vmtp_bind(sock, 0) || vmtp_getentity(sock, &server))
 		ksft_exit_fail_msg("no server: %s\n", strerror(errno));
 	child = fork();
@@ -117,5 +152,7 @@ int main(void)
 	ksft_test_result(!clnt_vmtp_create(NULL, PROGRAM, 1) && rpc_createerr.cf_stat == RPC_UNKNOWNHOST,
 			 "no host is an unknown one\n");
 	kill(child, SIGKILL);
+	registers_in_vain();
+	ends_with_its_entity();
 	ksft_finished();
 }

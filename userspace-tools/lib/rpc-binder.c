@@ -96,11 +96,12 @@ static bool_t tell(SVCXPRT *xprt, rpcproc_t procedure, rpcprog_t prog, rpcvers_t
 
 bool_t svc_vmtp_register(SVCXPRT *xprt, rpcprog_t prog, rpcvers_t vers, void (*dispatch)(struct svc_req *, SVCXPRT *))
 {
-	if (!svc_reg(xprt, prog, vers, dispatch, NULL))
+	/* In this order: svc_unreg() would end the version for all transports. */
+	if (!tell(xprt, PMAPPROC_SET, prog, vers))
 		return FALSE;
-	if (tell(xprt, PMAPPROC_SET, prog, vers))
+	if (svc_reg(xprt, prog, vers, dispatch, NULL))
 		return TRUE;
-	svc_unreg(prog, vers);
+	tell(xprt, PMAPPROC_UNSET, prog, vers);
 	return FALSE;
 }
 

@@ -12,12 +12,16 @@
 /* How long the rest of a Request may take whose beginning is there. */
 #define REST_MS	5000
 
+/* What services see as the caller's port. Any process may have it. */
+#define CALLER_PORT	65535
+
 struct transport {
 	SVCXPRT xprt;		/* first: one is the other */
 	SVCXPRT_EXT extension;
 	XDR xdrs;
 	struct vmtp_mcb request;	/* the one that is served */
 	bool open;		/* it is to be answered */
+	bool died;		/* there will be no Request any more */
 	u_int32_t xid;
 	struct sockaddr_vmtp local, remote;
 	char verifier[MAX_AUTH_BYTES];
@@ -75,17 +79,23 @@ static long receive(struct transport *transport)
 	struct sockaddr_in *address = (struct sockaddr_in *)(void *)&transport->xprt.xp_raddr;
 	uint32_t whole, done;
 
-	if (ioctl(transport->xprt.xp_fd, VMTP_RECVREQ, &msg))
+	if (ioctl(transport->xprt.xp_fd, VMTP_RECVREQ, &msg)) {
+		/* Shut down, moved, deleted or closed: poll() would say so for ever. */
+		transport->died = errno == ESHUTDOWN || errno == EIDRM || errno == EBADF;
 		return -1;
+	}
 	transport->request = msg.mcb;
 	transport->open = !(msg.mcb.code & VMTP_DGM);
 	transport->remote.svmtp_family = AF_VMTP;
 	transport->remote.svmtp_domain = VMTP_DOMAIN_INTERNET;
 	transport->remote.svmtp_entity = msg.mcb.client;
 	transport->remote.svmtp_host = msg.host;
-	/* For services that look where a caller is: as over UDP, with the port 0. */
+	/*
+	 * For services that look where a caller is, as over UDP. A port below 1024 would tell some of them that it is
+	 * root; an entity identifier does not.
+	 */
 	address->sin_family = AF_INET;
-	address->sin_port = 0;
+	address->sin_port = htons(CALLER_PORT);
 	memcpy(&address->sin_addr, msg.host.address, sizeof(address->sin_addr));
 
 	whole = msg.mcb.code & VMTP_SDA ? msg.mcb.segment_size : 0;
@@ -150,8 +160,7 @@ static bool_t receive_call(SVCXPRT *xprt, struct rpc_msg *message)
 
 static enum xprt_stat status(SVCXPRT *xprt)
 {
-	(void)xprt;
-	return XPRT_IDLE;
+	return transport_of(xprt)->died ? XPRT_DIED : XPRT_IDLE;
 }
 
 static bool_t get_arguments(SVCXPRT *xprt, xdrproc_t arguments, void *argument)
