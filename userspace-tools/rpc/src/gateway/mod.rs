@@ -12,6 +12,10 @@ pub mod to_vmtp;
 
 use std::time::Duration;
 
+/// The program that says where a [`to_vmtp`] gateway's doors are, its TCP port being the version. What is
+/// at those ports is over VMTP already: [`to_net`] leaves it out. Else two gateways would keep each
+/// other's registrations for ever, and pass calls of a program that has gone to each other.
+const DOORS: u32 = 0x2000_0000 | 1045;
 /// How often it is looked which programs there are.
 const LOOK_AROUND: Duration = Duration::from_secs(2);
 
@@ -33,9 +37,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether a program is passed on. The portmappers are each side's own.
+    /// Whether a program is passed on. The portmappers and the doors are each side's own.
     fn wants(&self, program: u32) -> bool {
-        program != crate::portmap::PROGRAM
+        ![crate::portmap::PROGRAM, DOORS].contains(&program)
             && (self.programs.is_empty() || self.programs.contains(&program))
     }
 }

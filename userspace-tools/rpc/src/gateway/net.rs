@@ -12,7 +12,9 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nix::sys::socket::{setsockopt, sockopt::Ipv4RecvErr};
+use nix::libc::linger;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Linger};
 use vmtp::MESSAGE_SIZE;
 
 use crate::message::{self, words, Call, Refusal};
@@ -229,6 +231,12 @@ impl Write for Timed<'_> {
 pub fn tcp_call(to: SocketAddrV4, call: &[u8], wait: &Wait<'_>) -> Result<Vec<u8>, Failure> {
     let stream = TcpStream::connect_timeout(&to.into(), wait.rest()?)?;
     stream.set_nodelay(true)?;
+    // Else the port would not be free for a minute, and 500 calls a second would use up all.
+    let reset = linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(&stream, Linger, &reset).map_err(io::Error::from)?;
     let mut stream = Timed { stream, wait };
     write_record(&mut stream, call)?;
     let xid = message::xid(call);
@@ -278,36 +286,53 @@ pub fn read_record(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// A call to a host's portmapper: the results.
-fn ask_portmapper(host: Ipv4Addr, number: u32, arguments: &[u8]) -> Result<Vec<u8>, Failure> {
+/// A call to a portmapper: the results.
+fn ask_portmapper(at: SocketAddrV4, number: u32, arguments: &[u8]) -> Result<Vec<u8>, Failure> {
     let call = Call {
         xid: fresh_xid(),
         procedure: portmap::procedure(number),
         arguments,
     };
-    let to = SocketAddrV4::new(host, portmap::PORT);
-    let socket = udp_socket(to, number == portmap::SET || number == portmap::UNSET)?;
-    let retry = Some(Duration::from_secs(1));
+    let octets = call.to_octets();
     let wait = Wait::new(PORTMAPPER_PATIENCE, &|| true);
-    let reply = udp_exchange(&socket, &call.to_octets(), retry, &wait)?;
+    let reply = match number {
+        // A list may be longer than rpcbind puts into a datagram.
+        portmap::DUMP => tcp_call(at, &octets, &wait)?,
+        _ => {
+            let retry = Some(Duration::from_secs(1));
+            udp_exchange(&udp_socket(at, true)?, &octets, retry, &wait)?
+        }
+    };
     Ok(message::results(call.xid, &reply)?.to_vec())
+}
+
+fn portmapper_of(host: Ipv4Addr) -> SocketAddrV4 {
+    SocketAddrV4::new(host, portmap::PORT)
 }
 
 /// The programs that a host's portmapper has.
 pub fn dump(host: Ipv4Addr) -> Result<Vec<Mapping>, Failure> {
-    let results = ask_portmapper(host, portmap::DUMP, &[])?;
+    dump_of(portmapper_of(host))
+}
+
+fn dump_of(portmapper: SocketAddrV4) -> Result<Vec<Mapping>, Failure> {
+    let results = ask_portmapper(portmapper, portmap::DUMP, &[])?;
     Ok(portmap::parse_list(&results).ok_or(Refusal::Malformed)?)
 }
 
 /// Registers a program with this host's portmapper. Whether it was not there yet.
 pub fn set(mapping: &Mapping) -> Result<bool, Failure> {
-    let results = ask_portmapper(Ipv4Addr::LOCALHOST, portmap::SET, &mapping.to_octets())?;
-    Ok(message::xid(&results) == Some(1))
+    change(portmap::SET, mapping)
 }
 
 /// Takes a version of a program out of this host's portmapper, for all protocols.
 pub fn unset(mapping: &Mapping) -> Result<bool, Failure> {
-    let results = ask_portmapper(Ipv4Addr::LOCALHOST, portmap::UNSET, &mapping.to_octets())?;
+    change(portmap::UNSET, mapping)
+}
+
+fn change(number: u32, mapping: &Mapping) -> Result<bool, Failure> {
+    let own = portmapper_of(Ipv4Addr::LOCALHOST);
+    let results = ask_portmapper(own, number, &mapping.to_octets())?;
     Ok(message::xid(&results) == Some(1))
 }
 
@@ -427,6 +452,28 @@ mod tests {
         let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         let reply = tcp_call(to, &call(9), &within(LIMIT)).unwrap();
         assert_eq!(message::results(9, &reply), Ok(&[7; 4][..]));
+        answering.join().unwrap();
+    }
+
+    #[test]
+    fn the_list_of_a_portmapper_may_be_longer_than_a_datagram() {
+        let mapping = Mapping {
+            program: 200_001,
+            version: 1,
+            protocol: portmap::Protocol::TCP,
+            port: 2049,
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answering = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let record = read_record(&mut stream).unwrap().unwrap();
+            let list = portmap::list_to_octets(&vec![mapping; 4000]);
+            let xid = message::xid(&record).unwrap();
+            write_record(&mut stream, &message::success(xid, &list)).unwrap();
+        });
+        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        assert_eq!(dump_of(to).unwrap(), vec![mapping; 4000]);
         answering.join().unwrap();
     }
 

@@ -3,8 +3,9 @@
 //! Callers over VMTP reach the programs that a host's portmapper has over UDP and TCP. They are
 //! registered with this host's binder, at one entity.
 //!
-//! UDP is used for what fits in a datagram, TCP for the rest, and whichever there is if only one is.
-//! Over UDP a call may be executed more than once, as always there, unless it is never sent again.
+//! TCP is used wherever a program has it: it carries results of any length, which nobody knows before,
+//! and a call is executed once. Over UDP it may be executed more than once, as always there, unless it
+//! is never sent again. A call that nobody waits for is a datagram there too.
 
 use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
@@ -16,13 +17,11 @@ use std::time::Duration;
 use vmtp::{Code, Entity, Host, IncomingRequest, Reply, Request, Server, MESSAGE_SIZE};
 
 use super::net::{self, Failure, Wait};
-use super::{Options, LOOK_AROUND};
+use super::{Options, DOORS, LOOK_AROUND};
 use crate::message::{self, Call, Incoming, Refusal};
 use crate::portmap::{self, Mapping, Protocol};
 use crate::{address, binder_of, upper};
 
-/// Calls up to this size go over UDP if they can: what XNFS transfers at once, and its headers.
-const UDP_CALL_MAX: usize = 8800;
 /// How long the host of a Client may be asked about it.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -38,10 +37,15 @@ struct Ports {
 struct Places(BTreeMap<(u32, u32), Ports>);
 
 impl Places {
-    /// Those of a portmapper's mappings that are reached over UDP or TCP.
-    fn new(mappings: impl IntoIterator<Item = Mapping>) -> Places {
+    /// Those of a portmapper's mappings that are reached over UDP or TCP, and not at the doors of a
+    /// gateway from there.
+    fn new(mappings: &[Mapping]) -> Places {
         let mut places = Places::default();
-        for mapping in mappings {
+        let at = |mapping: &Mapping| (mapping.protocol, mapping.port);
+        let doors = mappings.iter().filter(|mapping| mapping.program == DOORS);
+        let doors: HashSet<(Protocol, u32)> = doors.map(at).collect();
+        let is_door = |mapping: &Mapping| doors.contains(&at(mapping));
+        for mapping in mappings.iter().filter(|mapping| !is_door(mapping)) {
             let port = u16::try_from(mapping.port).ok();
             let at = (mapping.program, mapping.version);
             match mapping.protocol {
@@ -60,6 +64,18 @@ impl Places {
         let exact = self.0.get(&(program, version));
         let found = exact.or_else(|| any().map(|(_, ports)| ports));
         found.copied().unwrap_or_default()
+    }
+}
+
+/// Takes note of what the binder said to SET: whether the version is registered now and was not before.
+/// If another has it, it is not ours to take back.
+fn take_note(registered: &mut HashSet<(u32, u32)>, key: (u32, u32), set: bool) -> bool {
+    match set {
+        true => registered.insert(key),
+        false => {
+            registered.remove(&key);
+            false
+        }
     }
 }
 
@@ -131,8 +147,8 @@ impl ToNet {
     ) -> Result<(), String> {
         let there = net::dump(self.host)
             .map_err(|error| format!("the portmapper of {}: {error}", self.host))?;
-        let wants = |mapping: &Mapping| self.options.wants(mapping.program);
-        let places = Places::new(there.into_iter().filter(wants));
+        let mut places = Places::new(&there);
+        places.0.retain(|key, _| self.options.wants(key.0));
         let wanted: HashSet<(u32, u32)> = places.0.keys().copied().collect();
         *self.places() = places;
         for key in registered.difference(&wanted) {
@@ -142,7 +158,8 @@ impl ToNet {
         registered.retain(|key| wanted.contains(key));
         for key in wanted {
             // Each time anew: the binder may have been started again.
-            if self.tell_binder(entity, portmap::SET, key)? && registered.insert(key) {
+            let set = self.tell_binder(entity, portmap::SET, key)?;
+            if take_note(registered, key, set) {
                 tell(&format!("program {} version {} at {entity}", key.0, key.1));
             }
         }
@@ -237,18 +254,15 @@ impl ToNet {
         net::set_xid(&mut octets, outer);
         let reply = match (ports.udp, ports.tcp) {
             (None, None) => Ok(message::refusal(outer, Refusal::ProgramUnavailable)),
-            (Some(udp), _) if request.is_datagram() => {
+            (Some(udp), _) if request.is_datagram() && octets.len() <= net::DATAGRAM_MAX => {
                 // Nobody waits: neither for this.
                 let _ = net::udp_send(to(udp), &octets);
                 return Ok(());
             }
+            (_, Some(tcp)) => net::tcp_call(to(tcp), &octets, &wait),
             (Some(udp), None) if octets.len() <= net::DATAGRAM_MAX => {
                 net::udp_call(to(udp), &octets, self.options.retry, &wait)
             }
-            (Some(udp), Some(_)) if octets.len() <= UDP_CALL_MAX => {
-                net::udp_call(to(udp), &octets, self.options.retry, &wait)
-            }
-            (_, Some(tcp)) => net::tcp_call(to(tcp), &octets, &wait),
             (Some(_), None) => Ok(message::refusal(outer, Refusal::SystemError)),
         };
         match reply {
@@ -285,7 +299,7 @@ mod tests {
 
     #[test]
     fn each_version_has_its_own_ports_and_another_stands_in_for_none() {
-        let places = Places::new([
+        let places = Places::new(&[
             mapping(1, Protocol::UDP, 1001),
             mapping(3, Protocol::UDP, 1003),
             mapping(3, Protocol::TCP, 2003),
@@ -300,6 +314,39 @@ mod tests {
         assert_eq!(places.find(200_001, 9), ports(Some(1003), Some(2003)));
         assert_eq!(places.find(200_000, 1), ports(None, None));
         assert_eq!(places.find(200_002, 1), ports(None, None));
+    }
+
+    #[test]
+    fn what_a_gateway_has_registered_is_left_out() {
+        let door = |protocol, port| Mapping {
+            program: DOORS,
+            ..mapping(2001, protocol, port)
+        };
+        let places = Places::new(&[
+            mapping(1, Protocol::UDP, 1001),
+            mapping(1, Protocol::TCP, 2001),
+            mapping(2, Protocol::UDP, 2001),
+            mapping(2, Protocol::TCP, 1001),
+            door(Protocol::UDP, 1001),
+            door(Protocol::TCP, 2001),
+        ]);
+        assert_eq!(places.find(200_001, 1), places.find(200_001, 2));
+        let ports = Ports {
+            udp: Some(2001),
+            tcp: Some(1001),
+        };
+        assert_eq!(places.find(200_001, 2), ports);
+        assert_eq!(places.find(DOORS, 2001), Ports::default());
+    }
+
+    #[test]
+    fn a_version_that_another_has_taken_is_not_taken_back() {
+        let (mut registered, key) = (HashSet::new(), (200_001, 1));
+        assert!(take_note(&mut registered, key, true));
+        assert!(!take_note(&mut registered, key, true), "it is told once");
+        assert!(!take_note(&mut registered, key, false));
+        assert!(registered.is_empty());
+        assert!(take_note(&mut registered, key, true));
     }
 
     #[test]
