@@ -5,44 +5,63 @@
 //!
 //! A UDP caller sends a call again when it hears nothing. Such a duplicate is not executed again: it
 //! is dropped while the call is under way, and answered from a store of replies after. One that had no
-//! reply may still be under way at its server: its duplicates are dropped as long as it is in the store.
+//! reply may still be under way at its server: its duplicates are dropped as long as it is known.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vmtp::{Client, Code, Entity, Request, MESSAGE_SIZE};
+use vmtp_inet::connections::{Connection, Connections};
+use vmtp_inet::door::{self, Door};
+use vmtp_inet::slots::Slots;
 
-use super::{net, Options, LOOK_AROUND};
+use super::{net, Options, DOORS, LOOK_AROUND};
 use crate::caller::{self, Caller};
 use crate::message::{self, Call, Incoming, Procedure, Refusal};
 use crate::portmap::{Mapping, Protocol};
 
-/// How many replies are kept for duplicates of UDP callers.
-const REPLIES_MAX: usize = 1024;
+/// How long a UDP call is known after it has ended: longer than its caller sends it again. After that
+/// the same transaction identifier from the same port is another call, of a caller that began anew.
+const KNOWN: Duration = Duration::from_secs(120);
+/// How many UDP calls are known that have ended: 2000 a second.
+const KNOWN_MAX: usize = 1 << 18;
+/// How many octets of replies are kept for duplicates of UDP callers.
+const REPLIES_MAX: usize = 32 << 20;
+/// How many TCP connections there are at a time, most of them idle.
+const CONNECTIONS_MAX: usize = 256;
 /// A TCP caller that says nothing for so long is disconnected.
 const IDLE: Duration = Duration::from_secs(300);
+/// How long it may take until all of a call has come over TCP, or its reply has been taken.
+const RECORD_LIMIT: Duration = Duration::from_secs(60);
+/// How many versions of programs are registered with rpcbind, which has two mappings for each.
+const VERSIONS_MAX: usize = 1024;
 
 /// By what a UDP call is known when it comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    from: SocketAddr,
+    from: SocketAddrV4,
     xid: u32,
     program: u32,
     version: u32,
     number: u32,
 }
 
-/// The UDP calls that were taken, with their replies if they have one: none under way is ever
+/// The UDP calls that were taken, with their replies if they are kept: none under way is ever
 /// forgotten, of those that have ended the oldest.
 #[derive(Debug, Default)]
 struct Recent {
     calls: HashMap<Key, Option<Arc<[u8]>>>,
-    ended: VecDeque<Key>,
+    /// Those that have ended, and when.
+    ended: VecDeque<(Instant, Key)>,
+    /// Those of them whose replies are kept, in the same order.
+    replied: VecDeque<Key>,
+    /// Of these replies together.
+    octets: usize,
 }
 
 /// What to do with a UDP call.
@@ -54,7 +73,8 @@ enum Verdict {
 }
 
 impl Recent {
-    fn take(&mut self, key: Key) -> Verdict {
+    fn take(&mut self, key: Key, now: Instant) -> Verdict {
+        self.forget(now);
         match self.calls.get(&key) {
             Some(Some(reply)) => Verdict::Repeat(Arc::clone(reply)),
             Some(None) => Verdict::Drop,
@@ -65,47 +85,44 @@ impl Recent {
         }
     }
 
-    /// The call has ended. Without a reply nobody knows whether it was executed: it never is again.
-    fn finish(&mut self, key: Key, reply: Option<&[u8]>) {
-        self.calls.insert(key, reply.map(Arc::from));
-        self.ended.push_back(key);
-        if self.ended.len() > REPLIES_MAX {
-            if let Some(oldest) = self.ended.pop_front() {
-                self.calls.remove(&oldest);
+    /// The call has ended. Without a reply nobody knows whether it was executed: it is not again.
+    fn finish(&mut self, key: Key, reply: Option<&[u8]>, now: Instant) {
+        self.ended.push_back((now, key));
+        if let Some(reply) = reply {
+            self.calls.insert(key, Some(reply.into()));
+            self.replied.push_back(key);
+            self.octets += reply.len();
+        }
+        while self.octets > REPLIES_MAX {
+            let Some(oldest) = self.replied.pop_front() else {
+                break;
+            };
+            if let Some(reply) = self.calls.insert(oldest, None).flatten() {
+                self.octets -= reply.len();
             }
         }
-    }
-}
-
-/// Counts calls under way.
-#[derive(Debug)]
-struct Slots {
-    free: Mutex<usize>,
-    freed: Condvar,
-}
-
-impl Slots {
-    fn try_take(&self) -> bool {
-        let mut free = lock(&self.free);
-        let some = *free > 0;
-        *free -= usize::from(some);
-        some
+        self.forget(now);
     }
 
-    fn take(&self) {
-        let mut free = lock(&self.free);
-        while *free == 0 {
-            free = self
-                .freed
-                .wait(free)
-                .unwrap_or_else(PoisonError::into_inner);
+    /// It was never executed, and may be tried again.
+    fn give_up(&mut self, key: Key) {
+        self.calls.remove(&key);
+    }
+
+    /// Forgets what ended too long ago, or too many calls ago.
+    fn forget(&mut self, now: Instant) {
+        let is_old = |ended: Instant| now.saturating_duration_since(ended) >= KNOWN;
+        while let Some(&(ended, key)) = self.ended.front() {
+            if !is_old(ended) && self.ended.len() <= KNOWN_MAX {
+                break;
+            }
+            self.ended.pop_front();
+            // If its reply is kept it is the first.
+            if let Some(reply) = self.calls.remove(&key).flatten() {
+                self.replied.pop_front();
+                self.octets -= reply.len();
+            }
         }
-        *free -= 1;
-    }
-
-    fn give_back(&self) {
-        *lock(&self.free) += 1;
-        self.freed.notify_one();
     }
 }
 
@@ -117,6 +134,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 enum Outcome {
     /// A reply, of the server or in its place.
     Reply(Vec<u8>),
+    /// A reply in the server's place, which was not asked.
+    NotExecuted(Vec<u8>),
     /// Nobody knows; whoever waits may wait on.
     Silence,
 }
@@ -139,6 +158,11 @@ impl Doors {
         })
     }
 
+    /// Those that tell which doors these are.
+    fn own(self) -> [Mapping; 2] {
+        self.of(DOORS, self.tcp.into())
+    }
+
     /// Whether nobody else has a version of a program registered. Else it is left alone: UNSET would
     /// take it from whoever has it, for all protocols.
     fn is_free(self, there: &[Mapping], program: u32, version: u32) -> bool {
@@ -150,18 +174,28 @@ impl Doors {
     }
 }
 
+/// Whether a version may be one of those that are registered.
+fn has_room(programs: &HashMap<(u32, u32), Entity>, key: (u32, u32)) -> bool {
+    programs.len() < VERSIONS_MAX || programs.contains_key(&key)
+}
+
+/// Registers what rpcbind does not have. Whether all is there now: not if another has it.
+fn register(own: &[Mapping], registered: &[Mapping]) -> Result<bool, net::Failure> {
+    let mut missing = own.iter().filter(|door| !registered.contains(door));
+    missing.try_fold(true, |all, door| net::set(door).map(|set| all && set))
+}
+
 /// A gateway from UDP and TCP to the programs of a host over VMTP.
 #[derive(Debug)]
 pub struct ToVmtp {
     host: Ipv4Addr,
     options: Options,
-    udp: UdpSocket,
+    udp: Door,
     tcp: TcpListener,
     /// Where programs are, and with which versions they are registered at rpcbind.
     programs: Mutex<HashMap<(u32, u32), Entity>>,
     recent: Mutex<Recent>,
     slots: Slots,
-    connections: Slots,
     /// Sockets that no call has at the moment.
     clients: Mutex<Vec<Client>>,
 }
@@ -169,18 +203,13 @@ pub struct ToVmtp {
 impl ToVmtp {
     /// Opens its doors, at any ports.
     pub fn new(host: Ipv4Addr, options: Options) -> io::Result<Arc<ToVmtp>> {
-        let slots = |count| Slots {
-            free: Mutex::new(count),
-            freed: Condvar::new(),
-        };
         Ok(Arc::new(ToVmtp {
             host,
-            udp: UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
+            udp: Door::open(0)?,
             tcp: TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?,
             programs: Mutex::default(),
             recent: Mutex::default(),
-            slots: slots(options.calls),
-            connections: slots(options.calls),
+            slots: Slots::new(options.calls),
             clients: Mutex::default(),
             options,
         }))
@@ -188,7 +217,7 @@ impl ToVmtp {
 
     /// Its UDP and its TCP port.
     pub fn ports(&self) -> io::Result<(u16, u16)> {
-        Ok((self.udp.local_addr()?.port(), self.tcp.local_addr()?.port()))
+        Ok((self.udp.port()?, self.tcp.local_addr()?.port()))
     }
 
     /// Runs; `tell` is told what happens. Returns only if it cannot.
@@ -239,6 +268,11 @@ impl ToVmtp {
         let refused = |error| format!("this host's rpcbind: {error}");
         // What rpcbind has, for it may have been started again.
         let registered = net::dump(Ipv4Addr::LOCALHOST).map_err(refused)?;
+        // First, so that whoever sees a program there sees what it is.
+        if !register(&doors.own(), &registered).map_err(refused)? {
+            return Err("this host's rpcbind does not take the gateway's doors".into());
+        }
+        let mut too_many = false;
         for (program, version) in gone {
             self.forget(&registered, program, version);
             tell(&format!("program {program} version {version} has gone"));
@@ -250,22 +284,30 @@ impl ToVmtp {
                 lock(&self.programs).remove(&key);
                 continue;
             }
+            if !has_room(&lock(&self.programs), key) {
+                too_many = true;
+                continue;
+            }
             // It may be another entity than it was.
             let Ok(entity) = caller.lookup(self.host, key.0, key.1) else {
                 continue;
             };
-            let mut own = doors.of(key.0, key.1).into_iter();
-            if !own.clone().all(|door| registered.contains(&door)) {
-                // It is there already or, if another has just come, false: that is seen next time.
-                let all = own.try_fold(true, |all, door| net::set(&door).map(|set| all && set));
-                if !all.map_err(refused)? {
+            let own = doors.of(key.0, key.1);
+            if !own.iter().all(|door| registered.contains(door)) {
+                // If another has just come that is seen next time.
+                if !register(&own, &registered).map_err(refused)? {
                     continue;
                 }
                 tell(&format!("program {} version {} at {entity}", key.0, key.1));
             }
             lock(&self.programs).insert(key, entity);
         }
-        Ok(())
+        match too_many {
+            true => Err(format!(
+                "only {VERSIONS_MAX} versions of programs are registered"
+            )),
+            false => Ok(()),
+        }
     }
 
     fn doors(&self) -> io::Result<Doors> {
@@ -280,6 +322,10 @@ impl ToVmtp {
         if let Ok(registered) = net::dump(Ipv4Addr::LOCALHOST) {
             for (program, version) in keys {
                 self.forget(&registered, program, version);
+            }
+            if let Ok([door, _]) = self.doors().map(Doors::own) {
+                // If they have gone meanwhile there is nothing to take back.
+                let _ = net::unset(&door);
             }
         }
     }
@@ -316,25 +362,24 @@ impl ToVmtp {
     fn serve_udp(self: &Arc<Self>) {
         let mut buffer = vec![0; net::DATAGRAM_MAX];
         loop {
-            let Ok((octets, from)) = self.udp.recv_from(&mut buffer) else {
+            let Ok((octets, caller)) = self.udp.receive(&mut buffer) else {
                 continue; // an earlier reply that did not arrive
             };
-            let octets = buffer.get(..octets).unwrap_or_default();
             match Incoming::parse(octets) {
                 Incoming::Malformed => (),
                 Incoming::OtherVersion(xid) => {
                     let why = Refusal::RpcMismatch { low: 2, high: 2 };
-                    let _ = self.udp.send_to(&message::refusal(xid, why), from);
+                    self.udp.answer(&message::refusal(xid, why), &caller);
                 }
-                Incoming::Call(call) => self.take_datagram(octets, &call, from),
+                Incoming::Call(call) => self.take_datagram(octets, &call, caller),
             }
         }
     }
 
-    fn take_datagram(self: &Arc<Self>, octets: &[u8], call: &Call<'_>, from: SocketAddr) {
+    fn take_datagram(self: &Arc<Self>, octets: &[u8], call: &Call<'_>, caller: door::Caller) {
         let (xid, procedure) = (call.xid, call.procedure);
         let key = Key {
-            from,
+            from: caller.from(),
             xid,
             program: procedure.program,
             version: procedure.version,
@@ -343,11 +388,11 @@ impl ToVmtp {
         if !self.slots.try_take() {
             return;
         }
-        match lock(&self.recent).take(key) {
+        match lock(&self.recent).take(key, Instant::now()) {
             Verdict::Execute => (),
             verdict => {
                 if let Verdict::Repeat(reply) = verdict {
-                    let _ = self.udp.send_to(&reply, from);
+                    self.udp.answer(&reply, &caller);
                 }
                 self.slots.give_back();
                 return;
@@ -355,72 +400,68 @@ impl ToVmtp {
         }
         let (gateway, octets) = (Arc::clone(self), octets.to_vec());
         thread::spawn(move || {
-            let reply = match gateway.execute(xid, procedure, &octets) {
-                Outcome::Reply(reply) if reply.len() <= net::DATAGRAM_MAX => Some(reply),
-                Outcome::Reply(_) => Some(message::refusal(xid, Refusal::SystemError)),
-                Outcome::Silence => None,
+            let (reply, executed) = match gateway.execute(xid, procedure, &octets) {
+                Outcome::Reply(reply) if reply.len() <= net::DATAGRAM_MAX => (Some(reply), true),
+                Outcome::Reply(_) => (Some(message::refusal(xid, Refusal::SystemError)), true),
+                Outcome::NotExecuted(reply) => (Some(reply), false),
+                Outcome::Silence => (None, true),
             };
             if let Some(reply) = &reply {
-                let _ = gateway.udp.send_to(reply, from);
+                gateway.udp.answer(reply, &caller);
             }
-            lock(&gateway.recent).finish(key, reply.as_deref());
+            let mut recent = lock(&gateway.recent);
+            match executed {
+                true => recent.finish(key, reply.as_deref(), Instant::now()),
+                false => recent.give_up(key),
+            }
+            drop(recent);
             gateway.slots.give_back();
         });
     }
 
     fn serve_tcp(self: &Arc<Self>) {
-        loop {
-            self.connections.take();
-            let accepted = self.tcp.accept();
-            let gateway = Arc::clone(self);
-            match accepted {
-                Ok((stream, _)) => {
-                    thread::spawn(move || {
-                        // A caller that breaks off or breaks the rules has ended his connection.
-                        let _ = gateway.serve_stream(stream);
-                        gateway.connections.give_back();
-                    });
-                }
-                Err(_) => {
-                    self.connections.give_back();
-                    thread::sleep(Duration::from_millis(100)); // no descriptors left, perhaps
-                }
-            }
-        }
+        let gateway = Arc::clone(self);
+        let connections = Connections::new(CONNECTIONS_MAX);
+        connections.accept(&self.tcp, move |connection, _| {
+            gateway.serve_stream(connection)
+        });
     }
 
     /// The calls of a connection, one after the other.
-    fn serve_stream(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_read_timeout(Some(IDLE))?;
-        stream.set_write_timeout(Some(IDLE))?;
-        stream.set_nodelay(true)?;
-        while let Some(record) = net::read_record(&mut stream)? {
+    fn serve_stream(&self, connection: &Connection) -> io::Result<()> {
+        while connection.wait(IDLE)? {
+            let Some(record) = net::read_record(&mut connection.within(RECORD_LIMIT))? else {
+                break;
+            };
             let reply = match Incoming::parse(&record) {
                 Incoming::Malformed => return Err(io::ErrorKind::InvalidData.into()),
                 Incoming::OtherVersion(xid) => {
                     message::refusal(xid, Refusal::RpcMismatch { low: 2, high: 2 })
                 }
-                Incoming::Call(call) => {
-                    self.slots.take();
-                    let outcome = self.execute(call.xid, call.procedure, &record);
-                    self.slots.give_back();
-                    match outcome {
-                        Outcome::Reply(reply) => reply,
-                        // A stream's caller is owed an answer.
-                        Outcome::Silence => message::refusal(call.xid, Refusal::SystemError),
-                    }
-                }
+                Incoming::Call(call) => connection.serve(|| self.take_record(&record, &call)),
             };
-            net::write_record(&mut stream, &reply)?;
+            net::write_record(&mut connection.within(RECORD_LIMIT), &reply)?;
         }
         Ok(())
+    }
+
+    fn take_record(&self, record: &[u8], call: &Call<'_>) -> Vec<u8> {
+        self.slots.take();
+        let outcome = self.execute(call.xid, call.procedure, record);
+        self.slots.give_back();
+        match outcome {
+            Outcome::Reply(reply) | Outcome::NotExecuted(reply) => reply,
+            // A stream's caller is owed an answer.
+            Outcome::Silence => message::refusal(call.xid, Refusal::SystemError),
+        }
     }
 
     /// One call over VMTP.
     fn execute(&self, xid: u32, procedure: Procedure, octets: &[u8]) -> Outcome {
         let refuse = |why| Outcome::Reply(message::refusal(xid, why));
+        let not_executed = |why| Outcome::NotExecuted(message::refusal(xid, why));
         let Some(server) = self.find(procedure) else {
-            return refuse(Refusal::ProgramUnavailable);
+            return not_executed(Refusal::ProgramUnavailable);
         };
         let client = match lock(&self.clients).pop().map_or_else(Client::new, Ok) {
             Ok(mut client) => {
@@ -428,7 +469,7 @@ impl ToVmtp {
                 client.set_time_limit(Some(self.options.limit));
                 client
             }
-            Err(_) => return refuse(Refusal::SystemError),
+            Err(_) => return not_executed(Refusal::SystemError),
         };
         let milliseconds = u32::try_from(self.options.limit.as_millis()).unwrap_or(0);
         let request = Request::new(crate::CALL)
@@ -440,6 +481,7 @@ impl ToVmtp {
             Ok(response) if response.code() == Code::OK => Outcome::Reply(response.into_segment()),
             Ok(_) => refuse(Refusal::GarbageArguments),
             Err(error) => match error.code() {
+                // Perhaps it ended while it executed the call.
                 Some(Code::NONEXISTENT_ENTITY) => refuse(Refusal::ProgramUnavailable),
                 Some(Code::RETRANS_TIMEOUT | Code::USER_TIMEOUT) => Outcome::Silence,
                 Some(_) | None => refuse(Refusal::SystemError),
@@ -456,7 +498,7 @@ mod tests {
 
     fn key(xid: u32) -> Key {
         Key {
-            from: ([127, 0, 0, 1], 1000).into(),
+            from: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1000),
             xid,
             program: 1,
             version: 1,
@@ -464,33 +506,84 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_duplicate_is_dropped_and_then_answered_but_never_executed() {
-        let mut recent = Recent::default();
-        assert_eq!(recent.take(key(1)), Verdict::Execute);
-        assert_eq!(recent.take(key(1)), Verdict::Drop);
-        recent.finish(key(1), Some(b"reply"));
-        assert_eq!(recent.take(key(1)), Verdict::Repeat(b"reply"[..].into()));
-        assert_eq!(recent.take(key(2)), Verdict::Execute);
-        let other = Key {
-            from: ([127, 0, 0, 1], 1001).into(),
-            ..key(1)
-        };
-        assert_eq!(recent.take(other), Verdict::Execute, "another caller");
+    fn execute(recent: &mut Recent, xid: u32, reply: Option<&[u8]>, now: Instant) {
+        assert_eq!(recent.take(key(xid), now), Verdict::Execute, "{xid}");
+        recent.finish(key(xid), reply, now);
     }
 
     #[test]
-    fn what_had_no_reply_is_not_executed_again() {
-        let mut recent = Recent::default();
-        assert_eq!(recent.take(key(1)), Verdict::Execute);
-        recent.finish(key(1), None);
-        assert_eq!(recent.take(key(1)), Verdict::Drop);
-        for xid in 2..2 + REPLIES_MAX as u32 {
-            assert_eq!(recent.take(key(xid)), Verdict::Execute);
-            recent.finish(key(xid), None);
+    fn a_duplicate_is_dropped_and_then_answered_but_never_executed() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        assert_eq!(recent.take(key(1), now), Verdict::Execute);
+        assert_eq!(recent.take(key(1), now), Verdict::Drop);
+        recent.finish(key(1), Some(b"reply"), now);
+        let repeated = Verdict::Repeat(b"reply"[..].into());
+        assert_eq!(recent.take(key(1), now), repeated);
+        assert_eq!(recent.take(key(2), now), Verdict::Execute);
+        let other = Key {
+            from: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1001),
+            ..key(1)
+        };
+        assert_eq!(recent.take(other, now), Verdict::Execute, "another caller");
+    }
+
+    #[test]
+    fn many_calls_later_a_duplicate_is_still_known() {
+        let (mut recent, begin) = (Recent::default(), Instant::now());
+        // 1000 a second for a minute.
+        for xid in 0..60_000 {
+            let now = begin + Duration::from_millis(xid.into());
+            execute(&mut recent, xid, Some(b"reply"), now);
         }
-        assert_eq!(recent.calls.len(), REPLIES_MAX, "the oldest is forgotten");
-        assert_eq!(recent.take(key(1)), Verdict::Execute);
+        let now = begin + Duration::from_secs(60);
+        let repeated = Verdict::Repeat(b"reply"[..].into());
+        assert_eq!(recent.take(key(0), now), repeated);
+    }
+
+    #[test]
+    fn a_caller_who_begins_anew_has_no_old_reply() {
+        let (mut recent, begin) = (Recent::default(), Instant::now());
+        execute(&mut recent, 1, Some(b"old"), begin);
+        execute(&mut recent, 2, None, begin);
+        assert_eq!(recent.take(key(3), begin), Verdict::Execute);
+        let later = begin + KNOWN;
+        execute(&mut recent, 1, Some(b"new"), later);
+        execute(&mut recent, 2, None, later);
+        assert_eq!(recent.take(key(3), later), Verdict::Drop, "it is under way");
+        assert_eq!((recent.calls.len(), recent.octets), (3, 3));
+    }
+
+    #[test]
+    fn what_had_no_reply_or_has_none_any_more_is_not_executed_again() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        execute(&mut recent, 0, None, now);
+        let long = vec![7; REPLIES_MAX / 2];
+        for xid in 1..=3 {
+            execute(&mut recent, xid, Some(&long), now);
+        }
+        assert_eq!(recent.take(key(0), now), Verdict::Drop);
+        assert_eq!(recent.take(key(1), now), Verdict::Drop);
+        assert!(matches!(recent.take(key(2), now), Verdict::Repeat(_)));
+        assert_eq!(recent.octets, 2 * long.len());
+    }
+
+    #[test]
+    fn what_was_never_executed_is_not_kept() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        assert_eq!(recent.take(key(1), now), Verdict::Execute);
+        recent.give_up(key(1));
+        assert_eq!(recent.take(key(1), now), Verdict::Execute);
+    }
+
+    #[test]
+    fn a_binder_does_not_fill_rpcbind() {
+        let mut programs = HashMap::new();
+        for version in 0..VERSIONS_MAX as u32 {
+            assert!(has_room(&programs, (200_001, version)));
+            programs.insert((200_001, version), Entity::ZERO);
+        }
+        assert!(!has_room(&programs, (200_002, 1)));
+        assert!(has_room(&programs, (200_001, 1)), "it has its own");
     }
 
     #[test]
@@ -514,14 +607,16 @@ mod tests {
     }
 
     #[test]
-    fn the_store_of_replies_is_bounded_and_keeps_what_is_under_way() {
-        let mut recent = Recent::default();
-        assert_eq!(recent.take(key(0)), Verdict::Execute);
-        for xid in 1..=2 * REPLIES_MAX as u32 {
-            assert_eq!(recent.take(key(xid)), Verdict::Execute);
-            recent.finish(key(xid), Some(b""));
+    fn the_store_is_bounded_and_keeps_what_is_under_way() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        assert_eq!(recent.take(key(0), now), Verdict::Execute);
+        for xid in 1..=KNOWN_MAX as u32 + 10 {
+            execute(&mut recent, xid, Some(b"reply"), now);
         }
-        assert_eq!(recent.calls.len(), REPLIES_MAX + 1);
-        assert_eq!(recent.take(key(0)), Verdict::Drop);
+        assert_eq!(recent.calls.len(), KNOWN_MAX + 1);
+        assert_eq!(recent.replied.len(), KNOWN_MAX);
+        assert_eq!(recent.octets, 5 * KNOWN_MAX);
+        assert_eq!(recent.take(key(0), now), Verdict::Drop);
+        assert_eq!(recent.take(key(1), now), Verdict::Execute);
     }
 }
