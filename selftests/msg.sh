@@ -87,6 +87,20 @@ a_named_terminal() {
 	printf 'B\0%s\0on that\0sandy\0\0c10\0\0' "$(tr a-z A-Z <$dir/second.name)" | tcp >/dev/null
 	shown second 'on that' && times chris 'on that' 0
 }
+# A serial line of chris's that something is attached to, and a screen that nobody has logged in on.
+devices_are_no_terminals() {
+	chown 1001:20 /dev/ttyS1 && chmod 660 /dev/ttyS1 && chown 1001:5 /dev/tty5 && chmod 620 /dev/tty5 || return 1
+	printf 'Bchris\0*\0on no device\0sandy\0\0c13\0\0' | tcp | tr '\0' '\n' >/tmp/said
+	grep -q '^+delivered to pts' /tmp/said && ! grep -q tty /tmp/said
+}
+# What a login does: the number of the user is that of its processes from then on, and the screen their terminal.
+a_screen_with_a_login() {
+	setsid -c sh -c 'echo 1001 >/proc/self/loginuid; exec sleep 1000' </dev/tty5 &
+	started="$started $!"
+	sleep 1
+	printf 'Bchris\0tty5\0on the screen\0sandy\0\0c14\0\0' | tcp | tr '\0' '\n' >/tmp/said
+	grep -q '^+delivered to tty5' /tmp/said
+}
 # Every octet but NUL, in every part that is shown: to a terminal of 8-bit characters and to one of UTF-8.
 every_octet() {
 	local all='' octal
@@ -142,8 +156,9 @@ serve() { # NAMESPACE ADDRESS; sets msgd
 	within 20 has_entity "$1" "BE-18-$2"
 }
 
-ktap_begin 27
+ktap_begin 29
 grep -q ^chris: /etc/passwd || printf 'chris:x:1001:100::/:/bin/sh\nstrict:x:1002:100::/:/bin/sh\n' >>/etc/passwd
+grep -q ^tty: /etc/group || echo 'tty:x:5:' >>/etc/group
 hosts 10%
 # nc and UDP have nothing against loss: it begins with VMTP.
 tc -n rpc-a qdisc del dev va root
@@ -172,6 +187,8 @@ check "what is not delivered is not answered over UDP" undelivered_is_not_answer
 check "a user who said mesg n is left alone" who_refuses_is_left_alone
 check "the terminal * is all of a user's" all_terminals
 check "a terminal may be named, in any case of letters" a_named_terminal
+check "serial lines and screens without a login are no terminals" devices_are_no_terminals
+check "a screen with a login is" a_screen_with_a_login
 check "no control character reaches a terminal of 8-bit characters" eight_bit_is_clean
 check "nor one of UTF-8" utf8_is_clean
 check "what is too long is refused, by server and client" too_long_is_not_shown

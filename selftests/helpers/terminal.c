@@ -15,6 +15,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+/* The group of terminals, as Debian numbers it. */
+#define TTY	5
+
 int main(int argc, char **argv)
 {
 	int master = posix_openpt(O_RDWR | O_NOCTTY), keyboard = STDIN_FILENO, slave, shown;
@@ -32,7 +35,7 @@ int main(int argc, char **argv)
 	if (argc > 4 && !strcmp(argv[4], "utf8"))
 		settings.c_iflag |= IUTF8;
 	shown = open(argv[3], O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
-	if (tcsetattr(slave, TCSANOW, &settings) || fchown(slave, atoi(argv[1]), -1) ||
+	if (tcsetattr(slave, TCSANOW, &settings) || fchown(slave, atoi(argv[1]), TTY) ||
 	    fchmod(slave, strtoul(argv[2], NULL, 8)) || shown < 0)
 		return perror(name), 1;
 	snprintf(octets, sizeof(octets), "%s.name", argv[3]);

@@ -314,6 +314,7 @@ mod tests {
                 terminals: Terminals {
                     console: nowhere.join("console"),
                     devices: nowhere,
+                    ..Terminals::default()
                 },
                 ..Options::default()
             },
