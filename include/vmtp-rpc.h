@@ -53,7 +53,8 @@ CLIENT *clnt_vmtp_entity(uint64_t server, rpcprog_t prog, rpcvers_t vers);
 /*
  * A transport for services. sock is an AF_VMTP socket, bound or not, which then
  * belongs to the transport, or RPC_ANYSOCK. NULL with errno if there is none.
- * Closed by svc_destroy(). Options of VMTP are set at its xp_fd.
+ * Closed by svc_destroy(), which svc_run() calls when its entity was deleted
+ * or has moved. Options of VMTP are set at its xp_fd.
  */
 SVCXPRT *svc_vmtp_create(int sock);
 
