@@ -74,6 +74,36 @@ static int asked(int tun, int member, __u32 control, __u32 transaction, struct v
 	return send_packet(tun, request) ? vmtp_recvreq(member, mcb, NULL, 0, 0) : -1;
 }
 
+static long takes_a_request(void *member)
+{
+	struct vmtp_mcb mcb;
+
+	return vmtp_recvreq(*(int *)member, &mcb, NULL, 0, LONG_MS);
+}
+
+/* Shows: 5.7-r */
+TEST_F(peer, a_conditional_request_is_for_the_members_that_wait)
+{
+	int waiting = open_entity(0);
+	struct packet request;
+	struct vmtp_mcb mcb;
+	struct waiter waiter;
+
+	ASSERT_GE(waiting, 0);
+	ASSERT_EQ(0, join(waiting, "tun0"));
+	ASSERT_TRUE(waiter_start(&waiter, takes_a_request, &waiting));
+	request_packet(&request, little_endian(200000, PEER), GROUP, 9);
+	request.destination = ADDRESS;
+	request.code |= VMTP_CMD;
+	drain(self->tun);
+	ASSERT_TRUE(send_packet(self->tun, &request));
+	EXPECT_EQ(0, waiter_end(&waiter));
+	EXPECT_ERRNO(EAGAIN, vmtp_recvreq(self->member, &mcb, NULL, 0, 0));
+	/* Neither is its Client told. */
+	EXPECT_EQ(0, drain(self->tun));
+	close(waiting);
+}
+
 /* Shows: 2.7-e */
 TEST_F(peer, a_client_that_is_no_member_gets_a_copy_of_its_own)
 {

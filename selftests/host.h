@@ -296,15 +296,27 @@ static inline void *waiter_thread(void *argument)
 	return NULL;
 }
 
-/* Whether it sleeps in an ioctl now. */
-static inline bool waiter_start(struct waiter *waiter, long (*call)(void *argument), void *argument)
+/* Whether it sleeps in the system call of this number now. */
+static inline bool waiter_start_in(struct waiter *waiter, long (*call)(void *argument), void *argument, long number)
 {
 	*waiter = (struct waiter){ .call = call, .argument = argument };
 	if (pthread_create(&waiter->thread, NULL, waiter_thread, waiter))
 		return false;
 	while (!__atomic_load_n(&waiter->id, __ATOMIC_ACQUIRE))
 		sched_yield();
-	return wait_until_blocked(waiter->id, SYS_ioctl);
+	return wait_until_blocked(waiter->id, number);
+}
+
+/* Whether it sleeps in an ioctl now. */
+static inline bool waiter_start(struct waiter *waiter, long (*call)(void *argument), void *argument)
+{
+	return waiter_start_in(waiter, call, argument, SYS_ioctl);
+}
+
+/* For a waiter: until there is something to receive at this socket. */
+static inline long polls(void *fd)
+{
+	return comes(*(int *)fd, POLLIN, LONG_MS) ? 0 : -1;
 }
 
 static inline bool waiter_is_over(const struct waiter *waiter)

@@ -35,7 +35,7 @@ reset() { r nft reset counters >/dev/null && b nft reset counters >/dev/null; }
 
 ip netns exec ipb vmtp echo --entity $entity >/dev/null &
 server=$!
-sleep 1
+until b grep -q "^$entity " /proc/net/vmtp/entities; do sleep 0.1; done
 echoes() { a vmtp ping $entity "$@" -q >/dev/null; } # and compares the data
 both() { r ip link set rb mtu "$1" && b ip link set wire mtu "$1"; }
 

@@ -89,7 +89,7 @@ leaving_is_told() { unload && seen leaves; }
 found_behind_the_last_interface() {
 	ip netns exec ipb vmtp echo --entity LE-70000-10.83.0.2 >/dev/null &
 	server=$!
-	sleep 0.5
+	until ip netns exec ipb grep -q "^LE-70000-10.83.0.2 " /proc/net/vmtp/entities; do sleep 0.1; done
 	a vmtp probe LE-70000-10.83.0.2 >/dev/null
 	result=$?
 	kill $server

@@ -20,7 +20,7 @@ b ip link set wire up
 # The server is nobody, who is 65534.
 ip netns exec ipb su -s /bin/sh nobody -c "exec vmtp echo --entity $entity" >/dev/null &
 server=$!
-sleep 1
+until b grep -q "^$entity " /proc/net/vmtp/entities; do sleep 0.1; done
 
 calls() { a vmtp call $entity --code 0x800001 --timeout "${1:-10000}" >/dev/null 2>&1; }
 fails() { ! calls 700; }
@@ -60,7 +60,7 @@ refused_by_policy() {
 monitored() {
 	timeout 20 vmtp monitor --json --count 4 >/tmp/monitor &
 	monitor=$!
-	sleep 1
+	until grep -q 1 /sys/kernel/tracing/instances/vmtp*/events/vmtp/enable 2>/dev/null; do sleep 0.1; done
 	calls
 	wait $monitor || return 1
 	grep -q '"event":"packet_out".*"kind":"request".*"server":"LE-70000-10.84.0.2"' /tmp/monitor &&

@@ -400,11 +400,19 @@ TEST_F(peer, what_is_missing_of_a_second_response_is_asked_for)
 	EXPECT_EQ(0, memcmp(self->segment, self->got, 2048));
 }
 
+static long takes_a_reply(void *client)
+{
+	struct vmtp_mcb mcb;
+
+	return vmtp_getreply(*(int *)client, &mcb, NULL, 0, LONG_MS);
+}
+
 /* Shows: 2.8-e */
 TEST_F(peer, a_conditional_response_is_for_who_waits)
 {
 	struct packet request;
 	struct notify_server told;
+	struct waiter waiter;
 	struct vmtp_mcb mcb;
 
 	ASSERT_TRUE(asked_group(self->tun, self->fd, APPLICATION | VMTP_MRD, &request));
@@ -415,8 +423,52 @@ TEST_F(peer, a_conditional_response_is_for_who_waits)
 	ASSERT_TRUE(answer_as(self->tun, &request, MEMBER(2), VMTP_CMD));
 	ASSERT_TRUE(told_server(self->tun, VMTP_RESPONSE_DISCARDED, &told, 0));
 	EXPECT_EQ(MEMBER(2), told.server);
+	/* In getreply, and in poll. */
+	ASSERT_TRUE(waiter_start(&waiter, takes_a_reply, &self->fd));
+	ASSERT_TRUE(answer_as(self->tun, &request, MEMBER(3), VMTP_CMD));
+	EXPECT_EQ(0, waiter_end(&waiter));
+	ASSERT_TRUE(waiter_start_in(&waiter, polls, &self->fd, SYS_poll));
+	ASSERT_TRUE(answer_as(self->tun, &request, MEMBER(4), VMTP_CMD));
+	EXPECT_EQ(0, waiter_end(&waiter));
+	ASSERT_EQ(0, vmtp_getreply(self->fd, &mcb, NULL, 0, 0));
+	EXPECT_EQ(MEMBER(4), mcb.server);
 	ASSERT_EQ(0, vmtp_getreply(self->fd, &mcb, NULL, 0, 0));
 	EXPECT_EQ(VMTP_FAILURE, mcb.function);
+}
+
+/* Shows: D-14-c */
+TEST_F(peer, an_entity_is_where_it_was_heard_from)
+{
+	__u64 asking = little_endian(200000, PEER);
+	struct packet packet, request;
+	struct vmtp_mcb mcb;
+
+	/* A Request that is answered. */
+	ASSERT_EQ(0, setting("probe_clients", PROBE_NEVER));
+	request_packet(&packet, asking, entity_of(self->fd), 1);
+	packet.source = OTHER;
+	ASSERT_TRUE(send_packet(self->tun, &packet));
+	ASSERT_EQ(0, vmtp_recvreq(self->fd, &mcb, NULL, 0, LONG_MS));
+	vmtp_response(&mcb, VMTP_OK);
+	ASSERT_EQ(0, vmtp_sendreply(self->fd, &mcb, NULL, 0));
+	drain(self->tun);
+	ASSERT_EQ(0, start_null(self->fd, asking));
+	ASSERT_TRUE(next_of(self->tun, is_request, &request, LONG_MS));
+	EXPECT_EQ(asking, request.server);
+	EXPECT_EQ(OTHER, request.destination);
+	ASSERT_EQ(0, ioctl(self->fd, VMTP_ABORT));
+	/* A Response of a group's member. */
+	drain(self->tun);
+	ASSERT_TRUE(asked_group(self->tun, self->fd, APPLICATION, &request));
+	response_packet(&packet, &request, MEMBER(1));
+	packet.source = OTHER;
+	ASSERT_TRUE(send_packet(self->tun, &packet));
+	EXPECT_EQ(VMTP_OK, outcome(self->fd, LONG_MS));
+	drain(self->tun);
+	ASSERT_EQ(0, start_null(self->fd, MEMBER(1)));
+	ASSERT_TRUE(next_of(self->tun, is_request, &request, LONG_MS));
+	EXPECT_EQ(MEMBER(1), request.server);
+	EXPECT_EQ(OTHER, request.destination);
 }
 
 /* Shows: 4.6.1-d 3.2-p */

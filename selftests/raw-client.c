@@ -180,6 +180,27 @@ TEST_F(peer, a_response_that_is_not_taken_does_not_tell_where_a_server_is)
 	EXPECT_EQ(0, lines_of("places"));
 }
 
+/* Shows: 4.7.1-b 4.8.1-a */
+TEST_F(peer, the_response_to_a_client_that_has_moved_is_told_so)
+{
+	static unsigned char data[65536];
+	struct vmtp_image image = { .data = (uintptr_t)data, .length = sizeof(data), .timeout = LONG_MS };
+	struct notify_server got;
+	struct packet request;
+
+	ASSERT_TRUE(asked(self->tun, self->client, &request));
+	ASSERT_TRUE(answer(self->tun, &request, VMTP_OK));
+	ASSERT_EQ(0, vmtp_getreply(self->client, &(struct vmtp_mcb){ }, NULL, 0, LONG_MS));
+	ASSERT_EQ(0, ioctl(self->client, VMTP_EXPORT, &image));
+	ASSERT_EQ(0, ioctl(self->client, VMTP_MOVED));
+	drain(self->tun);
+	ASSERT_TRUE(answer(self->tun, &request, VMTP_OK));
+	ASSERT_TRUE(notified(self->tun, VMTP_ENTITY_MIGRATED, &got, 0));
+	EXPECT_EQ(SERVER, got.server);
+	EXPECT_EQ(CLIENT, got.client);
+	EXPECT_EQ(request.transaction, got.transaction);
+}
+
 /* Shows: 4.7.1-f */
 TEST_F(peer, a_response_to_another_transaction_is_not_taken)
 {

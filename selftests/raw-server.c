@@ -5,6 +5,8 @@
  */
 #include "wire.h"
 
+#include <sys/epoll.h>
+
 #include "kselftest_harness.h"
 
 #define SERVER	little_endian(100000, HOST)
@@ -570,16 +572,76 @@ TEST_F(peer, who_asks_nobody_is_told)
 	EXPECT_EQ(2, counter("DropNoEntity"));
 }
 
+static bool ask_conditionally(int tun, __u32 transaction)
+{
+	struct packet packet;
+
+	request_packet(&packet, CLIENT, SERVER, transaction);
+	packet.code |= VMTP_CMD;
+	return send_packet(tun, &packet);
+}
+
+/* The server waits in such a call, although its other calls do not. */
+static bool waits_in(struct waiter *waiter, long (*call)(void *argument), int *server)
+{
+	return fcntl(*server, F_SETFL, 0) == 0 && waiter_start(waiter, call, server) &&
+	       fcntl(*server, F_SETFL, O_NONBLOCK) == 0;
+}
+
+static long takes_a_reply(void *client)
+{
+	struct vmtp_mcb mcb;
+
+	return vmtp_getreply(*(int *)client, &mcb, NULL, 0, LONG_MS);
+}
+
+static long takes_a_request(void *server)
+{
+	struct vmtp_mcb mcb;
+
+	return vmtp_recvreq(*(int *)server, &mcb, NULL, 0, LONG_MS);
+}
+
 /* Shows: 5.7-q */
 TEST_F(peer, a_conditional_request_is_for_who_waits)
 {
+	struct epoll_event watched = { .events = EPOLLIN };
 	struct notify_client notify;
 	struct packet packet;
+	struct waiter waiter;
+	struct vmtp_mcb mcb;
+	int set = epoll_create1(EPOLL_CLOEXEC);
 
-	request_packet(&packet, CLIENT, SERVER, 9);
-	packet.code |= VMTP_CMD;
-	ASSERT_TRUE(send_packet(self->tun, &packet));
+	ASSERT_TRUE(ask_conditionally(self->tun, 9));
 	EXPECT_TRUE(notified(self->tun, VMTP_NOT_AWAITING_MSG, &notify, 0));
+	EXPECT_TRUE(nothing_arrives(self->server));
+
+	/* In recvreq, where nothing is left of it. */
+	ASSERT_TRUE(waits_in(&waiter, takes_a_request, &self->server));
+	ASSERT_TRUE(ask_conditionally(self->tun, 10));
+	EXPECT_EQ(0, waiter_end(&waiter));
+	EXPECT_TRUE(nothing_arrives(self->server));
+	/* In poll, and whoever watches with epoll; not any longer when they do not. */
+	ASSERT_TRUE(waiter_start_in(&waiter, polls, &self->server, SYS_poll));
+	ASSERT_TRUE(ask_conditionally(self->tun, 11));
+	EXPECT_EQ(0, waiter_end(&waiter));
+	EXPECT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	ASSERT_EQ(0, epoll_ctl(set, EPOLL_CTL_ADD, self->server, &watched));
+	ASSERT_TRUE(ask_conditionally(self->tun, 12));
+	EXPECT_EQ(1, epoll_wait(set, &watched, 1, 0));
+	EXPECT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, 0));
+	EXPECT_EQ(0, drain(self->tun));
+	close(set);
+	ASSERT_TRUE(ask_conditionally(self->tun, 13));
+	EXPECT_TRUE(notified(self->tun, VMTP_NOT_AWAITING_MSG, &notify, 0));
+	/* Who waits for an answer does not wait for a Request. */
+	ASSERT_EQ(0, start_null(self->server, little_endian(300000, PEER)));
+	ASSERT_TRUE(waits_in(&waiter, takes_a_reply, &self->server));
+	ASSERT_TRUE(ask_conditionally(self->tun, 14));
+	ASSERT_TRUE(next_of(self->tun, is_notify_client, &packet, LONG_MS));
+	EXPECT_EQ(VMTP_NOT_AWAITING_MSG, notify_client_of(&packet).code);
+	ASSERT_EQ(0, ioctl(self->server, VMTP_ABORT));
+	waiter_end(&waiter);
 	EXPECT_TRUE(nothing_arrives(self->server));
 }
 

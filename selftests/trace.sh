@@ -12,7 +12,7 @@ echo 1 >$tracing/events/vmtp/enable
 echo >$tracing/trace
 vmtp echo --entity $entity >/dev/null &
 server=$!
-sleep 0.5
+until grep -q "^$entity " /proc/net/vmtp/entities; do sleep 0.1; done
 vmtp ping $entity -c 1 >/dev/null
 # Nobody has this entity: the Request is dropped.
 vmtp call LE-70001-127.0.0.1 --code 0x800001 --timeout 300 >/dev/null 2>&1

@@ -121,6 +121,8 @@ static inline bool is_shortage(int error)
 		if (left) \
 			break; \
 	} \
+	EXPECT_LT(1, n) { TH_LOG("%s: nothing has failed", name); } \
+	EXPECT_GT(5000, n) { TH_LOG("%s: there is no end", name); } \
 	TH_LOG("%s: %d places, %d of them told", name, n - 1, told); \
 } while (0)
 

@@ -146,7 +146,7 @@ class Guest:
 
     def check_kernel(self) -> None:
         """Raises if the kernel has reported anything since the last check. The log is emptied."""
-        log = self.run("dmesg -c", 60).lines
+        log = self.expect("dmesg -c").splitlines()
         found = [number for number, line in enumerate(log) if REPORTS.search(line)]
         if found:
             around = "\n".join(log[max(0, found[0] - 5) : found[0] + CONSOLE_LINES])

@@ -165,6 +165,29 @@ wait_queue_head_t *vmtp_helper_sk_sleep(struct sock *sk)
 	return sk_sleep(sk);
 }
 
+/* Whether poll(), epoll or io_uring waits for the socket: who waits in a call of ours is woken by `of_calls`. */
+bool vmtp_helper_sk_is_polled(struct sock *sk, wait_queue_func_t of_calls)
+{
+	struct wait_queue_entry *entry;
+	struct socket_wq *queue;
+	unsigned long flags;
+	bool found = false;
+
+	rcu_read_lock();
+	queue = rcu_dereference(sk->sk_wq);
+	if (skwq_has_sleeper(queue)) {
+		spin_lock_irqsave(&queue->wait.lock, flags);
+		list_for_each_entry(entry, &queue->wait.head, entry) {
+			found = entry->func != of_calls;
+			if (found)
+				break;
+		}
+		spin_unlock_irqrestore(&queue->wait.lock, flags);
+	}
+	rcu_read_unlock();
+	return found;
+}
+
 /* U64_MAX: no limit. */
 u64 vmtp_helper_sk_rcvtimeo_ns(const struct sock *sk)
 {

@@ -106,6 +106,7 @@ void vmtp_helper_sk_data_ready(struct sock *sk);
 void vmtp_helper_sk_write_space(struct sock *sk);
 void vmtp_helper_sk_state_change(struct sock *sk);
 wait_queue_head_t *vmtp_helper_sk_sleep(struct sock *sk);
+bool vmtp_helper_sk_is_polled(struct sock *sk, wait_queue_func_t of_calls);
 u64 vmtp_helper_sk_rcvtimeo_ns(const struct sock *sk);
 u64 vmtp_helper_sk_sndtimeo_ns(const struct sock *sk);
 int vmtp_helper_sk_rmem_alloc(const struct sock *sk);

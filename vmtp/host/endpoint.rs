@@ -24,7 +24,7 @@ use crate::proto::client::Client;
 use crate::proto::context::ProbeClients;
 use crate::proto::server::Service;
 use crate::proto::time::Time;
-use crate::proto::wire::{Entity, Transaction};
+use crate::proto::wire::{Code, Entity, Header, Transaction};
 use crate::socket::options::Options;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
@@ -401,12 +401,19 @@ impl Endpoint {
         memory && self.queued() < self.options.request_queue()
     }
 
-    /// What the server can do for a Request now. `memory` says whether there is memory for another packet of it.
-    pub(super) fn service(&self, memory: bool, now: Time) -> Service {
+    /// Whether a message has someone who waits for it, if it asks for that (CMD): in one of these calls, or by poll.
+    pub(super) fn is_awaited(&self, header: &Header, calls: &AtomicU32) -> bool {
+        !header.code.has(Code::CMD)
+            || calls.load(Ordering::Relaxed) != 0
+            || self.sk().is_some_and(|sk| sk.is_polled())
+    }
+
+    /// What the server can do for this Request now. `memory` says whether there is memory for another packet of it.
+    pub(super) fn service(&self, header: &Header, memory: bool, now: Time) -> Service {
         let queued = self.queued.load(Ordering::Relaxed);
         let most = self.options.request_queue();
         Service {
-            waiting: self.callers.load(Ordering::Relaxed) != 0 && self.may_begin(),
+            waiting: self.is_awaited(header, &self.callers) && self.may_begin(),
             memory,
             room: self.has_room(memory),
             probe: match self.options.probe_clients() {

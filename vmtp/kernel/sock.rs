@@ -215,6 +215,12 @@ impl Sk {
         }
     }
 
+    /// Whether someone waits for it by poll, epoll or io_uring, not in a call of ours. Any context.
+    pub fn is_polled(&self) -> bool {
+        // SAFETY: valid by the invariant; the function is only compared.
+        unsafe { bindings::vmtp_helper_sk_is_polled(self.as_raw(), Some(wait::wake_function)) }
+    }
+
     /// A counted reference to it. Any context.
     pub fn to_ref(&self) -> SkRef {
         // SAFETY: valid by the invariant.

@@ -120,7 +120,7 @@ struct Entry {
 const SLACK: u64 = 50_000;
 
 /// Wakes the task unless the waker tells events (a poll key) none of which it waits for.
-unsafe extern "C" fn wake_function(
+pub(super) unsafe extern "C" fn wake_function(
     entry: *mut bindings::wait_queue_entry,
     mode: ffi::c_uint,
     flags: ffi::c_int,

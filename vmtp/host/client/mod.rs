@@ -145,7 +145,7 @@ impl Endpoint {
             Ok(()) => return true,
             Err(skb) => skb,
         };
-        let waiting = record.waiters.load(Ordering::Relaxed) != 0;
+        let waiting = record.is_awaited(header, &record.waiters);
         let replies_max = record.options.response_queue();
         let wishes = record.options.wishes();
         let (mut unknown, mut taken) = (false, false);

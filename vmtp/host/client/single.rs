@@ -18,7 +18,6 @@ use crate::proto::path::GroupFate;
 use crate::proto::peer::Peer;
 use crate::proto::time::Time;
 use crate::proto::wire::{Header, Transaction};
-use core::sync::atomic::Ordering;
 
 impl Endpoint {
     /// [`Endpoint::start`].
@@ -92,7 +91,7 @@ impl Endpoint {
             return Err(skb);
         }
         let now = Host::now();
-        let waiting = record.waiters.load(Ordering::Relaxed) != 0;
+        let waiting = record.is_awaited(header, &record.waiters);
         let mut guard = record.client.lock();
         let ClientSide { client, slots, .. } = &mut *guard;
         let [slot] = &mut **slots else {

@@ -276,7 +276,7 @@ impl RemoteRecord {
         }
         let memory = !full || (inner.remote.is_receiving() && inner.charge.is_privileged());
         inner.retries = endpoint.options.response_retries();
-        let service = endpoint.service(memory, now);
+        let service = endpoint.service(header, memory, now);
         let plain = host.last_received().is_none();
         let single_request = plain
             .then(|| inner.request_single(header, source, &service, now))
