@@ -74,13 +74,6 @@ static int asked(int tun, int member, __u32 control, __u32 transaction, struct v
 	return send_packet(tun, request) ? vmtp_recvreq(member, mcb, NULL, 0, 0) : -1;
 }
 
-static long takes_a_request(void *member)
-{
-	struct vmtp_mcb mcb;
-
-	return vmtp_recvreq(*(int *)member, &mcb, NULL, 0, LONG_MS);
-}
-
 /* Shows: 5.7-r */
 TEST_F(peer, a_conditional_request_is_for_the_members_that_wait)
 {

@@ -313,6 +313,22 @@ static inline bool waiter_start(struct waiter *waiter, long (*call)(void *argume
 	return waiter_start_in(waiter, call, argument, SYS_ioctl);
 }
 
+/* For a waiter: a Request without data. */
+static inline long takes_a_request(void *server)
+{
+	struct vmtp_mcb mcb;
+
+	return vmtp_recvreq(*(int *)server, &mcb, NULL, 0, LONG_MS);
+}
+
+/* For a waiter: what comes of a transaction. */
+static inline long takes_a_reply(void *client)
+{
+	struct vmtp_mcb mcb;
+
+	return vmtp_getreply(*(int *)client, &mcb, NULL, 0, LONG_MS);
+}
+
 /* For a waiter: until there is something to receive at this socket. */
 static inline long polls(void *fd)
 {

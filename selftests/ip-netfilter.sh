@@ -47,6 +47,13 @@ requests_have_their_owner() {
 	unrule ipa
 	return $result
 }
+# Rules of routing for one user are for its sockets, and for nobody else's.
+routed_by_user() {
+	a ip rule add uidrange 65534-65534 prohibit || return 1
+	! a su -s /bin/sh nobody -c "exec vmtp call $entity --code 0x800001 --timeout 700" >/dev/null 2>&1 && calls &&
+		a ip rule delete uidrange 65534-65534 prohibit &&
+		a su -s /bin/sh nobody -c "exec vmtp call $entity --code 0x800001" >/dev/null 2>&1
+}
 blocked_by_policy() {
 	a ip xfrm policy add dst 10.84.0.2/32 proto 81 dir out action block && fails && a ip xfrm policy flush && calls
 }
@@ -68,7 +75,7 @@ monitored() {
 }
 
 ktap_print_header
-ktap_set_plan 9
+ktap_set_plan 10
 # Shows: VI-a
 ktap_test_result "what the output hook drops does not leave" dropped_at ipa output
 ktap_test_result "what the postrouting hook drops does not leave" dropped_at ipa postrouting
@@ -78,6 +85,7 @@ ktap_test_result "what the input hook drops does not arrive" dropped_at ipb inpu
 ktap_test_result "Requests have their owner" requests_have_their_owner
 ktap_test_result "Responses have their owner" responses_have_their_owner
 ktap_test_result "vmtp monitor tells of a transaction and leaves nothing" monitored
+ktap_test_result "rules of routing for a user are obeyed" routed_by_user
 ktap_test_result "an IPsec policy that lets nothing out is obeyed" blocked_by_policy
 ktap_test_result "an IPsec policy that lets nothing in is obeyed" refused_by_policy
 kill $server

@@ -290,6 +290,76 @@ TEST_F(host, a_signal_reaches_the_entitys_process)
 	EXPECT_EQ(SIGUSR2, sigtimedwait(&wanted, NULL, &limit));
 }
 
+/* Whoever may make IP packets has the right to any source, not to be any entity of the host. */
+TEST_F(host, a_packet_from_the_hosts_own_address_has_no_rights_unless_the_module_sent_it)
+{
+	int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_VMTP);
+	int root = open_entity(ANOTHER), named = open_entity(0);
+	struct sockaddr_in host = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(HOST) };
+	struct packet request;
+	struct octets octets;
+	sigset_t wanted;
+
+	ASSERT_GE(raw, 0);
+	ASSERT_GE(root, 0);
+	ASSERT_GE(named, 0);
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGUSR2);
+	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &wanted, NULL));
+	ASSERT_EQ(0, bind(raw, (struct sockaddr *)&host, sizeof(host)));
+	manage_packet(&request, VMTP_PROC_SIGNAL_ENTITY, with(one(entity_of(self->other)), 2, SIGUSR2));
+	request.client = entity_of(named);
+	encode(&request, &octets);
+	ASSERT_EQ((ssize_t)octets.length,
+		  sendto(raw, octets.at, octets.length, 0, (struct sockaddr *)&host, sizeof(host)));
+	/* The manager takes one after another: this is done after that. */
+	ASSERT_EQ(VMTP_OK, local(root, VMTP_PROC_CREATE_ENTITY, one(0)));
+	EXPECT_EQ(-1, sigtimedwait(&wanted, NULL, &(struct timespec){ 0 }));
+	EXPECT_EQ(VMTP_OK, local(root, VMTP_PROC_SIGNAL_ENTITY, with(one(entity_of(self->other)), 2, SIGUSR2)));
+	EXPECT_EQ(SIGUSR2, sigtimedwait(&wanted, NULL, &(struct timespec){ .tv_sec = 20 }));
+	close(raw);
+	close(root);
+	close(named);
+}
+
+/* Who has made a namespace may let other hosts manage what is in it, but not processes that are not his. */
+TEST(who_trusts_a_host_gives_it_no_more_rights_than_his_own)
+{
+	int made[2], space, tun, server, status;
+	char octet, path[64];
+	sigset_t wanted;
+	pid_t child;
+
+	ASSERT_EQ(0, pipe(made));
+	child = fork();
+	if (!child) {
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNET) || open_entity(ANOTHER) < 0 || write(made[1], "", 1) != 1)
+			_exit(1);
+		pause();
+	}
+	ASSERT_EQ(1, read(made[0], &octet, 1));
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", child);
+	space = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(space, 0);
+	ASSERT_EQ(0, setns(space, CLONE_NEWNET));
+	tun = link_make(1500);
+	ASSERT_GE(tun, 0);
+	ASSERT_EQ(0, setting("probe_clients", PROBE_NEVER));
+	ASSERT_EQ(0, setting("remote_management", 1));
+	server = open_entity(SERVER);
+	ASSERT_GE(server, 0);
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGUSR2);
+	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &wanted, NULL));
+	EXPECT_EQ(VMTP_NO_PERMISSION, remote(tun, VMTP_PROC_SIGNAL_ENTITY, with(one(SERVER), 2, SIGUSR2), NULL));
+	EXPECT_EQ(-1, sigtimedwait(&wanted, NULL, &(struct timespec){ 0 }));
+	EXPECT_EQ(VMTP_OK, remote(tun, VMTP_PROC_SIGNAL_ENTITY, with(one(ANOTHER), 2, SIGKILL), NULL));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	close(server);
+	close(tun);
+}
+
 /* What kill(2) would not send is not sent for the asking: the process was its user's, and is the superuser's now. */
 TEST_F(host, a_signal_wants_the_rights_that_kill_wants)
 {

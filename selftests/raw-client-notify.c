@@ -400,13 +400,6 @@ TEST_F(peer, what_is_missing_of_a_second_response_is_asked_for)
 	EXPECT_EQ(0, memcmp(self->segment, self->got, 2048));
 }
 
-static long takes_a_reply(void *client)
-{
-	struct vmtp_mcb mcb;
-
-	return vmtp_getreply(*(int *)client, &mcb, NULL, 0, LONG_MS);
-}
-
 /* Shows: 2.8-e */
 TEST_F(peer, a_conditional_response_is_for_who_waits)
 {

@@ -356,6 +356,31 @@ TEST_F(peer, so_rxq_ovfl_tells_how_many_found_no_room)
 	EXPECT_EQ(3, drops);
 }
 
+/* Who has no room for the whole control block sees no code: a failure must not look like a Response without data. */
+TEST_F(peer, a_failure_is_an_error_for_who_cannot_see_its_code)
+{
+	unsigned char control[CMSG_SPACE(sizeof(struct vmtp_mcb))];
+	static const size_t rooms[] = { 0, CMSG_LEN(16), CMSG_LEN(sizeof(struct vmtp_mcb)) - 1,
+					CMSG_LEN(sizeof(struct vmtp_mcb)) };
+	struct packet request, told;
+	char octet;
+
+	for (int i = 0; i < 4; i++) {
+		struct iovec data = { .iov_base = &octet, .iov_len = 1 };
+		struct msghdr message = {
+			.msg_iov = &data,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = rooms[i],
+		};
+
+		ASSERT_TRUE(asked(self->tun, self->fd, &request));
+		notify_client_packet(&told, request.client, C_RESPONSE, request.transaction, 0, VMTP_NO_PERMISSION);
+		ASSERT_TRUE(send_packet(self->tun, &told));
+		EXPECT_EQ(i == 3 ? 0 : -1, recvmsg(self->fd, &message, 0)) { TH_LOG("%zu octets", rooms[i]); }
+	}
+}
+
 /* ---- The memory of what comes ------------------------------------------------------------ */
 
 static bool answer_blocks(int tun, const struct packet *request, const unsigned char *segment, size_t size, __u32 blocks)

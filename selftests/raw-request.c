@@ -245,7 +245,8 @@ TEST_F(peer, a_request_to_a_group_is_one_multicast_with_mpg)
 	__u64 group = vmtp_entity(VMTP_ENTITY_GROUP | VMTP_ENTITY_UGP, 565338, 0x24080049);
 	struct packet request;
 
-	for (int ttl = 1; ttl <= 5; ttl += 4) {
+	/* 0 is one like another: IP keeps it on the host if there are members here. */
+	for (int ttl = 0; ttl <= 5; ttl++) {
 		ASSERT_EQ(0, set_option(self->client, VMTP_OPT_MULTICAST_TTL, ttl));
 		ASSERT_EQ(0, start_null(self->client, group));
 		ASSERT_TRUE(receive_packet(self->tun, &request, LONG_MS));
@@ -257,6 +258,20 @@ TEST_F(peer, a_request_to_a_group_is_one_multicast_with_mpg)
 		vmtp_abort(self->client);
 		drain(self->tun);
 	}
+}
+
+TEST_F(peer, a_request_to_a_broadcast_address_wants_so_broadcast)
+{
+	__u32 everybody = 0x0AFFFFFF;
+	struct packet request;
+
+	ASSERT_EQ(0, system("ip route add broadcast 10.255.255.255 dev tun0 table local"));
+	EXPECT_ERRNO(EACCES, start_null(self->client, little_endian(300000, everybody)));
+	EXPECT_EQ(0, drain(self->tun));
+	ASSERT_EQ(0, setsockopt(self->client, SOL_SOCKET, SO_BROADCAST, &(int){ 1 }, sizeof(int)));
+	ASSERT_EQ(0, start_null(self->client, little_endian(300000, everybody)));
+	ASSERT_TRUE(receive_packet(self->tun, &request, 0));
+	EXPECT_EQ(everybody, request.destination);
 }
 
 /* Shows: 2.8-a */

@@ -193,6 +193,43 @@ TEST_F(peer, a_server_without_room_gets_fewer_at_a_time)
 	EXPECT_EQ(8, ended(self->fd, VMTP_OK));
 }
 
+/* A member of a run with a group of data, at once or not at all. */
+static int start_large(int fd, const void *segment)
+{
+	struct vmtp_exchange exchange = {
+		.out = {
+			.segment = (uintptr_t)segment,
+			.length = VMTP_GROUP_SIZE,
+			.flags = VMTP_MSG_START | VMTP_MSG_MORE | VMTP_MSG_DONTWAIT,
+		},
+	};
+
+	vmtp_request(&exchange.out.mcb, THERE, APPLICATION);
+	return ioctl(fd, VMTP_INVOKE, &exchange);
+}
+
+/* Whoever polls does not try again and again what does not fit SO_SNDBUF, and waits no longer than until it does. */
+TEST_F(peer, room_to_send_is_room_for_what_found_none)
+{
+	unsigned char segment[VMTP_GROUP_SIZE] = { 0 };
+	struct packet requests[3];
+
+	/* Linux doubles it: three groups fit. */
+	ASSERT_EQ(0, setsockopt(self->fd, SOL_SOCKET, SO_SNDBUF, &(int){ 30000 }, sizeof(int)));
+	ASSERT_EQ(0, set_option(self->fd, VMTP_OPT_STREAM, 1));
+	for (int i = 0; i < 3; i++) {
+		drain(self->tun);
+		EXPECT_EQ(POLLOUT, ready(self->fd) & POLLOUT);
+		ASSERT_EQ(0, start_large(self->fd, segment));
+		ASSERT_TRUE(next_of(self->tun, is_request, &requests[i], LONG_MS));
+	}
+	EXPECT_ERRNO(EAGAIN, start_large(self->fd, segment));
+	EXPECT_EQ(0, ready(self->fd) & POLLOUT);
+	ASSERT_TRUE(answer(self->tun, &requests[0], place(&requests[0]), VMTP_OK));
+	EXPECT_EQ(POLLOUT, ready(self->fd) & POLLOUT);
+	EXPECT_EQ(0, start_large(self->fd, segment));
+}
+
 /* Shows: 2.11-m */
 TEST_F(peer, the_next_run_waits_for_the_end_of_this_one)
 {

@@ -588,20 +588,6 @@ static bool waits_in(struct waiter *waiter, long (*call)(void *argument), int *s
 	       fcntl(*server, F_SETFL, O_NONBLOCK) == 0;
 }
 
-static long takes_a_reply(void *client)
-{
-	struct vmtp_mcb mcb;
-
-	return vmtp_getreply(*(int *)client, &mcb, NULL, 0, LONG_MS);
-}
-
-static long takes_a_request(void *server)
-{
-	struct vmtp_mcb mcb;
-
-	return vmtp_recvreq(*(int *)server, &mcb, NULL, 0, LONG_MS);
-}
-
 /* Shows: 5.7-q */
 TEST_F(peer, a_conditional_request_is_for_who_waits)
 {

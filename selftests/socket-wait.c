@@ -318,6 +318,19 @@ TEST_F(pair, shutdown_ends_receiving_also_for_who_waits)
 	EXPECT_TRUE(ready(self->server) & POLLRDHUP);
 }
 
+/* Also while a server still works on it. */
+TEST_F(pair, shutdown_ends_waiting_for_a_response)
+{
+	struct waiter waiter;
+	struct vmtp_mcb mcb;
+
+	ASSERT_EQ(0, start_null(self->client, SERVER));
+	ASSERT_EQ(0, vmtp_recvreq(self->server, &mcb, NULL, 0, LONG_MS));
+	ASSERT_TRUE(waiter_start(&waiter, takes_a_reply, &self->client));
+	ASSERT_EQ(0, shutdown(self->client, SHUT_RD));
+	EXPECT_EQ(ESHUTDOWN, waiter_end(&waiter));
+}
+
 TEST_F(pair, shutdown_ends_sending)
 {
 	struct sockaddr_vmtp server = { .svmtp_family = AF_VMTP, .svmtp_entity = SERVER };

@@ -17,6 +17,16 @@ bool vmtp_helper_pskb_may_pull(struct sk_buff *skb, unsigned int length)
 	return pskb_may_pull(skb, length);
 }
 
+/* Whether a control message of so many octets fits whole, the first of all. */
+bool vmtp_helper_msg_takes_control(const struct msghdr *message, size_t octets)
+{
+#ifdef CONFIG_COMPAT
+	if (message->msg_flags & MSG_CMSG_COMPAT)
+		return message->msg_controllen >= sizeof(struct compat_cmsghdr) + octets;
+#endif
+	return message->msg_controllen >= CMSG_LEN(octets);
+}
+
 int vmtp_helper_copy_from_sockptr(void *to, sockptr_t from, size_t offset, size_t length)
 {
 	return copy_from_sockptr_offset(to, from, offset, length);
@@ -243,6 +253,11 @@ kuid_t vmtp_helper_sk_uid(const struct sock *sk)
 	return sk_uid(sk);
 }
 
+bool vmtp_helper_sk_may_broadcast(const struct sock *sk)
+{
+	return sock_flag(sk, SOCK_BROADCAST);
+}
+
 unsigned int vmtp_helper_sk_shutdown(const struct sock *sk)
 {
 	return READ_ONCE(sk->sk_shutdown);
@@ -346,6 +361,15 @@ struct proc_dir_entry *vmtp_helper_proc_net_mkdir(struct net *net, const char *n
 u64 vmtp_helper_net_cookie(const struct net *net)
 {
 	return net->net_cookie;
+}
+
+bool vmtp_helper_net_has_rules(const struct net *net)
+{
+#ifdef CONFIG_IP_MULTIPLE_TABLES
+	return READ_ONCE(net->ipv4.fib_has_custom_rules);
+#else
+	return false;
+#endif
 }
 
 /* ---- route ---- */

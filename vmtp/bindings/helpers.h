@@ -68,10 +68,12 @@ struct vmtp_ip {
 	u8 protocol;
 	u8 tos;
 	u8 ttl;
+	bool has_ttl;		/* else it is the route's */
 	bool dont_fragment;
 };
 
-struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int octets, gfp_t flags);
+struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int head, unsigned int octets, gfp_t flags);
+unsigned int vmtp_helper_rt_headroom(const struct rtable *rt);
 bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rtable *rt, const struct vmtp_ip *options);
 int vmtp_helper_packet_send(struct net *net, struct sk_buff *skb, struct rtable *rt, struct sock *sender,
 			    struct sock *owner);
@@ -117,6 +119,9 @@ u32 vmtp_helper_sk_priority(const struct sock *sk);
 u32 vmtp_helper_sk_mark(const struct sock *sk);
 int vmtp_helper_sk_bound_dev_if(const struct sock *sk);
 kuid_t vmtp_helper_sk_uid(const struct sock *sk);
+bool vmtp_helper_sk_may_broadcast(const struct sock *sk);
+bool vmtp_helper_net_has_rules(const struct net *net);
+bool vmtp_helper_msg_takes_control(const struct msghdr *message, size_t octets);
 unsigned int vmtp_helper_sk_shutdown(const struct sock *sk);
 void vmtp_helper_sk_add_shutdown(struct sock *sk, unsigned int how);
 void vmtp_helper_sk_drops_inc(struct sock *sk);
@@ -248,7 +253,7 @@ void vmtp_helper_work_stop(struct vmtp_work *work);
 /* processes, as struct pid, and their rights, as struct cred: process.rs */
 void *vmtp_helper_process_current(void);
 const void *vmtp_helper_process_rights(void);
-int vmtp_helper_process_signal(void *process, u32 signal, const void *rights);
+int vmtp_helper_process_signal(void *process, u32 signal, const void *rights, const struct net *net);
 void vmtp_helper_process_put(void *process, const void *rights);
 
 /* /proc */

@@ -5,10 +5,20 @@
  */
 #include "bindings.h"
 
-/* A packet of so many octets of IP payload, not yet written, with room for all headers in front. */
-struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int octets, gfp_t flags)
+/* The room that headers of IP, of what is between, and of the device take. Of what a device needs later IP makes room. */
+unsigned int vmtp_helper_rt_headroom(const struct rtable *rt)
 {
-	unsigned int head = LL_RESERVED_SPACE(dst_dev(&rt->dst)) + rt->dst.header_len + sizeof(struct iphdr);
+	unsigned int head = rt->dst.header_len + sizeof(struct iphdr);
+
+	rcu_read_lock();
+	head += LL_RESERVED_SPACE(dst_dev_rcu(&rt->dst));
+	rcu_read_unlock();
+	return head;
+}
+
+/* A packet of so many octets of IP payload, not yet written, with so much room in front. */
+struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int head, unsigned int octets, gfp_t flags)
+{
 	struct sk_buff *skb = vmtp_helper_alloc_skb(head + octets + rt->dst.trailer_len, flags);
 
 	if (skb) {
@@ -32,7 +42,7 @@ bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rt
 	ip = ip_hdr(skb);
 	*(__be16 *)ip = htons(4 << 12 | 5 << 8 | options->tos);
 	ip->frag_off = dont_fragment ? htons(IP_DF) : 0;
-	ip->ttl = options->ttl ?: ip4_dst_hoplimit(&rt->dst);
+	ip->ttl = options->has_ttl ? options->ttl : ip4_dst_hoplimit(&rt->dst);
 	ip->protocol = options->protocol;
 	ip->saddr = (__force __be32)options->source;
 	ip->daddr = (__force __be32)options->destination;

@@ -42,8 +42,24 @@ const void *vmtp_helper_process_rights(void)
 	return get_current_cred();
 }
 
-/* As kill(2) by somebody with these rights; NULL: by the kernel. */
-int vmtp_helper_process_signal(void *process, u32 signal, const void *rights)
+/* Whether the administrator of a network namespace is one of the process too. */
+static bool vmtp_process_is_below(struct pid *process, const struct net *net)
+{
+	const struct user_namespace *space = NULL;
+	struct task_struct *task;
+
+	rcu_read_lock();
+	task = pid_task(process, PIDTYPE_TGID);
+	if (task)
+		space = __task_cred(task)->user_ns;
+	while (space && space != net->user_ns)
+		space = space->parent;
+	rcu_read_unlock();
+	return space;
+}
+
+/* As kill(2) by somebody with these rights; NULL: by the administrator of the namespace. */
+int vmtp_helper_process_signal(void *process, u32 signal, const void *rights, const struct net *net)
 {
 	const struct cred *own;
 	int result;
@@ -51,7 +67,7 @@ int vmtp_helper_process_signal(void *process, u32 signal, const void *rights)
 	if (!valid_signal(signal))
 		return -EINVAL;
 	if (!rights)
-		return kill_pid(process, signal, 0);
+		return vmtp_process_is_below(process, net) ? kill_pid(process, signal, 0) : -EPERM;
 	own = override_creds(rights);
 	result = kill_pid(process, signal, 0);
 	revert_creds(own);

@@ -107,7 +107,11 @@ void vmtp_helper_trains_end(u8 protocol)
 /* Whether a route takes trains; whole says that they need not be parted. */
 bool vmtp_helper_rt_trains(const struct rtable *rt, bool whole)
 {
-	netdev_features_t features = READ_ONCE(dst_dev(&rt->dst)->features);
+	netdev_features_t features;
+
+	rcu_read_lock();
+	features = READ_ONCE(dst_dev_rcu(&rt->dst)->features);
+	rcu_read_unlock();
 
 	return features & NETIF_F_GSO && (whole || !(features & NETIF_F_GSO_FRAGLIST)) &&
 	       !(rt->rt_flags & (RTCF_MULTICAST | RTCF_BROADCAST)) && !rt->dst.header_len && !rt->dst.lwtstate &&

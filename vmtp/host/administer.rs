@@ -143,13 +143,14 @@ impl Host {
                     .process
                     .as_ref()
                     .ok_or(ResponseCode::NonexistentEntity)?;
-                // What a user of this host may send is not more than kill(2) would; a host that is trusted may all.
+                // What a user of this host may send is not more than kill(2) would; a host that is trusted
+                // may what the administrator who trusts it may.
                 let sent = match &asker.endpoint {
                     Some(own) => match &own.owner.process {
-                        Some(sender) => process.signal(request.signal, Some(sender)),
+                        Some(sender) => process.signal(request.signal, Some(sender), self.net()),
                         None => Err(EPERM),
                     },
-                    None => process.signal(request.signal, None),
+                    None => process.signal(request.signal, None, self.net()),
                 };
                 sent.map_err(|error| {
                     if error == EINVAL {

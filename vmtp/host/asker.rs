@@ -30,7 +30,10 @@ impl Asker {
         let sources = packets
             .iter()
             .map(|skb| Peer::inet(skb.ip().source.octets()));
-        let local = !forwarded && sources.clone().all(|source| host.is_from_here(&source));
+        // Who may make IP packets of his own may give them any source, but not what marks those of this module.
+        let of_module = packets.iter().all(|skb| skb.is_of_this_kernel());
+        let local =
+            !forwarded && of_module && sources.clone().all(|source| host.is_from_here(&source));
         Self {
             entity: header.client,
             endpoint: host.entities.get(header.client.bits()).filter(|_| local),

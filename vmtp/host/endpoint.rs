@@ -317,8 +317,8 @@ impl Endpoint {
         self.wake_sender();
     }
 
-    /// Something can be received.
-    pub(super) fn wake_receiver(&self) {
+    /// Something can be received, or never will.
+    pub fn wake_receiver(&self) {
         self.wakes.fetch_add(1, Ordering::AcqRel);
         if let Some(sk) = &self.sk {
             sk.data_ready();
@@ -402,6 +402,7 @@ impl Endpoint {
     }
 
     /// Whether a message has someone who waits for it, if it asks for that (CMD): in one of these calls, or by poll.
+    #[inline]
     pub(super) fn is_awaited(&self, header: &Header, calls: &AtomicU32) -> bool {
         !header.code.has(Code::CMD)
             || calls.load(Ordering::Relaxed) != 0

@@ -6,7 +6,7 @@
 use super::foreign;
 use super::pace::Waiting;
 use super::settings::Setting;
-use super::transmit::data_limit;
+use super::transmit::{data_limit, Manner};
 use super::Host;
 use crate::kernel::clock;
 use crate::kernel::lock::{new_spinlock_bh, SpinLockBh};
@@ -214,8 +214,11 @@ impl PathRecord {
         measured.then_some((route, inner.timing))
     }
 
-    /// Looks whether there is a route. ENETUNREACH and the like.
-    pub fn is_routed(&self, host: &Host) -> Result {
+    /// Looks whether there is a route for what is sent in this manner. ENETUNREACH and the like.
+    pub fn is_routed(&self, host: &Host, manner: &Manner) -> Result {
+        if !manner.is_ordinary(host) {
+            return manner.route(host, self).map(|_| ());
+        }
         let inner = self.inner.lock();
         let valid = inner.route.as_ref().is_some_and(Route::is_valid);
         drop(inner);
@@ -255,6 +258,7 @@ impl PathRecord {
             tos: 0,
             protocol: IPPROTO as u8,
             user: User::ROOT,
+            broadcast: false,
         }
     }
 

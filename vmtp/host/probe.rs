@@ -123,16 +123,11 @@ impl Pending {
             ProbeStep::Silence => {
                 if host.probes.remove(self) {
                     host.probe_ages.remove(self);
-                    self.silent();
+                    self.stop();
+                    self.tell(&Found::NOTHING, true);
                 }
             }
         }
-    }
-
-    /// Nobody answers.
-    fn silent(self: &Record<Self>) {
-        self.stop();
-        self.tell(&Found::NOTHING);
     }
 
     /// A group of managers answers in its own time: nothing is known of it.
@@ -155,10 +150,11 @@ impl Pending {
         }
     }
 
-    fn tell(&self, found: &Found) {
+    /// `again` says whether who looks for a host may go on looking, by another Probe.
+    fn tell(&self, found: &Found, again: bool) {
         match &self.purpose {
             Purpose::Remote(record) => RemoteRecord::probed(record, self.presence(found)),
-            Purpose::Search(search) => Search::end(search, &self.host, found),
+            Purpose::Search(search) => Search::end(search, &self.host, found, again),
             Purpose::User(answer) => {
                 *answer.result.lock() = Some(*found);
                 answer.queue.wake_all();
@@ -193,7 +189,8 @@ impl Host {
             // The oldest is the least likely to be answered.
             let old = self.probe_ages.evict(1, |_| true);
             if let Some(old) = old.filter(|old| self.probes.remove(old)) {
-                old.silent();
+                old.stop();
+                old.tell(&Found::NOTHING, false);
             }
         }
         if let Err(error) = self.probes.insert(&record) {
@@ -285,6 +282,6 @@ impl Host {
             let entity = record.probe.lock().entity;
             self.learn_found(entity, &peer);
         }
-        record.tell(&Found { result, peer });
+        record.tell(&Found { result, peer }, true);
     }
 }

@@ -71,15 +71,16 @@ impl Search {
         }
     }
 
-    /// It has ended.
-    pub(super) fn end(search: &Ref<Self>, host: &Host, found: &Found) {
+    /// It has ended. `again` says whether those that wanted a longer one get it: not for want of room, of which each search
+    /// would only take what another has.
+    pub(super) fn end(search: &Ref<Self>, host: &Host, found: &Found, again: bool) {
         host.searches.remove(search);
         let Some(seekers) = search.seekers.lock().take() else {
             return;
         };
         let peer = found.result.is_ok().then_some(found.peer);
         for seeker in &*seekers {
-            if peer.is_none() && seeker.moved && !search.moved {
+            if again && peer.is_none() && seeker.moved && !search.moved {
                 // It joined one that gives up sooner.
                 host.locate(Entity::from_bits(search.key()), seeker.clone());
             } else {
@@ -120,7 +121,7 @@ impl Host {
         let retries = if moved { MOVED_RETRIES } else { LOCATE_RETRIES };
         let begun = self.probe(entity, entity, all, retries, Time::NEVER, purpose);
         if begun.is_err() {
-            Search::end(&search, self, &Found::NOTHING);
+            Search::end(&search, self, &Found::NOTHING, false);
         }
         Ok(())
     }

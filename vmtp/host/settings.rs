@@ -119,7 +119,7 @@ static ENTRIES: [Entry; COUNT] = [
         name: c"unprivileged_discriminator",
         default: 65_536,
         min: 0,
-        max: 1 << 28,
+        max: 1 << 27,
     },
     Entry {
         name: c"checksum_required",

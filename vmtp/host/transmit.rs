@@ -37,8 +37,8 @@ pub(super) fn data_limit(mtu: u32) -> u32 {
 /// What a socket (or the host) wants of the packets it sends.
 #[derive(Clone, Copy)]
 pub struct Manner {
-    /// Whether packets have a checksum.
-    pub checksum: bool,
+    /// What packets have, and where they may go.
+    pub liberties: Liberties,
     /// Time to live of unicast packets; 0 is the route's.
     pub ttl: u8,
     /// Time to live of multicast packets.
@@ -59,10 +59,35 @@ pub struct Manner {
     pub source: Ipv4Addr,
 }
 
+/// Two facts in one octet: each record of a remote Client has them.
+#[derive(Clone, Copy)]
+pub struct Liberties(u8);
+
+impl Liberties {
+    const CHECKSUM: u8 = 1;
+    const BROADCAST: u8 = 2;
+
+    /// Whether packets have a checksum, and whether they may go to all hosts of a link (SO_BROADCAST).
+    pub const fn new(checksum: bool, broadcast: bool) -> Self {
+        let checksum = if checksum { Self::CHECKSUM } else { 0 };
+        Self(checksum | if broadcast { Self::BROADCAST } else { 0 })
+    }
+
+    #[inline]
+    fn has_checksum(self) -> bool {
+        self.0 & Self::CHECKSUM != 0
+    }
+
+    #[inline]
+    fn may_broadcast(self) -> bool {
+        self.0 & Self::BROADCAST != 0
+    }
+}
+
 impl Manner {
     /// Of what the host itself sends.
     pub const HOST: Manner = Manner {
-        checksum: true,
+        liberties: Liberties::new(true, false),
         ttl: 0,
         multicast_ttl: 1,
         interface: 0,
@@ -74,15 +99,20 @@ impl Manner {
         source: Ipv4Addr::UNSPECIFIED,
     };
 
-    /// Whether the way of the host itself will do.
-    fn is_ordinary(&self) -> bool {
-        self.interface == 0 && self.mark == 0 && self.tos == 0
+    /// Whether the way of the host itself will do. With rules of routing users may have ways of their own.
+    #[inline]
+    pub(super) fn is_ordinary(&self, host: &Host) -> bool {
+        self.interface == 0
+            && self.mark == 0
+            && self.tos == 0
+            && !self.liberties.may_broadcast()
+            && (self.user == User::ROOT || !host.net().has_routing_rules())
     }
 
     /// The route for packets to the host of `path`.
-    fn route(&self, host: &Host, path: &PathRecord) -> Result<Route> {
+    pub(super) fn route(&self, host: &Host, path: &PathRecord) -> Result<Route> {
         let multicast = path.is_multicast();
-        if self.is_ordinary() && (!multicast || self.multicast_interface == 0) {
+        if self.is_ordinary(host) && (!multicast || self.multicast_interface == 0) {
             let route = path.route(host)?;
             if self.source.is_unspecified() || self.source == route.source() || multicast {
                 return Ok(route);
@@ -95,6 +125,7 @@ impl Manner {
         key.mark = self.mark;
         key.tos = self.tos;
         key.user = self.user;
+        key.broadcast = self.liberties.may_broadcast();
         if multicast && self.multicast_interface != 0 {
             key.interface = self.multicast_interface;
         }
@@ -116,6 +147,7 @@ pub fn primary_address(net: &Net) -> [u8; 4] {
         tos: 0,
         protocol: IPPROTO as u8,
         user: User::ROOT,
+        broadcast: false,
     };
     if let Ok(route) = Route::lookup(net, &key) {
         return route.source().octets();
@@ -205,7 +237,7 @@ impl Host {
         manner: &Manner,
         source: Ipv4Addr,
     ) -> Option<(Route, Timing)> {
-        if !manner.is_ordinary() || path.is_multicast() {
+        if !manner.is_ordinary(self) || path.is_multicast() {
             return None;
         }
         path.departure(self)
@@ -269,7 +301,7 @@ impl Host {
                     filler.put_zeros(packet.padded.saturating_sub(packet.octets) as usize)
                 },
                 packet.padded,
-                manner.checksum,
+                manner.liberties.has_checksum(),
             )
             .inspect_err(|_| self.count(Counter::OutErrors))?;
         if again {
@@ -304,7 +336,7 @@ impl Host {
                 filler.put_zeros(padding.saturating_sub(octets) as usize)
             },
             padding,
-            manner.checksum,
+            manner.liberties.has_checksum(),
         )?;
         let car = self.prepare(skb, &route, &header, manner)?;
         self.depart(car, &route, None)
@@ -353,10 +385,10 @@ impl Host {
         let options = IpOptions {
             protocol: IPPROTO as u8,
             tos: manner.tos,
-            ttl: if route.is_multicast() {
-                manner.multicast_ttl
-            } else {
-                manner.ttl
+            ttl: match (route.is_multicast(), manner.ttl) {
+                (true, _) => Some(manner.multicast_ttl),
+                (false, 0) => None,
+                (false, ttl) => Some(ttl),
             },
             dont_fragment: route.mtu() >= UNCUT,
             priority: if manner.priority != 0 {

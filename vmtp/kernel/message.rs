@@ -113,9 +113,10 @@ impl Message {
         unsafe { &mut *(&raw mut self.0.msg_iter).cast() }
     }
 
-    /// Whether there is room for control messages (recvmsg) or are any (sendmsg).
-    pub fn has_control(&self) -> bool {
-        self.0.msg_controllen != 0
+    /// recvmsg: whether a control message of so many octets fits whole, the first of all.
+    pub fn takes_control(&self, octets: usize) -> bool {
+        // SAFETY: valid by the invariant.
+        unsafe { bindings::vmtp_helper_msg_takes_control(&self.0, octets) }
     }
 
     /// sendmsg: its control messages. A malformed one ends the sequence with EINVAL.

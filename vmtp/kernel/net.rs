@@ -47,6 +47,12 @@ impl Net {
         unsafe { bindings::vmtp_helper_net_capable(self.as_raw(), bindings::CAP_NET_ADMIN as i32) }
     }
 
+    /// Whether there are rules of routing (ip-rule(8)) beside those that every namespace has. Any context.
+    pub fn has_routing_rules(&self) -> bool {
+        // SAFETY: the namespace is alive by the type's invariant.
+        unsafe { bindings::vmtp_helper_net_has_rules(self.as_raw()) }
+    }
+
     /// A number that no other namespace of this boot has or will have. Any context.
     pub fn cookie(&self) -> u64 {
         // SAFETY: the namespace is alive by the type's invariant.

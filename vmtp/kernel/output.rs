@@ -21,8 +21,8 @@ pub struct IpOptions {
     pub protocol: u8,
     /// Type of service (DSCP).
     pub tos: u8,
-    /// Time to live; 0 takes the route's.
-    pub ttl: u8,
+    /// Time to live; None takes the route's.
+    pub ttl: Option<u8>,
     /// Set "don't fragment" (never where the administrator locked the MTU).
     pub dont_fragment: bool,
     /// For queueing disciplines, as SO_PRIORITY.
@@ -163,7 +163,8 @@ fn write_header(net: &Net, skb: &mut Skb, route: &Route, options: &IpOptions) ->
         mark: options.mark,
         protocol: options.protocol,
         tos: options.tos,
-        ttl: options.ttl,
+        ttl: options.ttl.unwrap_or(0),
+        has_ttl: options.ttl.is_some(),
         dont_fragment: options.dont_fragment,
     };
     // SAFETY: all are valid, and the packet is ours alone.

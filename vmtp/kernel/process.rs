@@ -2,6 +2,7 @@
 
 //! A process as somebody to send signals to. It may end meanwhile; another that gets its number is not taken for it.
 
+use super::net::Net;
 use crate::bindings;
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -32,13 +33,14 @@ impl Process {
         Some(Self { pid, rights })
     }
 
-    /// Sends a signal, as kill(2) does, with the rights of `sender`, or the kernel's if there is none; 0 only looks
-    /// whether it might. EINVAL: there is no such signal. ESRCH: it has ended. EPERM: the sender may not. Process context.
-    pub fn signal(&self, signal: u32, sender: Option<&Process>) -> Result {
+    /// Sends a signal, as kill(2) does, with the rights of `sender`; if there is none, with those that the administrator of
+    /// the network namespace has over what is in his user namespace and below. 0 only looks whether it might. EINVAL:
+    /// there is no such signal. ESRCH: it has ended. EPERM: the sender may not. Process context.
+    pub fn signal(&self, signal: u32, sender: Option<&Process>, net: &Net) -> Result {
         let rights = sender.map_or(core::ptr::null(), |sender| sender.rights);
         // SAFETY: counted by the invariant, as is what the sender has.
         to_result(unsafe {
-            bindings::vmtp_helper_process_signal(self.pid.as_ptr(), signal, rights)
+            bindings::vmtp_helper_process_signal(self.pid.as_ptr(), signal, rights, net.as_raw())
         })
     }
 }

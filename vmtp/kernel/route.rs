@@ -8,7 +8,7 @@ use super::net::Net;
 use crate::bindings;
 use core::net::Ipv4Addr;
 use core::ptr::NonNull;
-use kernel::error::{from_err_ptr, Result};
+use kernel::error::{code::EACCES, from_err_ptr, Result};
 
 /// What a route is looked up by.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ pub struct RouteKey {
     pub protocol: u8,
     /// User for rules: of `sock::Sk::user`, or [`User::ROOT`].
     pub user: User,
+    /// It may lead to all hosts of a link.
+    pub broadcast: bool,
 }
 
 /// A user as the kernel numbers them.
@@ -48,6 +50,7 @@ pub struct Route {
     source: Ipv4Addr,
     destination: Ipv4Addr,
     mtu: u32,
+    headroom: u32,
 }
 
 // SAFETY: a dst has an atomic count and locks itself.
@@ -56,8 +59,8 @@ unsafe impl Send for Route {}
 unsafe impl Sync for Route {}
 
 impl Route {
-    /// Looks the route up. ENETUNREACH, EHOSTUNREACH, EACCES (broadcast is ENETUNREACH's sibling) and the like as a
-    /// socket programmer knows them. Any context; with IPsec it may have to wait for keys and then fails with EAGAIN or
+    /// Looks the route up. ENETUNREACH, EHOSTUNREACH, EACCES (to a broadcast address) and the like as a socket programmer
+    /// knows them. Any context; with IPsec it may have to wait for keys and then fails with EAGAIN or
     /// drops packets meanwhile.
     pub fn lookup(net: &Net, key: &RouteKey) -> Result<Self> {
         let interface = i32::try_from(key.interface)?;
@@ -84,15 +87,21 @@ impl Route {
             source: super::from_be32(flow.saddr),
             destination: super::from_be32(flow.daddr),
             mtu: 0,
+            headroom: 0,
         };
+        if route.is_broadcast() && !key.broadcast {
+            return Err(EACCES);
+        }
         route.measure();
         Ok(route)
     }
 
-    /// Asks for the MTU.
+    /// Asks for the MTU, and for the room that headers take.
     fn measure(&mut self) {
         // SAFETY: valid by the invariant.
         self.mtu = unsafe { bindings::vmtp_helper_rt_mtu(self.as_raw()) };
+        // SAFETY: as above.
+        self.headroom = unsafe { bindings::vmtp_helper_rt_headroom(self.as_raw()) };
     }
 
     /// Another reference to it if it still holds, with the MTU as it is now, which changes when ICMP says so. Cheap: take
@@ -111,6 +120,12 @@ impl Route {
     #[inline]
     pub(super) fn as_raw(&self) -> *mut bindings::rtable {
         self.route.as_ptr()
+    }
+
+    /// Octets in front of IP payload for all headers.
+    #[inline]
+    pub(super) fn headroom(&self) -> u32 {
+        self.headroom
     }
 
     /// The source address, the key's or the chosen one.

@@ -90,7 +90,12 @@ impl Skb {
         let octets = u32::try_from(size)?;
         // SAFETY: the route is valid; no other requirements.
         let skb = unsafe {
-            let raw = bindings::vmtp_helper_packet_alloc(route.as_raw(), octets, super::gfp(flags));
+            let raw = bindings::vmtp_helper_packet_alloc(
+                route.as_raw(),
+                route.headroom(),
+                octets,
+                super::gfp(flags),
+            );
             if raw.is_null() {
                 return Err(ENOMEM);
             }

@@ -72,6 +72,12 @@ impl Sk {
         User(unsafe { bindings::vmtp_helper_sk_uid(self.as_raw()) }.val)
     }
 
+    /// SO_BROADCAST. Any context.
+    pub fn may_broadcast(&self) -> bool {
+        // SAFETY: valid by the invariant.
+        unsafe { bindings::vmtp_helper_sk_may_broadcast(self.as_raw()) }
+    }
+
     /// SO_RCVBUF, octets of memory. Any context.
     pub fn receive_buffer(&self) -> usize {
         // SAFETY: valid by the invariant.

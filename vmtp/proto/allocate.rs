@@ -6,8 +6,8 @@
 /// How often the discriminator advances: one unit is 100 us.
 pub const UNIT_NANOS: u64 = 100_000;
 
-/// The 28 bits of a discriminator.
-const MODULUS_MASK: u64 = (1 << 28) - 1;
+/// How many there are: they have 28 bits.
+const DISCRIMINATORS: u64 = 1 << 28;
 
 /// The allocator of a host.
 ///
@@ -25,10 +25,10 @@ impl Allocator {
         Allocator { last: 0 }
     }
 
-    /// The next discriminator at `nanos` ns of real time (since 1970), below 2^28. It is strictly
-    /// greater, modulo 2^28, than the one before and never ahead of the clock; `None` if that
-    /// leaves none yet: ask again 100 us later.
-    pub fn next(&mut self, nanos: u64) -> Option<u32> {
+    /// The next discriminator at `nanos` ns of real time (since 1970), below 2^28 and not below
+    /// `reserved`, which are given out to nobody. It is the one after the one before, or a later
+    /// one, and never ahead of the clock; `None` if that leaves none yet: ask again 100 us later.
+    pub fn next(&mut self, nanos: u64, reserved: u32) -> Option<u32> {
         let unit = nanos / UNIT_NANOS;
         // After a pause there is a backlog of unused units; the oldest of the last 4,096 is used
         // first, so that many entities can be made at once. None of them is from before the first
@@ -40,8 +40,10 @@ impl Allocator {
         if next > unit {
             return None;
         }
+        let free = DISCRIMINATORS.saturating_sub(u64::from(reserved));
+        let place = next.checked_rem(free)?;
         self.last = next;
-        u32::try_from(next & MODULUS_MASK).ok()
+        u32::try_from(place.saturating_add(u64::from(reserved))).ok()
     }
 }
 

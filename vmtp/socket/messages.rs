@@ -283,7 +283,7 @@ fn give_outcome(
     flags: u32,
 ) -> Result<usize> {
     let mcb = transfer::outcome_mcb(endpoint, outcome, given.end());
-    let seen = message.has_control();
+    let seen = message.takes_control(core::mem::size_of_val(&mcb));
     if let Some(error) = errno_of(&mcb).filter(|_| !seen) {
         // Without room for the code it must not be mistaken for an empty Response.
         return Err(error);

@@ -21,7 +21,7 @@ use crate::bindings as uapi;
 use crate::host::endpoint::{Endpoint, Owner};
 use crate::host::path::PathRecord;
 use crate::host::settings::Setting;
-use crate::host::transmit::Manner;
+use crate::host::transmit::{Liberties, Manner};
 use crate::host::{Destination, Host, DOMAINS};
 use crate::kernel::errno::Errno;
 use crate::kernel::family::{self, Family, Shutdown, Sock, SocketName, SocketOps};
@@ -257,6 +257,11 @@ impl SocketOps for VmtpSocket {
     fn shutdown(sock: &Sock<Self>, how: Shutdown) -> Result {
         sock.sk()
             .shut_down(how != Shutdown::Sending, how != Shutdown::Receiving);
+        // Who waits for a Response looks only when there is something new.
+        let endpoint = sock.state.lock().endpoint.clone();
+        if let Some(endpoint) = endpoint {
+            endpoint.wake_receiver();
+        }
         Ok(())
     }
 }
@@ -362,11 +367,14 @@ impl Sock<VmtpSocket> {
         Ok(endpoint)
     }
 
-    /// How this socket's packets are sent. `header_only` says that they may go without a checksum over their data.
+    /// How this socket's packets are sent.
     fn manner(&self) -> Manner {
         let sk = self.sk();
         Manner {
-            checksum: self.options.checksum() != uapi::VMTP_CHECKSUM_NONE,
+            liberties: Liberties::new(
+                self.options.checksum() != uapi::VMTP_CHECKSUM_NONE,
+                sk.may_broadcast(),
+            ),
             ttl: self.options.ttl(),
             multicast_ttl: self.options.multicast_ttl(),
             interface: sk.bound_interface(),
@@ -433,7 +441,7 @@ impl Sock<VmtpSocket> {
         let path = self.host().path(&peer, now)?;
         if destination.peer.is_known() && !destination.multicast {
             // No route is an error of the call, not of the transaction.
-            path.is_routed(self.host())?;
+            path.is_routed(self.host(), &self.manner())?;
         }
         Ok(path)
     }

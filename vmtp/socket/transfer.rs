@@ -11,6 +11,7 @@ use crate::host::kept::{group_offset_of, header_of, only_piece, pieces, Piece};
 use crate::host::path::PathRecord;
 use crate::host::remote::{Delivered, Kind};
 use crate::host::server::Which;
+use crate::host::transmit::Manner;
 use crate::host::{Destination, Host};
 use crate::kernel::errno::Errno;
 use crate::kernel::family::Sock;
@@ -229,7 +230,7 @@ pub fn start(
     let manner = sock.manner();
     let departure = endpoint.host().departure(&path, &manner, manner.source);
     if departure.is_none() {
-        is_routed(sock, &destination, &path)?;
+        is_routed(sock, &destination, &path, &manner)?;
     }
     let streamed = sock.options.is_streaming();
     let header_checksum = sock.options.checksum() == uapi::VMTP_CHECKSUM_HEADER;
@@ -308,9 +309,14 @@ pub fn start(
 }
 
 /// No route is an error of the call, not of the transaction.
-fn is_routed(sock: &Sock<VmtpSocket>, destination: &Destination, path: &PathRecord) -> Result {
+fn is_routed(
+    sock: &Sock<VmtpSocket>,
+    destination: &Destination,
+    path: &PathRecord,
+    manner: &Manner,
+) -> Result {
     if destination.peer.is_known() && !destination.multicast {
-        path.is_routed(sock.host())?;
+        path.is_routed(sock.host(), manner)?;
     }
     Ok(())
 }
@@ -370,15 +376,19 @@ fn sleep_for_outcome(
             return None;
         }
         match endpoint.take_outcome(which, peek) {
-            Some(outcome) => Some(Some(outcome)),
+            Some(outcome) => Some(Ok(outcome)),
             // Another thread has aborted it.
-            None => (!endpoint.knows(which)).then_some(None),
+            None if !endpoint.knows(which) => Some(Err(Errno::ECANCELED)),
+            None => {
+                let shut = sock.sk().is_shut_down().0;
+                shut.then_some(Err(Errno::ESHUTDOWN))
+            }
         }
     });
     endpoint.client_waits(false);
     match waited {
-        Wait::Ready(Some(outcome)) => Ok(outcome),
-        Wait::Ready(None) => Err(Errno::ECANCELED.into()),
+        Wait::Ready(Ok(outcome)) => Ok(outcome),
+        Wait::Ready(Err(errno)) => Err(errno.into()),
         Wait::Timeout => Err(EAGAIN),
         Wait::Signal => Err(EINTR),
     }
@@ -481,7 +491,8 @@ pub fn forward(
     let client = Entity::from_bits(mcb.client);
     let transaction = Transaction::from_bits(mcb.transaction);
     let (destination, path) = sock.way(server, Peer::NONE)?;
-    is_routed(sock, &destination, &path)?;
+    let manner = sock.manner();
+    is_routed(sock, &destination, &path, &manner)?;
     // For a nested call, if it takes one.
     let start = Start {
         request: Request {

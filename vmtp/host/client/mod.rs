@@ -57,6 +57,13 @@ pub struct Start {
     pub buffer: usize,
 }
 
+impl Start {
+    /// Octets of its segment.
+    pub(super) fn octets(&self) -> usize {
+        self.segment.as_ref().map_or(0, |segment| segment.len())
+    }
+}
+
 /// Why a transaction did not start.
 pub enum Refused {
     /// Another one is open: wait, or fail with EAGAIN.
@@ -322,7 +329,8 @@ impl Endpoint {
     pub fn may_start(&self) -> bool {
         let side = self.client.lock();
         let streaming = self.options.is_streaming();
-        side.client.may_start(streaming) && (!streaming || !side.is_crowded(&self.options))
+        let buffer = self.sk().map_or(usize::MAX, |sk| sk.send_buffer());
+        side.client.may_start(streaming) && (!streaming || side.has_room(buffer, &self.options))
     }
 
     /// Whether [`Endpoint::start`], which said [`Refused::Wait`], still would.

@@ -38,6 +38,8 @@ pub struct ClientSide {
     pub(super) spare: Option<KBox<Slot>>,
     /// Where the host numbers what it receives (2.12).
     pub(super) sequence: Option<KBox<Sequence>>,
+    /// Octets of the last member of a run that found no room: before so many fit it is no use to try again.
+    wanted: usize,
 }
 
 /// One transaction.
@@ -122,6 +124,7 @@ impl ClientSide {
             slots: Array::new(),
             spare: None,
             sequence: None,
+            wanted: 0,
         }
     }
 
@@ -218,7 +221,7 @@ impl ClientSide {
     }
 
     /// Whether the user must take what has come of earlier transactions of the run before another starts.
-    pub(super) fn is_crowded(&self, options: &Options) -> bool {
+    fn is_crowded(&self, options: &Options) -> bool {
         let most = usize::from(RUN_LIMIT).saturating_add(options.response_queue());
         // Most of the time a look at the length is enough.
         self.slots.len() >= most
@@ -233,10 +236,18 @@ impl ClientSide {
     /// Whether a member of a run finds no room.
     fn is_full(&self, start: &Start, options: &Options) -> bool {
         // One segment always may; more have to share SO_SNDBUF.
-        let octets = start.segment.as_ref().map_or(0, |segment| segment.len());
+        self.is_too_much(start.octets(), start.buffer) || self.is_crowded(options)
+    }
+
+    /// Whether so many octets find no room in SO_SNDBUF.
+    fn is_too_much(&self, octets: usize, buffer: usize) -> bool {
         let before = self.sending();
-        let full = before != 0 && before.saturating_add(octets) > start.buffer;
-        full || self.is_crowded(options)
+        before != 0 && before.saturating_add(octets) > buffer
+    }
+
+    /// Whether a member of a run that starts now finds room, of as many octets as the last that found none.
+    pub(super) fn has_room(&self, buffer: usize, options: &Options) -> bool {
+        !self.is_too_much(self.wanted, buffer) && !self.is_crowded(options)
     }
 
     /// Whether a start that was refused with [`Refused::Wait`] still would be.
@@ -333,8 +344,10 @@ impl ClientSide {
     ) -> (core::result::Result<Transaction, Refused>, Aftermath) {
         self.purge(!start.request.streamed);
         if start.request.streamed && self.is_full(start, options) {
+            self.wanted = start.octets();
             return (Err(Refused::Wait), Aftermath::default());
         }
+        self.wanted = 0;
         if self.spare.is_none() {
             self.spare = fresh.take().map(|Preallocated(slot)| slot);
         }

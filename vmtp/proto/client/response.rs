@@ -386,12 +386,13 @@ impl Call {
         if !first {
             return None;
         }
-        // The server's work is in it as well: it never tells more than is assumed without it.
         let count = control.retransmit_count();
-        self.outgoing
-            .round_trip(count, now)
-            .or_else(|| self.first_round_trip(count, now))
-            .filter(|span| *span <= timers::FIRST_ROUND_TRIP)
+        let span = match self.outgoing.round_trip(count, now) {
+            Some(span) => span,
+            None => self.first_round_trip(count, now)?,
+        };
+        // The server's work is in it as well: it never tells more than is assumed without it.
+        (span <= timers::FIRST_ROUND_TRIP).then_some(span)
     }
 
     /// The round trip of the first transmission, if that is what is answered although there were others since: of one
