@@ -25,7 +25,7 @@ in-tree = +@tree=$$($(KB)/make-tree) && mkdir -p build/module && \
 harness := $(KB)/in-root python3 selftests/vm
 
 .PHONY: all module tools libraries install deb test-deb artifacts help root kernel-latest tree shell load unload clean distclean rfc \
-	selftests demo demo-groups vm test test-fast test-dissector test-vm test-netem test-debug bench fuzz-kernel soak profile simulate \
+	selftests demo demo-groups vm test test-fast test-dissector test-vm test-netem test-debug test-debug-short bench fuzz-kernel soak profile simulate \
 	fuzz coverage mutants module-debug rust-analyzer vm-packages
 .DEFAULT_GOAL := all
 
@@ -78,7 +78,7 @@ demo-groups: artifacts ## three virtual machines: a replicated store as a VMTP g
 vm: artifacts ## a shell in a virtual machine with the stock kernel and vmtp.ko loaded
 	@$(harness)/shell.py
 
-test: ## all tests: test-fast, test-dissector, the module, test-vm; ends with `N passed, N failed`
+test: ## test-fast, test-dissector, the module, test-vm, test-debug-short; ends with `N passed, N failed`
 	@$(KB)/test-all
 
 test-fast: ## tests without virtual machines: cargo fmt, clippy, nextest
@@ -116,9 +116,13 @@ module-debug:
 	$(KB)/in-root $(MAKE) --no-print-directory $(jobs) -C "$$debug/source" O="$$debug" LLVM=-19 \
 		M="$(CURDIR)" MO="$(CURDIR)/build/module-debug" $(kernel-flags) modules
 
-test-debug: artifacts selftests module-debug ## the same and faults in the debug kernel: KASAN, lockdep, kmemleak ... (built once, 10 minutes)
+test-debug: artifacts selftests module-debug ## the same and faults in the debug kernel: KASAN, lockdep, kmemleak ... (built once, half an hour)
 	@mkdir -p build/results
 	@$(harness)/run_tests.py --debug --count build/results/test-debug $(TESTS)
+
+test-debug-short: artifacts selftests module-debug ## a part of test-debug; of make test, if the debug kernel was built
+	@mkdir -p build/results
+	@$(harness)/run_tests.py --debug --count build/results/test-debug-short module.sh socket-calls raw-client raw-server
 
 fuzz-kernel: artifacts selftests $(if $(DEBUG),module-debug) ## a million packets and hostile system calls for the module in a guest (SECONDS=n SEED=n DEBUG=1)
 	@$(harness)/fuzz.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(DEBUG),--debug)

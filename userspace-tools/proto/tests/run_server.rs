@@ -257,7 +257,6 @@ fn datagrams_of_a_run_are_queued_and_delivered_in_order() {
     assert_eq!(order, [t(0), t(1), t(2)]);
 }
 
-/// Shows: 2.11-j
 #[test]
 fn one_response_answers_up_to_256_requests() {
     let mut far = Far::processing(&request(FIRST, t(0), mcb(0, 0)));

@@ -382,7 +382,6 @@ fn record_may_be_reused_when_ts4_ends() {
     assert!(matches!(step.event, Event::Request(_)));
 }
 
-/// Shows: 5.9-f
 #[test]
 fn expired_record_still_serves_the_same_client() {
     let header = request(0, t(0), mcb(0, 0));
