@@ -31,7 +31,7 @@ const LIST_PIECE: u32 = 16 * 1024;
 /// A server's files.
 #[derive(Debug)]
 pub struct Files<T> {
-    transport: T,
+    pub(crate) transport: T,
     patience: Duration,
 }
 
@@ -299,65 +299,9 @@ fn verifier() -> Result<[u32; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::Export;
+    use crate::direct::files;
     use crate::protocol::{OPEN_READ, OPEN_WRITE};
-    use crate::service::Service;
-    use std::path::Path;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::sync::Mutex;
-    use vmtp::Code;
-
-    /// A server that is called directly. It may execute a Request without a word, as one that is
-    /// killed before it answers, and is then another.
-    struct Direct {
-        folder: tempfile::TempDir,
-        service: Mutex<Service>,
-        silences: AtomicU32,
-    }
-
-    fn service(folder: &Path) -> Mutex<Service> {
-        Mutex::new(Service::new(Export::new(folder, false).unwrap(), 8))
-    }
-
-    impl Transport for Direct {
-        fn call(
-            &self,
-            procedure: Procedure,
-            words: [u32; 5],
-            segment: &[u8],
-            room: usize,
-        ) -> std::result::Result<Message, Failure> {
-            let mut server = self.service.lock().unwrap();
-            let result = server.answer(None, procedure, words, segment);
-            if self.silences.load(Ordering::Relaxed) > 0 {
-                self.silences.fetch_sub(1, Ordering::Relaxed);
-                *server = service(self.folder.path()).into_inner().unwrap();
-                return Err(Failure::Unheard(Code::NONEXISTENT_ENTITY));
-            }
-            if let Ok(message) = &result {
-                assert!(message.segment.len() <= room);
-            }
-            result.map_err(Failure::Answered)
-        }
-    }
-
-    fn files() -> Files<Direct> {
-        let folder = tempfile::tempdir().unwrap();
-        let direct = Direct {
-            service: service(folder.path()),
-            folder,
-            silences: AtomicU32::new(0),
-        };
-        Files::new(direct, Duration::from_secs(5))
-    }
-
-    impl Files<Direct> {
-        /// The next Request is executed, and then the server is gone.
-        fn dies_unheard(&self) -> &Files<Direct> {
-            self.transport.silences.store(1, Ordering::Relaxed);
-            self
-        }
-    }
+    use std::sync::atomic::Ordering;
 
     const RW: u32 = OPEN_READ | OPEN_WRITE;
 

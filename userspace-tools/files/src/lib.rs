@@ -16,6 +16,8 @@
 
 pub mod client;
 mod convert;
+#[cfg(test)]
+mod direct;
 pub mod export;
 pub mod mount;
 mod nodes;

@@ -26,9 +26,8 @@ use rustix::io::Errno;
 use crate::client::Files;
 use crate::convert::{code, file_attr, open_flags, wire_time};
 use crate::protocol::{
-    Attributes, Changes, Handle, Time, DATA_MAX, OPEN_EXCLUSIVE, OPEN_TRUNCATE, OPEN_WRITE,
-    SET_ACCESSED, SET_ACCESSED_NOW, SET_GROUP, SET_MODE, SET_MODIFIED, SET_MODIFIED_NOW, SET_SIZE,
-    SET_USER,
+    Attributes, Changes, Time, DATA_MAX, OPEN_EXCLUSIVE, OPEN_TRUNCATE, OPEN_WRITE, SET_ACCESSED,
+    SET_ACCESSED_NOW, SET_GROUP, SET_MODE, SET_MODIFIED, SET_MODIFIED_NOW, SET_SIZE, SET_USER,
 };
 use crate::transport::Transport;
 use crate::tree::{lock, Tree};
@@ -148,13 +147,7 @@ impl<T: Transport> Filesystem for Tree<T> {
     }
 
     fn getattr(&self, _req: &Request, node: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
-        let found = match self.open_file(node, fh) {
-            Some(opened) => self.with(&opened, |handle| self.files.attributes_of(handle)),
-            None => self
-                .path(node)
-                .and_then(|path| self.files.attributes(&path)),
-        };
-        match found {
+        match self.attributes(node, fh) {
             Ok(found) => reply.attr(&BELIEF, &file_attr(node.0, &found)),
             Err(errno) => reply.error(code(errno)),
         }
@@ -206,14 +199,7 @@ impl<T: Transport> Filesystem for Tree<T> {
             accessed,
             modified,
         };
-        let none = OsStr::new("");
-        let found = match self.open_file(node, fh) {
-            Some(opened) => self.with(&opened, |handle| self.files.change(none, handle, &changes)),
-            None => self
-                .path(node)
-                .and_then(|path| self.files.change(&path, Handle::default(), &changes)),
-        };
-        match found {
+        match self.change(node, fh, &changes) {
             Ok(found) => reply.attr(&BELIEF, &file_attr(node.0, &found)),
             Err(errno) => reply.error(code(errno)),
         }
@@ -324,7 +310,7 @@ impl<T: Transport> Filesystem for Tree<T> {
         newname: &OsStr,
         reply: ReplyEntry,
     ) {
-        let made = self.path(node).and_then(|from| {
+        let made = self.confirmed(node).and_then(|(from, _)| {
             let to = self.path_in(newparent, newname)?;
             self.files.link(&from, &to)
         });
@@ -333,11 +319,8 @@ impl<T: Transport> Filesystem for Tree<T> {
 
     fn open(&self, _req: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let flags = open_flags(flags.acc_mode());
-        match self
-            .path(node)
-            .and_then(|path| self.files.open(&path, flags, 0))
-        {
-            Ok(opened) => reply.opened(self.opened(node.0, flags, opened), FopenFlags::empty()),
+        match self.open_node(node, flags) {
+            Ok(fh) => reply.opened(fh, FopenFlags::empty()),
             Err(errno) => reply.error(code(errno)),
         }
     }

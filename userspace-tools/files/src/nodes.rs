@@ -16,7 +16,7 @@ type Place = (u64, OsString);
 #[derive(Debug)]
 struct Node {
     identity: Identity,
-    /// Hard links are several; any will do as a path.
+    /// Hard links are several. The path is the last one's: it was seen last.
     places: Vec<Place>,
     /// How often the kernel was told of it.
     lookups: u64,
@@ -62,10 +62,8 @@ impl Nodes {
             );
             number
         });
-        if self.by_place.get(&place) != Some(&number) {
-            self.vacate(parent, name); // Something else was there.
-            self.occupy(number, place);
-        }
+        self.vacate(parent, name); // Also if it is known there: of several places the last is used.
+        self.occupy(number, place);
         if let Some(node) = self.nodes.get_mut(&number) {
             node.lookups += 1;
         }
@@ -118,6 +116,11 @@ impl Nodes {
         if let Some(other) = other.filter(|_| exchange) {
             self.occupy(other, place(from));
         }
+    }
+
+    /// Which of the server's files it is.
+    pub(crate) fn identity(&self, number: u64) -> Option<Identity> {
+        self.nodes.get(&number).map(|node| node.identity)
     }
 
     /// A path by which the server knows it; none if it has no name any more.
@@ -187,6 +190,18 @@ mod tests {
         assert_eq!(path(&nodes, a), None);
         nodes.forget(a, 2);
         assert_ne!(nodes.look_up(ROOT, os("a"), identity(1)), a);
+    }
+
+    #[test]
+    fn of_hard_links_the_one_that_was_seen_last_is_the_path() {
+        let mut nodes = Nodes::new(identity(0));
+        let a = nodes.look_up(ROOT, os("a"), identity(1));
+        nodes.look_up(ROOT, os("b"), identity(1));
+        assert_eq!(path(&nodes, a), Some("b".into()));
+        nodes.look_up(ROOT, os("a"), identity(1));
+        assert_eq!(path(&nodes, a), Some("a".into()));
+        nodes.vacate(ROOT, os("a"));
+        assert_eq!(path(&nodes, a), Some("b".into()));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::client::Files;
 use crate::convert::{file_attr, file_type};
 use crate::nodes::Nodes;
 use crate::protocol::{
-    Attributes, Entry, Handle, Identity, OPEN_CREATE, OPEN_READ, OPEN_WRITE, PATH_MAX,
+    Attributes, Changes, Entry, Handle, OPEN_CREATE, OPEN_READ, OPEN_WRITE, PATH_MAX, SET_SIZE,
 };
 use crate::transport::Transport;
 
@@ -26,7 +26,6 @@ use crate::transport::Transport;
 #[derive(Debug)]
 pub(crate) struct Opened {
     node: u64,
-    identity: Identity,
     /// For reading, for writing.
     flags: u32,
     /// As the server calls it now; another after the server was started again.
@@ -95,6 +94,14 @@ fn checked(path: Option<OsString>) -> Result<OsString, Errno> {
     Ok(path)
 }
 
+/// A name that is gone may have been one of several: the kernel is to look again.
+fn gone(errno: Errno) -> Errno {
+    match errno {
+        Errno::NOENT => Errno::STALE,
+        errno => errno,
+    }
+}
+
 impl<T: Transport> Tree<T> {
     /// Nothing is known yet but the exported directory, `root`.
     pub(crate) fn new(files: Files<T>, root: &Attributes) -> Tree<T> {
@@ -138,44 +145,113 @@ impl<T: Transport> Tree<T> {
         if *handle != stale {
             return Ok(*handle); // Another thread was faster.
         }
-        let path = self.path(INodeNo(opened.node))?;
-        let (new, found) = match self.files.open(&path, opened.flags, 0) {
-            Err(Errno::NOENT) => return Err(Errno::STALE),
-            result => result?,
-        };
-        if found.identity() != opened.identity {
-            let _ = self.files.close(new); // The server would find out by itself.
-            return Err(Errno::STALE);
-        }
-        *handle = new;
-        Ok(new)
+        (*handle, _) = self.open_by_path(INodeNo(opened.node), opened.flags)?;
+        Ok(*handle)
     }
 
-    /// The open file that is meant. The kernel does not always say which, and of one that was removed
-    /// there is nothing else.
-    pub(crate) fn open_file(&self, node: INodeNo, fh: Option<FileHandle>) -> Option<Arc<Opened>> {
-        match fh {
-            Some(fh) => self.opened.get(fh).ok(),
-            None if lock(&self.nodes).path(node.0).is_some() => None,
-            None => {
-                let opened = lock(&self.opened.entries);
-                opened
-                    .values()
-                    .find(|opened| opened.node == node.0)
-                    .cloned()
-            }
+    /// That what was found at the path of a node is this node. Others may have given its name to
+    /// something else; told ESTALE, the kernel looks the name up and tries again.
+    fn is_still(&self, node: INodeNo, found: &Attributes) -> Result<(), Errno> {
+        match lock(&self.nodes).identity(node.0) {
+            Some(identity) if identity == found.identity() => Ok(()),
+            _ => Err(Errno::STALE),
         }
+    }
+
+    /// The path of a node, and what the server says of it.
+    pub(crate) fn confirmed(&self, node: INodeNo) -> Result<(OsString, Attributes), Errno> {
+        let path = self.path(node)?;
+        let found = self.files.attributes(&path).map_err(gone)?;
+        self.is_still(node, &found)?;
+        Ok((path, found))
+    }
+
+    fn open_by_path(&self, node: INodeNo, flags: u32) -> Result<(Handle, Attributes), Errno> {
+        let (handle, found) = self.files.open(&self.path(node)?, flags, 0).map_err(gone)?;
+        if let Err(errno) = self.is_still(node, &found) {
+            let _ = self.files.close(handle); // The server would find out by itself.
+            return Err(errno);
+        }
+        Ok((handle, found))
+    }
+
+    pub(crate) fn open_node(&self, node: INodeNo, flags: u32) -> Result<FileHandle, Errno> {
+        let opened = self.open_by_path(node, flags)?;
+        Ok(self.opened(node.0, flags, opened))
+    }
+
+    /// The open file that is meant, or what is found by the path; if that is another file's by now,
+    /// any open one of the node, as of one that was removed there is nothing else.
+    fn of_node(
+        &self,
+        node: INodeNo,
+        fh: Option<FileHandle>,
+        flags: u32,
+        by_handle: impl Fn(Handle) -> Result<Attributes, Errno>,
+        by_path: impl FnOnce() -> Result<Attributes, Errno>,
+    ) -> Result<Attributes, Errno> {
+        if let Some(opened) = fh.and_then(|fh| self.opened.get(fh).ok()) {
+            return self.with(&opened, by_handle);
+        }
+        let result = by_path();
+        if result != Err(Errno::STALE) {
+            return result;
+        }
+        let opened = lock(&self.opened.entries)
+            .values()
+            .find(|opened| opened.node == node.0 && opened.flags & flags == flags)
+            .cloned();
+        match opened {
+            Some(opened) => self.with(&opened, by_handle),
+            None => result,
+        }
+    }
+
+    pub(crate) fn attributes(
+        &self,
+        node: INodeNo,
+        fh: Option<FileHandle>,
+    ) -> Result<Attributes, Errno> {
+        let by_handle = |handle| self.files.attributes_of(handle);
+        let by_path = || self.confirmed(node).map(|(_, found)| found);
+        self.of_node(node, fh, 0, by_handle, by_path)
+    }
+
+    pub(crate) fn change(
+        &self,
+        node: INodeNo,
+        fh: Option<FileHandle>,
+        changes: &Changes,
+    ) -> Result<Attributes, Errno> {
+        let is_cut = changes.which.get() & SET_SIZE != 0;
+        let by_handle = |handle| self.files.change(OsStr::new(""), handle, changes);
+        let by_path = || {
+            if is_cut {
+                // What has taken its name since it was looked at would lose its data.
+                let fh = self.open_node(node, OPEN_WRITE)?;
+                let opened = self.opened.get(fh);
+                let changed = opened.and_then(|opened| self.with(&opened, by_handle));
+                self.close(fh);
+                return changed;
+            }
+            let (path, _) = self.confirmed(node)?;
+            let none = Handle::default();
+            let found = self.files.change(&path, none, changes).map_err(gone)?;
+            self.is_still(node, &found)?;
+            Ok(found)
+        };
+        let flags = if is_cut { OPEN_WRITE } else { 0 };
+        self.of_node(node, fh, flags, by_handle, by_path)
     }
 
     pub(crate) fn opened(
         &self,
         node: u64,
         flags: u32,
-        (handle, found): (Handle, Attributes),
+        (handle, _): (Handle, Attributes),
     ) -> FileHandle {
         self.opened.add(Opened {
             node,
-            identity: found.identity(),
             flags: flags & (OPEN_READ | OPEN_WRITE),
             handle: Mutex::new(handle),
         })
@@ -266,9 +342,85 @@ impl<T: Transport> Tree<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::direct::{files, Direct};
+    use std::fs;
+
+    fn tree() -> Tree<Direct> {
+        let files = files();
+        let root = files.attributes(OsStr::new("")).unwrap();
+        Tree::new(files, &root)
+    }
+
+    impl Tree<Direct> {
+        /// As the kernel has it looked up.
+        fn look_up(&self, name: &str) -> INodeNo {
+            let name = OsStr::new(name);
+            let found = self.files.attributes(name).unwrap();
+            self.entry(INodeNo::ROOT, name, &found).ino
+        }
+
+        fn text(&self, name: &str) -> String {
+            fs::read_to_string(self.files.at(name)).unwrap()
+        }
+    }
+
+    fn cut() -> Changes {
+        Changes {
+            which: SET_SIZE.into(),
+            ..Default::default()
+        }
+    }
 
     #[test]
     fn the_root_has_the_number_that_the_kernel_gives_it() {
         assert_eq!(INodeNo::ROOT.0, crate::nodes::ROOT);
+    }
+
+    #[test]
+    fn what_has_taken_a_name_meanwhile_is_not_touched() {
+        let tree = tree();
+        let [a, b, other] = ["a", "b", "other"].map(|name| tree.files.at(name));
+        fs::write(&a, "mine").unwrap();
+        fs::hard_link(&a, &b).unwrap();
+        fs::write(&other, "foreign").unwrap();
+        let node = tree.look_up("a");
+        assert_eq!(tree.look_up("b"), node);
+        let mode = Changes {
+            which: crate::protocol::SET_MODE.into(),
+            ..Default::default()
+        };
+        fs::rename(&other, &b).unwrap();
+        let before = fs::metadata(&b).unwrap().permissions();
+        assert_eq!(tree.change(node, None, &cut()), Err(Errno::STALE));
+        assert_eq!(tree.change(node, None, &mode), Err(Errno::STALE));
+        let opened = tree.open_node(node, OPEN_WRITE);
+        assert_eq!(opened.map(drop), Err(Errno::STALE));
+        assert_eq!(tree.attributes(node, None), Err(Errno::STALE));
+        assert_eq!(tree.confirmed(node).map(drop), Err(Errno::STALE));
+        assert_eq!(fs::metadata(&b).unwrap().permissions(), before);
+        assert_eq!(
+            (tree.text("a"), tree.text("b")),
+            ("mine".into(), "foreign".into())
+        );
+        // The kernel looks again.
+        assert_eq!(tree.look_up("a"), node);
+        assert_eq!(tree.change(node, None, &cut()).map(drop), Ok(()));
+        assert_eq!(
+            (tree.text("a"), tree.text("b")),
+            ("".into(), "foreign".into())
+        );
+    }
+
+    #[test]
+    fn an_open_file_stays_what_it_is_when_its_name_is_given_to_another() {
+        let tree = tree();
+        fs::write(tree.files.at("a"), "mine").unwrap();
+        fs::write(tree.files.at("other"), "foreign").unwrap();
+        let node = tree.look_up("a");
+        tree.open_node(node, OPEN_READ | OPEN_WRITE).unwrap();
+        fs::rename(tree.files.at("other"), tree.files.at("a")).unwrap();
+        assert_eq!(tree.attributes(node, None).unwrap().size.get(), 4);
+        assert_eq!(tree.change(node, None, &cut()).unwrap().size.get(), 0);
+        assert_eq!(tree.text("a"), "foreign");
     }
 }
