@@ -35,6 +35,18 @@ pub struct Files<T> {
     patience: Duration,
 }
 
+/// A file as the server opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// What the server calls it.
+    pub handle: Handle,
+    /// Which start of the server's host it was: what was written in an earlier one and not synchronized
+    /// may be lost.
+    pub boot: u64,
+    /// What it was then.
+    pub attributes: Attributes,
+}
+
 /// What was asked for, and whether an earlier try may have done it.
 struct Outcome {
     result: Result<Message>,
@@ -100,13 +112,14 @@ impl<T: Transport> Files<T> {
     }
 
     /// Opens a file; `flags` are `OPEN_READ` and so on.
-    pub fn open(&self, path: &OsStr, flags: u32, mode: u32) -> Result<(Handle, Attributes)> {
+    pub fn open(&self, path: &OsStr, flags: u32, mode: u32) -> Result<Open> {
         let exclusive = flags & OPEN_CREATE != 0 && flags & OPEN_EXCLUSIVE != 0;
         let [c, d] = if exclusive { verifier()? } else { [0; 2] };
         let words = [flags, mode, c, d, 0];
         let answer = self.short(Procedure::Open, words, path.as_bytes()).result?;
-        let [high, low, ..] = answer.words;
+        let [high, low, boot_high, boot_low, _] = answer.words;
         let handle = Handle(whole(high, low));
+        let boot = whole(boot_high, boot_low);
         let mut attributes = Attributes::read(&answer)?;
         if exclusive {
             // The times were the verifier, by which a file made by an unanswered try is known.
@@ -117,7 +130,11 @@ impl<T: Transport> Files<T> {
             };
             attributes = self.change(path, handle, &changes)?;
         }
-        Ok((handle, attributes))
+        Ok(Open {
+            handle,
+            boot,
+            attributes,
+        })
     }
 
     /// The handle is not needed any more. The server finds that out by itself too.
@@ -312,8 +329,8 @@ mod tests {
         files.dies_unheard().make_directory(dir, 0o755).unwrap();
         files.dies_unheard().make_symlink(dir, link).unwrap();
         let exclusive = RW | OPEN_CREATE | OPEN_EXCLUSIVE;
-        let (handle, _) = files.dies_unheard().open(file, exclusive, 0o644).unwrap();
-        assert_eq!(files.write(handle, 0, b"text").unwrap(), 4);
+        let open = files.dies_unheard().open(file, exclusive, 0o644).unwrap();
+        assert_eq!(files.write(open.handle, 0, b"text").unwrap(), 4);
         files.dies_unheard().link(file, other).unwrap();
         files.dies_unheard().remove(other).unwrap();
         files.dies_unheard().rename(file, other, 0).unwrap();
@@ -364,9 +381,10 @@ mod tests {
         let before = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap();
-        let (_, made) = files
+        let made = files
             .open(OsStr::new("f"), RW | OPEN_CREATE | OPEN_EXCLUSIVE, 0o644)
-            .unwrap();
+            .unwrap()
+            .attributes;
         for time in [made.accessed, made.modified] {
             assert!(
                 (time.seconds.get() - before.as_secs() as i64).abs() < 60,
@@ -379,9 +397,9 @@ mod tests {
     fn a_handle_of_an_earlier_server_is_stale() {
         let files = files();
         let file = OsStr::new("file");
-        let (handle, _) = files.open(file, RW | OPEN_CREATE, 0o644).unwrap();
+        let open = files.open(file, RW | OPEN_CREATE, 0o644).unwrap();
         assert_eq!(
-            files.dies_unheard().write(handle, 0, b"x"),
+            files.dies_unheard().write(open.handle, 0, b"x"),
             Err(Errno::STALE)
         );
         assert_eq!(files.attributes(file).unwrap().size.get(), 1);

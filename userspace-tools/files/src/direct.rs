@@ -66,6 +66,14 @@ impl Files<Direct> {
         self
     }
 
+    /// The server's host is started anew, and what was not on its disk is lost.
+    pub(crate) fn crashes(&self) {
+        let mut server = self.transport.service.lock().unwrap();
+        let boot = server.boot + 1;
+        *server = service(self.transport.folder.path()).into_inner().unwrap();
+        server.boot = boot;
+    }
+
     /// Where a name of the server's is here.
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.transport.folder.path().join(name)

@@ -362,11 +362,7 @@ impl<T: Transport> Filesystem for Tree<T> {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let data = self
-            .opened
-            .get(fh)
-            .and_then(|opened| self.with(&opened, |handle| self.files.read(handle, offset, size)));
-        match data {
+        match self.read(fh, offset, size) {
             Ok(data) => reply.data(&data),
             Err(errno) => reply.error(code(errno)),
         }
@@ -384,11 +380,7 @@ impl<T: Transport> Filesystem for Tree<T> {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let written = self
-            .opened
-            .get(fh)
-            .and_then(|opened| self.with(&opened, |handle| self.files.write(handle, offset, data)));
-        match written {
+        match self.write(fh, offset, data) {
             Ok(octets) => reply.written(octets),
             Err(errno) => reply.error(code(errno)),
         }
@@ -427,10 +419,7 @@ impl<T: Transport> Filesystem for Tree<T> {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        let result = self.opened.get(fh).and_then(|opened| {
-            self.with(&opened, |handle| self.files.synchronize(handle, datasync))
-        });
-        finish(result, reply);
+        finish(self.synchronize(fh, datasync), reply);
     }
 
     fn opendir(&self, _req: &Request, _node: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

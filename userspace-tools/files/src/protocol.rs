@@ -64,7 +64,7 @@ pub const SET_MODIFIED_NOW: u32 = 0x80;
 pub enum Procedure {
     /// (handle 2); path if the handle is 0. Response: attributes.
     Attributes = 1,
-    /// (flags, mode, verifier 2); path. Response: (handle 2); attributes.
+    /// (flags, mode, verifier 2); path. Response: (handle 2, start of the server's host 2); attributes.
     Open = 2,
     /// (handle 2).
     Close = 3,

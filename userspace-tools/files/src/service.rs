@@ -23,6 +23,8 @@ const LIST_MAX: usize = 1 << 16;
 pub struct Service {
     export: Export,
     handles: Handles,
+    /// Another after each start of the host: what was not on the disk before is lost.
+    pub(crate) boot: u64,
 }
 
 impl Service {
@@ -31,6 +33,7 @@ impl Service {
         Service {
             export,
             handles: Handles::new(handles),
+            boot: boot(),
         }
     }
 
@@ -53,8 +56,9 @@ impl Service {
             Procedure::Open => {
                 let (file, found) = export.open(path(segment)?, a, b, whole(c, d))?;
                 let [high, low] = halves(self.handles.add(file, host)?.0);
+                let [boot_high, boot_low] = halves(self.boot);
                 Ok(Message {
-                    words: [high, low, 0, 0, 0],
+                    words: [high, low, boot_high, boot_low, 0],
                     segment: found.as_bytes().to_vec(),
                 })
             }
@@ -120,6 +124,15 @@ impl Service {
                 .map(|found| Message::segment(found.as_bytes())),
         }
     }
+}
+
+/// Half of the number that Linux gives to each of its starts, and 0 if it is not told: then a restart of
+/// the host is taken for one of the server.
+fn boot() -> u64 {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = id.chars().filter(char::is_ascii_hexdigit).collect();
+    let half = digits.get(..16).unwrap_or_default();
+    u64::from_str_radix(half, 16).unwrap_or_default()
 }
 
 fn attributes(found: crate::protocol::Attributes) -> Result<Message, Errno> {
@@ -314,6 +327,16 @@ mod tests {
             )
             .unwrap();
         assert_eq!(Attributes::read(&cut).unwrap().size.get(), 2);
+    }
+
+    #[test]
+    fn servers_of_one_start_of_a_host_say_the_same() {
+        let ((_one, one), (_other, other)) = (service(4), service(4));
+        assert_ne!(one.boot, 0);
+        assert_eq!(one.boot, other.boot);
+        let words = [OPEN_WRITE | OPEN_CREATE, 0o644, 0, 0, 0];
+        let answer = one.answer(HOST, Procedure::Open, words, b"file").unwrap();
+        assert_eq!(answer.words[2..4], halves(one.boot));
     }
 
     #[test]

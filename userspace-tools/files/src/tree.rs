@@ -6,7 +6,7 @@
 //! It finds again what a server that was started anew has forgotten. The paths themselves are in
 //! [`nodes`](crate::nodes); what the kernel asks and how it is answered is in [`mount`](crate::mount).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fuser::{FileAttr, FileHandle, FileType, INodeNo, RenameFlags, ReplyDirectory};
 use rustix::io::Errno;
 
-use crate::client::Files;
+use crate::client::{Files, Open};
 use crate::convert::{file_attr, file_type};
 use crate::nodes::Nodes;
 use crate::protocol::{
@@ -28,8 +28,10 @@ pub(crate) struct Opened {
     node: u64,
     /// For reading, for writing.
     flags: u32,
-    /// As the server calls it now; another after the server was started again.
-    handle: Mutex<Handle>,
+    /// As the server has it now; another after the server was started again.
+    now: Mutex<Open>,
+    /// The starts of the server's host in which was written what may not be on its disk.
+    unsynchronized: Mutex<BTreeSet<u64>>,
 }
 
 /// What was read of a directory and not told yet.
@@ -82,7 +84,7 @@ impl<V> Table<V> {
 pub(crate) struct Tree<T> {
     pub(crate) files: Files<T>,
     pub(crate) nodes: Mutex<Nodes>,
-    pub(crate) opened: Table<Opened>,
+    opened: Table<Opened>,
     pub(crate) listings: Table<Mutex<Listing>>,
 }
 
@@ -128,25 +130,58 @@ impl<T: Transport> Tree<T> {
     }
 
     /// Does something with an open file; one that the server does not know any more is opened again.
-    pub(crate) fn with<R>(
+    fn with<R>(
         &self,
         opened: &Opened,
-        wish: impl Fn(Handle) -> Result<R, Errno>,
+        wish: impl Fn(Open) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
-        let handle = *lock(&opened.handle);
-        match wish(handle) {
-            Err(Errno::STALE) => wish(self.open_again(opened, handle)?),
+        let open = *lock(&opened.now);
+        match wish(open) {
+            Err(Errno::STALE) => wish(self.open_again(opened, open.handle)?),
             result => result,
         }
     }
 
-    fn open_again(&self, opened: &Opened, stale: Handle) -> Result<Handle, Errno> {
-        let mut handle = lock(&opened.handle);
-        if *handle != stale {
-            return Ok(*handle); // Another thread was faster.
+    fn open_again(&self, opened: &Opened, stale: Handle) -> Result<Open, Errno> {
+        let mut now = lock(&opened.now);
+        if now.handle != stale {
+            return Ok(*now); // Another thread was faster.
         }
-        (*handle, _) = self.open_by_path(INodeNo(opened.node), opened.flags)?;
-        Ok(*handle)
+        *now = self.open_by_path(INodeNo(opened.node), opened.flags)?;
+        Ok(*now)
+    }
+
+    pub(crate) fn read(&self, fh: FileHandle, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
+        let opened = self.opened.get(fh)?;
+        self.with(&opened, |open| self.files.read(open.handle, offset, size))
+    }
+
+    pub(crate) fn write(&self, fh: FileHandle, offset: u64, data: &[u8]) -> Result<u32, Errno> {
+        let opened = self.opened.get(fh)?;
+        self.with(&opened, |open| {
+            let written = self.files.write(open.handle, offset, data)?;
+            lock(&opened.unsynchronized).insert(open.boot);
+            Ok(written)
+        })
+    }
+
+    /// What was written is on the disk; EIO, once, if the server's host was started anew before it was.
+    pub(crate) fn synchronize(&self, fh: FileHandle, data_only: bool) -> Result<(), Errno> {
+        let opened = self.opened.get(fh)?;
+        // What is written from now on is the next one's.
+        let written = std::mem::take(&mut *lock(&opened.unsynchronized));
+        let synchronized = self.with(&opened, |open| {
+            self.files.synchronize(open.handle, data_only)?;
+            Ok(open.boot)
+        });
+        match synchronized {
+            Ok(boot) if written.iter().any(|other| *other != boot) => Err(Errno::IO),
+            Ok(_) => Ok(()),
+            Err(errno) => {
+                lock(&opened.unsynchronized).extend(written);
+                Err(errno)
+            }
+        }
     }
 
     /// That what was found at the path of a node is this node. Others may have given its name to
@@ -166,18 +201,18 @@ impl<T: Transport> Tree<T> {
         Ok((path, found))
     }
 
-    fn open_by_path(&self, node: INodeNo, flags: u32) -> Result<(Handle, Attributes), Errno> {
-        let (handle, found) = self.files.open(&self.path(node)?, flags, 0).map_err(gone)?;
-        if let Err(errno) = self.is_still(node, &found) {
-            let _ = self.files.close(handle); // The server would find out by itself.
+    fn open_by_path(&self, node: INodeNo, flags: u32) -> Result<Open, Errno> {
+        let open = self.files.open(&self.path(node)?, flags, 0).map_err(gone)?;
+        if let Err(errno) = self.is_still(node, &open.attributes) {
+            let _ = self.files.close(open.handle); // The server would find out by itself.
             return Err(errno);
         }
-        Ok((handle, found))
+        Ok(open)
     }
 
     pub(crate) fn open_node(&self, node: INodeNo, flags: u32) -> Result<FileHandle, Errno> {
-        let opened = self.open_by_path(node, flags)?;
-        Ok(self.opened(node.0, flags, opened))
+        let open = self.open_by_path(node, flags)?;
+        Ok(self.opened(node.0, flags, open))
     }
 
     /// The open file that is meant, or what is found by the path; if that is another file's by now,
@@ -187,7 +222,7 @@ impl<T: Transport> Tree<T> {
         node: INodeNo,
         fh: Option<FileHandle>,
         flags: u32,
-        by_handle: impl Fn(Handle) -> Result<Attributes, Errno>,
+        by_handle: impl Fn(Open) -> Result<Attributes, Errno>,
         by_path: impl FnOnce() -> Result<Attributes, Errno>,
     ) -> Result<Attributes, Errno> {
         if let Some(opened) = fh.and_then(|fh| self.opened.get(fh).ok()) {
@@ -212,7 +247,7 @@ impl<T: Transport> Tree<T> {
         node: INodeNo,
         fh: Option<FileHandle>,
     ) -> Result<Attributes, Errno> {
-        let by_handle = |handle| self.files.attributes_of(handle);
+        let by_handle = |open: Open| self.files.attributes_of(open.handle);
         let by_path = || self.confirmed(node).map(|(_, found)| found);
         self.of_node(node, fh, 0, by_handle, by_path)
     }
@@ -224,7 +259,7 @@ impl<T: Transport> Tree<T> {
         changes: &Changes,
     ) -> Result<Attributes, Errno> {
         let is_cut = changes.which.get() & SET_SIZE != 0;
-        let by_handle = |handle| self.files.change(OsStr::new(""), handle, changes);
+        let by_handle = |open: Open| self.files.change(OsStr::new(""), open.handle, changes);
         let by_path = || {
             if is_cut {
                 // What has taken its name since it was looked at would lose its data.
@@ -244,16 +279,12 @@ impl<T: Transport> Tree<T> {
         self.of_node(node, fh, flags, by_handle, by_path)
     }
 
-    pub(crate) fn opened(
-        &self,
-        node: u64,
-        flags: u32,
-        (handle, _): (Handle, Attributes),
-    ) -> FileHandle {
+    fn opened(&self, node: u64, flags: u32, open: Open) -> FileHandle {
         self.opened.add(Opened {
             node,
             flags: flags & (OPEN_READ | OPEN_WRITE),
-            handle: Mutex::new(handle),
+            now: Mutex::new(open),
+            unsynchronized: Mutex::default(),
         })
     }
 
@@ -266,13 +297,13 @@ impl<T: Transport> Tree<T> {
     ) -> Result<(FileAttr, FileHandle), Errno> {
         let path = self.path_in(parent, name)?;
         let made = self.files.open(&path, flags | OPEN_CREATE, mode)?;
-        let attr = self.entry(parent, name, &made.1);
+        let attr = self.entry(parent, name, &made.attributes);
         Ok((attr, self.opened(attr.ino.0, flags, made)))
     }
 
     pub(crate) fn close(&self, number: FileHandle) {
         if let Some(opened) = self.opened.remove(number) {
-            let _ = self.files.close(*lock(&opened.handle)); // The server would find out by itself.
+            let _ = self.files.close(lock(&opened.now).handle); // The server would find out by itself.
         }
     }
 
@@ -409,6 +440,36 @@ mod tests {
             (tree.text("a"), tree.text("b")),
             ("".into(), "foreign".into())
         );
+    }
+
+    #[test]
+    fn what_a_crash_of_the_servers_host_lost_is_told_by_fsync_once() {
+        let tree = tree();
+        fs::write(tree.files.at("a"), "").unwrap();
+        let fh = tree.open_node(tree.look_up("a"), OPEN_WRITE).unwrap();
+        let synchronize = || tree.synchronize(fh, false);
+        assert_eq!(tree.write(fh, 0, b"on the disk"), Ok(11));
+        assert_eq!(synchronize(), Ok(()));
+        tree.files.crashes();
+        assert_eq!(synchronize(), Ok(()));
+        assert_eq!(tree.write(fh, 0, b"not"), Ok(3));
+        tree.files.crashes();
+        assert_eq!(tree.write(fh, 3, b"written in the next start"), Ok(25));
+        assert_eq!(synchronize(), Err(Errno::IO));
+        assert_eq!(synchronize(), Ok(()));
+    }
+
+    #[test]
+    fn a_server_that_is_started_again_has_lost_nothing() {
+        let tree = tree();
+        fs::write(tree.files.at("a"), "").unwrap();
+        let fh = tree.open_node(tree.look_up("a"), OPEN_WRITE).unwrap();
+        assert_eq!(tree.write(fh, 0, b"text"), Ok(4));
+        tree.files
+            .dies_unheard()
+            .attributes(OsStr::new(""))
+            .unwrap();
+        assert_eq!(tree.synchronize(fh, false), Ok(()));
     }
 
     #[test]
