@@ -26,6 +26,13 @@ few_handles() {
 		eval "exec $number<&-"
 	done
 }
+stuck() {
+	local result=0
+	kill -STOP $served
+	fails 'timed out' timeout 30 stat $there/tree || result=1
+	kill -CONT $served
+	[ $result = 0 ] && within 20 stat $there/tree
+}
 impatient() {
 	fails 'timed out' cat $there/tree/file-3
 }
@@ -96,7 +103,7 @@ mounted_below() { # a file system and a file: each member by itself
 	umount $export/below $export/bound && rmdir $export/below && rm $export/bound && return $result
 }
 
-ktap_begin 10
+ktap_begin 11
 hosts 3%
 echo secret >$dir/secret
 mount -t tmpfs -o size=20m export $export
@@ -124,6 +131,7 @@ started="$started $served"
 server=LE-71001-10.9.0.2
 within 20 has_entity rpc-b $server
 check "a server that may little is mounted" mount_it --patience 1
+check "ETIMEDOUT of a server that is there and does not answer" stuck
 check "EACCES of what it may not" forbidden
 check "a file is written that may not be written again" a_file_that_may_not_be_written_again
 stop

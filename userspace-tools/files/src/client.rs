@@ -65,9 +65,9 @@ impl<T: Transport> Files<T> {
 
     /// One transaction, without a second try: whether the server is there.
     pub fn probe(&self) -> std::result::Result<Attributes, Failure> {
-        let answer = self
-            .transport
-            .call(Procedure::Attributes, [0; 5], &[], PATH_MAX)?;
+        let answer =
+            self.transport
+                .call(Procedure::Attributes, [0; 5], &[], PATH_MAX, self.patience)?;
         Attributes::read(&answer).map_err(Failure::Answered)
     }
 
@@ -76,7 +76,8 @@ impl<T: Transport> Files<T> {
         let (mut pause, longest) = PAUSE;
         let mut repeated = false;
         loop {
-            let result = match self.transport.call(procedure, words, segment, room) {
+            let limit = self.patience.saturating_sub(begin.elapsed());
+            let result = match self.transport.call(procedure, words, segment, room, limit) {
                 Ok(message) => Ok(message),
                 Err(Failure::Answered(errno)) => Err(errno),
                 Err(Failure::Local(error)) => {
@@ -411,5 +412,8 @@ mod tests {
         files.patience = Duration::from_millis(300);
         files.transport.silences.store(u32::MAX, Ordering::Relaxed);
         assert_eq!(files.attributes(OsStr::new("")), Err(Errno::TIMEDOUT));
+        // Also for a server that takes the Request and says nothing: each try has the rest.
+        let limit = files.transport.limit.load(Ordering::Relaxed);
+        assert!((1..300).contains(&limit), "{limit}");
     }
 }

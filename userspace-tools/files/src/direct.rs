@@ -3,7 +3,7 @@
 //! A server in the same process, for tests of what needs one.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(crate) struct Direct {
     folder: tempfile::TempDir,
     service: Mutex<Service>,
     pub(crate) silences: AtomicU32,
+    /// For how many milliseconds the last Request may take.
+    pub(crate) limit: AtomicU64,
 }
 
 fn service(folder: &Path) -> Mutex<Service> {
@@ -34,7 +36,10 @@ impl Transport for Direct {
         words: [u32; 5],
         segment: &[u8],
         room: usize,
+        limit: Duration,
     ) -> std::result::Result<Message, Failure> {
+        self.limit
+            .store(limit.as_millis() as u64, Ordering::Relaxed);
         let mut server = self.service.lock().unwrap();
         let result = server.answer(None, procedure, words, segment);
         if self.silences.load(Ordering::Relaxed) > 0 {
@@ -55,6 +60,7 @@ pub(crate) fn files() -> Files<Direct> {
         service: service(folder.path()),
         folder,
         silences: AtomicU32::new(0),
+        limit: AtomicU64::new(0),
     };
     Files::new(direct, Duration::from_secs(5))
 }

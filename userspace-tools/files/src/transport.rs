@@ -2,6 +2,8 @@
 
 //! How a client's Requests reach a server: over VMTP, and in tests by a call.
 
+use std::time::Duration;
+
 use rustix::io::Errno;
 use vmtp::{Client, Code, Entity, Pool, Request};
 
@@ -20,13 +22,15 @@ pub enum Failure {
 
 /// Does one transaction.
 pub trait Transport: Send + Sync + 'static {
-    /// Has a procedure executed; the Response has at most `room` octets of segment.
+    /// Has a procedure executed; the Response has at most `room` octets of segment, and is waited for no
+    /// longer than `limit`.
     fn call(
         &self,
         procedure: Procedure,
         words: [u32; 5],
         segment: &[u8],
         room: usize,
+        limit: Duration,
     ) -> Result<Message, Failure>;
 }
 
@@ -54,6 +58,7 @@ impl Transport for Vmtp {
         [a, b, c, d, e]: [u32; 5],
         segment: &[u8],
         room: usize,
+        limit: Duration,
     ) -> Result<Message, Failure> {
         let request = Request::new(procedure.code())
             .first_words([a, b])
@@ -63,7 +68,7 @@ impl Transport for Vmtp {
         let mut data = Vec::with_capacity(room);
         let received = client
             .socket()
-            .invoke(self.server, &request, None, false, &mut data)
+            .invoke(self.server, &request, Some(limit), false, &mut data)
             .map_err(|error| match error.interrupted() {
                 true => Failure::Unheard(Code::USER_TIMEOUT),
                 false => Failure::Local(error),
