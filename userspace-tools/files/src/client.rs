@@ -4,7 +4,8 @@
 //!
 //! VMTP executes a Request at most once, but a server that is started again has forgotten what it
 //! executed. A call that was not answered is made again for a while, and what a first one may have done
-//! is taken for done: the directory that is there, the name that is gone.
+//! is taken for done: the directory that is there, the name that is gone. What became of a renaming is
+//! looked at before it is tried again.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -15,8 +16,8 @@ use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::protocol::{
-    halves, whole, Attributes, Changes, Entry, Handle, Message, Procedure, Statistics, DATA_MAX,
-    OPEN_CREATE, OPEN_EXCLUSIVE, PATH_MAX, SET_ACCESSED, SET_ACCESSED_NOW, SET_MODIFIED,
+    halves, whole, Attributes, Changes, Entry, Handle, Identity, Message, Procedure, Statistics,
+    DATA_MAX, OPEN_CREATE, OPEN_EXCLUSIVE, PATH_MAX, SET_ACCESSED, SET_ACCESSED_NOW, SET_MODIFIED,
     SET_MODIFIED_NOW,
 };
 use crate::transport::{Failure, Transport};
@@ -27,6 +28,9 @@ type Result<T> = std::result::Result<T, Errno>;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Octets of a piece of a directory: one packet group.
 const LIST_PIECE: u32 = 16 * 1024;
+
+/// renameat2's: each gets the name of the other.
+const RENAME_EXCHANGE: u32 = 2;
 
 /// A server's files.
 #[derive(Debug)]
@@ -72,22 +76,40 @@ impl<T: Transport> Files<T> {
     }
 
     fn call(&self, procedure: Procedure, words: [u32; 5], segment: &[u8], room: usize) -> Outcome {
-        let begin = Instant::now();
+        let end = Instant::now() + self.patience;
+        self.call_unless(end, procedure, words, segment, room, || Ok(false))
+    }
+
+    /// `was_done` is asked before a call is made again whether an earlier try was executed. The last one
+    /// ends at `end`.
+    fn call_unless(
+        &self,
+        end: Instant,
+        procedure: Procedure,
+        words: [u32; 5],
+        segment: &[u8],
+        room: usize,
+        was_done: impl Fn() -> Result<bool>,
+    ) -> Outcome {
         let (mut pause, longest) = PAUSE;
         let mut repeated = false;
         loop {
-            let limit = self.patience.saturating_sub(begin.elapsed());
+            let limit = end.saturating_duration_since(Instant::now());
             let result = match self.transport.call(procedure, words, segment, room, limit) {
                 Ok(message) => Ok(message),
                 Err(Failure::Answered(errno)) => Err(errno),
                 Err(Failure::Local(error)) => {
                     Err(Errno::from_raw_os_error(error.errno().unwrap_or(5)))
                 }
-                Err(Failure::Unheard(_)) if begin.elapsed() + pause < self.patience => {
+                Err(Failure::Unheard(_)) if Instant::now() + pause < end => {
                     repeated = true;
                     thread::sleep(pause);
                     pause = (pause * 2).min(longest);
-                    continue;
+                    match was_done() {
+                        Ok(false) => continue,
+                        Ok(true) => Ok(Message::default()),
+                        Err(errno) => Err(errno),
+                    }
                 }
                 Err(Failure::Unheard(_)) => Err(Errno::TIMEDOUT),
             };
@@ -233,11 +255,35 @@ impl<T: Transport> Files<T> {
     /// Gives something another path; `flags` are renameat2's.
     pub fn rename(&self, from: &OsStr, to: &OsStr, flags: u32) -> Result<()> {
         let words = [length(from)?, flags, 0, 0, 0];
-        let outcome = self.short(Procedure::Rename, words, &join(from, to));
-        if flags == 0 && outcome.was_done(Errno::NOENT) {
-            return self.attributes(to).map(drop);
+        // Of what is there now nobody can say whether it was renamed, if it is not known what it was.
+        let end = Instant::now() + self.patience;
+        let source = self.identity(end, from)?.ok_or(Errno::NOENT)?;
+        let target = match flags & RENAME_EXCHANGE {
+            0 => None,
+            _ => self.identity(end, to)?,
+        };
+        let was_done = || {
+            let there = self.identity(end, to)?;
+            let here = self.identity(end, from)?;
+            // Of two names of one file nothing tells, and nothing would be done.
+            Ok(there == Some(source) && here != there && (target.is_none() || here == target))
+        };
+        let segment = join(from, to);
+        let (procedure, room) = (Procedure::Rename, PATH_MAX);
+        self.call_unless(end, procedure, words, &segment, room, was_done)
+            .result
+            .map(drop)
+    }
+
+    /// Which file a path names, if any.
+    fn identity(&self, end: Instant, path: &OsStr) -> Result<Option<Identity>> {
+        let (procedure, path) = (Procedure::Attributes, path.as_bytes());
+        let outcome = self.call_unless(end, procedure, [0; 5], path, PATH_MAX, || Ok(false));
+        match outcome.result {
+            Ok(message) => Ok(Some(Attributes::read(&message)?.identity())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
         }
-        outcome.result.map(drop)
     }
 
     /// Makes a symbolic link.
@@ -317,7 +363,7 @@ fn verifier() -> Result<[u32; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::direct::files;
+    use crate::direct::{files, Direct, Mishap};
     use crate::protocol::{OPEN_READ, OPEN_WRITE};
     use std::sync::atomic::Ordering;
 
@@ -346,6 +392,59 @@ mod tests {
                 true
             )
         );
+    }
+
+    /// A server on which these files are, each with its name in it.
+    fn files_with(names: &[&str]) -> Files<Direct> {
+        let files = files();
+        for name in names {
+            std::fs::write(files.at(name), name).unwrap();
+        }
+        files
+    }
+
+    fn text(files: &Files<Direct>, name: &str) -> Option<String> {
+        std::fs::read_to_string(files.at(name)).ok()
+    }
+
+    const NOREPLACE: u32 = 1;
+
+    #[test]
+    fn a_renaming_that_was_executed_unheard_is_not_made_again() {
+        let [a, b] = ["a", "b"].map(OsStr::new);
+        let files = files_with(&["a", "b"]);
+        let exchanged = files
+            .meets(Procedure::Rename, Mishap::Unheard)
+            .rename(a, b, 2);
+        assert_eq!(exchanged, Ok(()));
+        assert_eq!(text(&files, "a").as_deref(), Some("b"));
+        assert_eq!(text(&files, "b").as_deref(), Some("a"));
+        for flags in [0, NOREPLACE] {
+            let files = files_with(&["a"]);
+            let renamed = files
+                .meets(Procedure::Rename, Mishap::Unheard)
+                .rename(a, b, flags);
+            assert_eq!(renamed, Ok(()), "{flags}");
+            assert_eq!(text(&files, "b").as_deref(), Some("a"));
+        }
+        // Two names of one file: nothing is done, and with NOREPLACE that is an error.
+        let files = files_with(&["a"]);
+        files.link(a, b).unwrap();
+        for (flags, expected) in [(0, Ok(())), (2, Ok(())), (NOREPLACE, Err(Errno::EXIST))] {
+            let renamed = files
+                .meets(Procedure::Rename, Mishap::Unheard)
+                .rename(a, b, flags);
+            assert_eq!(renamed, expected, "{flags}");
+        }
+    }
+
+    #[test]
+    fn a_renaming_of_what_others_removed_is_none() {
+        let [a, b] = ["a", "b"].map(OsStr::new);
+        let files = files_with(&["a", "b"]);
+        files.meets(Procedure::Rename, Mishap::Removed("a"));
+        assert_eq!(files.rename(a, b, 0), Err(Errno::NOENT));
+        assert_eq!(text(&files, "b").as_deref(), Some("b"));
     }
 
     #[test]
@@ -410,7 +509,7 @@ mod tests {
     fn patience_has_an_end() {
         let mut files = files();
         files.patience = Duration::from_millis(300);
-        files.transport.silences.store(u32::MAX, Ordering::Relaxed);
+        files.transport.silent.store(true, Ordering::Relaxed);
         assert_eq!(files.attributes(OsStr::new("")), Err(Errno::TIMEDOUT));
         // Also for a server that takes the Request and says nothing: each try has the rest.
         let limit = files.transport.limit.load(Ordering::Relaxed);

@@ -3,7 +3,7 @@
 //! A server in the same process, for tests of what needs one.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -15,12 +15,25 @@ use crate::protocol::{Message, Procedure};
 use crate::service::Service;
 use crate::transport::{Failure, Transport};
 
-/// A server that is called directly. It may execute a Request without a word, as one that is
-/// killed before it answers, and is then another.
+/// What happens to a Request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mishap {
+    /// It is executed, and the server killed before it answers; then there is another.
+    Unheard,
+    /// The server is killed before, so that somebody else can remove this file first.
+    Removed(&'static str),
+    /// The server is another one by now.
+    Forgotten,
+}
+
+/// A server that is called directly.
 pub(crate) struct Direct {
     folder: tempfile::TempDir,
     service: Mutex<Service>,
-    pub(crate) silences: AtomicU32,
+    /// Happens to the next Request, or the next one of this procedure.
+    next: Mutex<Option<(Option<Procedure>, Mishap)>>,
+    /// Nobody is heard of any more.
+    pub(crate) silent: AtomicBool,
     /// For how many milliseconds the last Request may take.
     pub(crate) limit: AtomicU64,
 }
@@ -41,12 +54,29 @@ impl Transport for Direct {
         self.limit
             .store(limit.as_millis() as u64, Ordering::Relaxed);
         let mut server = self.service.lock().unwrap();
-        let result = server.answer(None, procedure, words, segment);
-        if self.silences.load(Ordering::Relaxed) > 0 {
-            self.silences.fetch_sub(1, Ordering::Relaxed);
-            *server = service(self.folder.path()).into_inner().unwrap();
-            return Err(Failure::Unheard(Code::NONEXISTENT_ENTITY));
+        let unheard = Err(Failure::Unheard(Code::NONEXISTENT_ENTITY));
+        if self.silent.load(Ordering::Relaxed) {
+            return unheard;
         }
+        let another = || service(self.folder.path()).into_inner().unwrap();
+        let mut next = self.next.lock().unwrap();
+        let mishap = next.take_if(|(which, _)| which.is_none_or(|which| which == procedure));
+        drop(next);
+        match mishap.map(|(_, mishap)| mishap) {
+            None => {}
+            Some(Mishap::Forgotten) => *server = another(),
+            Some(Mishap::Removed(name)) => {
+                std::fs::remove_file(self.folder.path().join(name)).unwrap();
+                *server = another();
+                return unheard;
+            }
+            Some(Mishap::Unheard) => {
+                let _ = server.answer(None, procedure, words, segment);
+                *server = another();
+                return unheard;
+            }
+        }
+        let result = server.answer(None, procedure, words, segment);
         if let Ok(message) = &result {
             assert!(message.segment.len() <= room);
         }
@@ -59,7 +89,8 @@ pub(crate) fn files() -> Files<Direct> {
     let direct = Direct {
         service: service(folder.path()),
         folder,
-        silences: AtomicU32::new(0),
+        next: Mutex::default(),
+        silent: AtomicBool::new(false),
         limit: AtomicU64::new(0),
     };
     Files::new(direct, Duration::from_secs(5))
@@ -68,7 +99,13 @@ pub(crate) fn files() -> Files<Direct> {
 impl Files<Direct> {
     /// The next Request is executed, and then the server is gone.
     pub(crate) fn dies_unheard(&self) -> &Files<Direct> {
-        self.transport.silences.store(1, Ordering::Relaxed);
+        *self.transport.next.lock().unwrap() = Some((None, Mishap::Unheard));
+        self
+    }
+
+    /// This happens to the next Request of a procedure.
+    pub(crate) fn meets(&self, procedure: Procedure, mishap: Mishap) -> &Files<Direct> {
+        *self.transport.next.lock().unwrap() = Some((Some(procedure), mishap));
         self
     }
 
