@@ -16,18 +16,19 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    Config, Errno as FuseErrno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request,
-    Session, SessionACL, SessionUnmounter, TimeOrNow, WriteFlags,
+    Config, Errno as FuseErrno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
+    ReplyWrite, Request, Session, SessionACL, SessionUnmounter, TimeOrNow, WriteFlags,
 };
 use rustix::io::Errno;
 
 use crate::client::Files;
-use crate::convert::{code, file_attr, open_flags, wire_time};
+use crate::convert::{code, file_attr, file_type, open_flags, wire_time};
 use crate::protocol::{
-    Attributes, Changes, Time, DATA_MAX, OPEN_EXCLUSIVE, OPEN_TRUNCATE, OPEN_WRITE, SET_ACCESSED,
-    SET_ACCESSED_NOW, SET_GROUP, SET_MODE, SET_MODIFIED, SET_MODIFIED_NOW, SET_SIZE, SET_USER,
+    Attributes, Changes, Entry, Time, DATA_MAX, OPEN_EXCLUSIVE, OPEN_TRUNCATE, OPEN_WRITE,
+    SET_ACCESSED, SET_ACCESSED_NOW, SET_GROUP, SET_MODE, SET_MODIFIED, SET_MODIFIED_NOW, SET_SIZE,
+    SET_USER,
 };
 use crate::transport::Transport;
 use crate::tree::{lock, Tree};
@@ -435,10 +436,15 @@ impl<T: Transport> Filesystem for Tree<T> {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let is_full = |entry: &Entry| {
+            let kind = file_type(entry.kind).unwrap_or(FileType::RegularFile);
+            let number = INodeNo(entry.inode.max(1));
+            reply.add(number, entry.cookie, kind, &entry.name)
+        };
         let result = self
             .listings
             .get(fh)
-            .and_then(|listing| self.fill(node, &listing, offset, &mut reply));
+            .and_then(|listing| self.fill(node, &listing, offset, is_full));
         match result {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(code(errno)),

@@ -11,11 +11,11 @@ use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fuser::{FileAttr, FileHandle, FileType, INodeNo, RenameFlags, ReplyDirectory};
+use fuser::{FileAttr, FileHandle, INodeNo, RenameFlags};
 use rustix::io::Errno;
 
 use crate::client::{Files, Open};
-use crate::convert::{file_attr, file_type};
+use crate::convert::file_attr;
 use crate::nodes::Nodes;
 use crate::protocol::{
     Attributes, Changes, Entry, Handle, OPEN_CREATE, OPEN_READ, OPEN_WRITE, PATH_MAX, SET_SIZE,
@@ -320,14 +320,18 @@ impl<T: Transport> Tree<T> {
         Ok(())
     }
 
+    /// Tells what is behind an offset, until there is no room for an entry.
     pub(crate) fn fill(
         &self,
         node: INodeNo,
         listing: &Mutex<Listing>,
         offset: u64,
-        reply: &mut ReplyDirectory,
+        mut is_full: impl FnMut(&Entry) -> bool,
     ) -> Result<(), Errno> {
         let listing = &mut *lock(listing);
+        if offset == 0 {
+            *listing = Listing::default(); // From the start again it is as it is now.
+        }
         let mut at = match listing
             .entries
             .iter()
@@ -343,9 +347,7 @@ impl<T: Transport> Tree<T> {
         let mut told = false;
         loop {
             while let Some(entry) = listing.entries.get(at) {
-                let kind = file_type(entry.kind).unwrap_or(FileType::RegularFile);
-                let number = INodeNo(entry.inode.max(1));
-                if reply.add(number, entry.cookie, kind, &entry.name) {
+                if is_full(entry) {
                     return Ok(());
                 }
                 told = true;
@@ -470,6 +472,25 @@ mod tests {
             .attributes(OsStr::new(""))
             .unwrap();
         assert_eq!(tree.synchronize(fh, false), Ok(()));
+    }
+
+    #[test]
+    fn a_folder_that_is_read_from_the_start_again_is_as_it_is_now() {
+        let tree = tree();
+        let listing = Mutex::default();
+        let names = || {
+            let mut names = Vec::new();
+            let room = |entry: &Entry| {
+                names.push(entry.name.clone());
+                false
+            };
+            tree.fill(INodeNo::ROOT, &listing, 0, room).unwrap();
+            names.sort();
+            names
+        };
+        assert_eq!(names(), [".", ".."]);
+        fs::write(tree.files.at("new"), "").unwrap();
+        assert_eq!(names(), [".", "..", "new"]);
     }
 
     #[test]
