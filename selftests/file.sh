@@ -38,6 +38,21 @@ links() {
 		ln $there/tree/file-5 $there/tree/hard && [ $export/tree/file-5 -ef $export/tree/hard ] &&
 		[ "$(stat -c %h $there/tree/file-5)" = 2 ] && rm $there/tree/file-5 && cmp $there/tree/hard $export/tree/hard
 }
+grown() { # by the server's host, within the second for which a size is believed
+	printf 0123456789 >$export/grown && [ "$(stat -c %s $there/grown)" = 10 ] && printf more >>$export/grown &&
+		[ "$(cat $there/grown)" = 0123456789more ]
+}
+appended() { # by both hosts
+	exec 4>>$there/grown && printf 1 >&4 && printf 2 >>$export/grown && printf 3 >&4 && exec 4>&- &&
+		[ "$(cat $export/grown)" = 0123456789more123 ] && rm $there/grown
+}
+replaced() { # on the server, within the second for which a name is believed, and one of two hard links
+	echo mine >$export/one && ln $export/one $export/two && echo foreign >$export/other &&
+		[ "$(cat $there/one)" = mine ] && [ "$(cat $there/two)" = mine ] && mv $export/other $export/two &&
+		echo written >$there/one && [ "$(cat $export/one)" = written ] && [ "$(cat $export/two)" = foreign ] &&
+		chmod 600 $there/one && [ "$(stat -c %a $export/two)" != 600 ] &&
+		[ "$(cat $there/two)" = foreign ] && rm $there/one $there/two
+}
 removed_while_open() {
 	exec 3<>$there/tree/open && rm $there/tree/open && echo still here >&3 &&
 		[ "$(stat -L -c %s /proc/$$/fd/3)" = 11 ] && [ ! -e $export/tree/open ] && exec 3>&-
@@ -94,7 +109,7 @@ void _start(void)
 }
 PROGRAM
 
-ktap_begin 21
+ktap_begin 24
 hosts 3%
 mount -t tmpfs -o size=20m export $export
 tree $dir/local/tree
@@ -112,6 +127,9 @@ check "files and folders are renamed, also over others" renamed
 check "files and folders are removed" removed
 check "size, permissions, times and owner are changed; no file runs as somebody else" changed
 check "symbolic and hard links" links
+check "a file that others made longer is read to its end" grown
+check "what is appended goes behind what others have appended" appended
+check "a file that got the name of another is not taken for it" replaced
 check "a file that is removed while it is open is still one" removed_while_open
 check "how much room there is" room
 check "a compiler compiles there, and its program runs from there" compiles

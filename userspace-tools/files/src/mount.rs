@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -21,6 +21,7 @@ use fuser::{
     ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
     ReplyWrite, Request, Session, SessionACL, SessionUnmounter, TimeOrNow, WriteFlags,
 };
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::client::Files;
@@ -80,9 +81,10 @@ impl<T: Transport> Mount<T> {
         }
         config.n_threads = Some(options.threads.max(1));
         config.clone_fd = options.threads > 1;
-        Ok(Mount {
-            session: Session::new(tree, directory, &config)?,
-        })
+        let kernel = Arc::clone(&tree.kernel);
+        let session = Session::new(tree, directory, &config)?;
+        let _ = kernel.set(session.notifier()); // The first, and the only one.
+        Ok(Mount { session })
     }
 
     /// What unmounts it from another thread.
@@ -94,6 +96,10 @@ impl<T: Transport> Mount<T> {
     pub fn run(self) -> io::Result<()> {
         self.session.run()
     }
+}
+
+fn given(flags: i32) -> OFlags {
+    OFlags::from_bits_retain(flags as u32)
 }
 
 fn finish(result: Result<(), Errno>, reply: ReplyEmpty) {
@@ -336,12 +342,12 @@ impl<T: Transport> Filesystem for Tree<T> {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let given = rustix::fs::OFlags::from_bits_retain(flags as u32);
+        let given = given(flags);
         let mut wanted = open_flags(OpenFlags(flags).acc_mode());
-        if given.contains(rustix::fs::OFlags::EXCL) {
+        if given.contains(OFlags::EXCL) {
             wanted |= OPEN_EXCLUSIVE;
         }
-        if given.contains(rustix::fs::OFlags::TRUNC) {
+        if given.contains(OFlags::TRUNC) {
             wanted |= OPEN_TRUNCATE;
         }
         match self.make_file(parent, name, wanted, mode & !umask) {
@@ -377,11 +383,12 @@ impl<T: Transport> Filesystem for Tree<T> {
         offset: u64,
         data: &[u8],
         _write_flags: WriteFlags,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.write(fh, offset, data) {
+        let append = given(flags.0).contains(OFlags::APPEND);
+        match self.write(fh, offset, data, append) {
             Ok(octets) => reply.written(octets),
             Err(errno) => reply.error(code(errno)),
         }

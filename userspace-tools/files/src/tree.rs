@@ -9,9 +9,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fuser::{FileAttr, FileHandle, INodeNo, RenameFlags};
+use fuser::{FileAttr, FileHandle, INodeNo, Notifier, RenameFlags};
 use rustix::io::Errno;
 
 use crate::client::{Files, Open};
@@ -82,6 +82,8 @@ impl<V> Table<V> {
 
 /// The kernel's wishes, and what is known of the server's files.
 pub(crate) struct Tree<T> {
+    /// Once it is mounted.
+    pub(crate) kernel: Arc<OnceLock<Notifier>>,
     pub(crate) files: Files<T>,
     pub(crate) nodes: Mutex<Nodes>,
     opened: Table<Opened>,
@@ -108,6 +110,7 @@ impl<T: Transport> Tree<T> {
     /// Nothing is known yet but the exported directory, `root`.
     pub(crate) fn new(files: Files<T>, root: &Attributes) -> Tree<T> {
         Tree {
+            kernel: Arc::default(),
             files,
             nodes: Mutex::new(Nodes::new(root.identity())),
             opened: Table::default(),
@@ -156,8 +159,22 @@ impl<T: Transport> Tree<T> {
         self.with(&opened, |open| self.files.read(open.handle, offset, size))
     }
 
-    pub(crate) fn write(&self, fh: FileHandle, offset: u64, data: &[u8]) -> Result<u32, Errno> {
+    /// With `append` it goes to where the file ends on the server: the kernel's offset is where it ended
+    /// when this host last looked.
+    pub(crate) fn write(
+        &self,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        append: bool,
+    ) -> Result<u32, Errno> {
         let opened = self.opened.get(fh)?;
+        let offset = if append {
+            let found = self.with(&opened, |open| self.files.attributes_of(open.handle))?;
+            found.size.get()
+        } else {
+            offset
+        };
         self.with(&opened, |open| {
             let written = self.files.write(open.handle, offset, data)?;
             lock(&opened.unsynchronized).insert(open.boot);
@@ -212,6 +229,11 @@ impl<T: Transport> Tree<T> {
 
     pub(crate) fn open_node(&self, node: INodeNo, flags: u32) -> Result<FileHandle, Errno> {
         let open = self.open_by_path(node, flags)?;
+        if let Some(kernel) = self.kernel.get() {
+            // It reads only up to the size that it knows. A negative offset: no page is waited for, some
+            // of which may wait for us. Of what it has forgotten by now it believes nothing.
+            let _ = kernel.inval_inode(node, -1, 0);
+        }
         Ok(self.opened(node.0, flags, open))
     }
 
@@ -375,7 +397,8 @@ impl<T: Transport> Tree<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::direct::{files, Direct};
+    use crate::direct::{files, Direct, Mishap};
+    use crate::protocol::Procedure;
     use std::fs;
 
     fn tree() -> Tree<Direct> {
@@ -450,15 +473,30 @@ mod tests {
         fs::write(tree.files.at("a"), "").unwrap();
         let fh = tree.open_node(tree.look_up("a"), OPEN_WRITE).unwrap();
         let synchronize = || tree.synchronize(fh, false);
-        assert_eq!(tree.write(fh, 0, b"on the disk"), Ok(11));
+        assert_eq!(tree.write(fh, 0, b"on the disk", false), Ok(11));
         assert_eq!(synchronize(), Ok(()));
         tree.files.crashes();
         assert_eq!(synchronize(), Ok(()));
-        assert_eq!(tree.write(fh, 0, b"not"), Ok(3));
+        assert_eq!(tree.write(fh, 0, b"not", false), Ok(3));
         tree.files.crashes();
-        assert_eq!(tree.write(fh, 3, b"written in the next start"), Ok(25));
+        assert_eq!(
+            tree.write(fh, 3, b"written in the next start", false),
+            Ok(25)
+        );
         assert_eq!(synchronize(), Err(Errno::IO));
         assert_eq!(synchronize(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_appended_goes_behind_what_others_have_appended_and_once() {
+        let tree = tree();
+        fs::write(tree.files.at("a"), "0123").unwrap();
+        let fh = tree.open_node(tree.look_up("a"), OPEN_WRITE).unwrap();
+        fs::write(tree.files.at("a"), "0123456").unwrap();
+        assert_eq!(tree.write(fh, 4, b"end", true), Ok(3));
+        tree.files.meets(Procedure::Write, Mishap::Unheard);
+        assert_eq!(tree.write(fh, 7, b".", true), Ok(1));
+        assert_eq!(tree.text("a"), "0123456end.");
     }
 
     #[test]
@@ -466,7 +504,7 @@ mod tests {
         let tree = tree();
         fs::write(tree.files.at("a"), "").unwrap();
         let fh = tree.open_node(tree.look_up("a"), OPEN_WRITE).unwrap();
-        assert_eq!(tree.write(fh, 0, b"text"), Ok(4));
+        assert_eq!(tree.write(fh, 0, b"text", false), Ok(4));
         tree.files
             .dies_unheard()
             .attributes(OsStr::new(""))
