@@ -70,7 +70,8 @@ pub(crate) fn run(call: Box<Call>, json: bool) -> Result<bool> {
     }
     drop(waiting);
 
-    if let Some(out) = &call.out {
+    // What is in the file from before is better than nothing in it.
+    if let Some(out) = call.out.as_ref().filter(|_| !response.code().is_failure()) {
         write(out, response.segment()).with_context(|| out.display().to_string())?;
     }
     let inline = call.out.is_none();
