@@ -6,7 +6,7 @@
 cd "$(dirname "$0")" || exit 1
 number=0
 echo "TAP version 13"
-echo "1..50"
+echo "1..54"
 
 cleanup() {
 	kill $(jobs -p) 2>/dev/null
@@ -108,6 +108,17 @@ check "and changed" 2 0 "$second: 3$" vmtp entity service $second -1
 check "not by another host" 1 1 "NO_PERMISSION" vmtp entity service $second 0
 check "a block in use is told" 3 1 "in use at 10.81.0.1" vmtp entity block $first
 check "a free one as well" 3 0 "is free" vmtp entity block LE-5-10.99.0.7 --timeout 600
+
+long=LE-70005-10.81.0.2 octets=/tmp/manage-cli.octets
+head -c 20000 /dev/zero >$octets
+ip netns exec m2 vmtp echo --entity $long --max 1000000 >/dev/null 2>&1 &
+until_has 2 $long
+check "an echo that its Client cannot take is none" 1 1 "^0x80005a" vmtp call $long --code 0x800001 --data $octets
+check "and one that it can take comes" 1 0 "1 Requests sent, 1 answered, 0% loss" vmtp ping $long -c 1 -s 20000 --timeout 10000
+check "what an echo does not receive whole is told" 1 1 "more than it takes: .vmtp echo --max 20000" \
+	vmtp ping $first -c 1 -s 20000 --timeout 10000
+check "a call that fails leaves a file as it was" 1 0 "^20000$" \
+	sh -c "! vmtp call LE-5-10.81.0.2 --code 0x800001 --timeout 500 --out $octets >/dev/null && stat -c %s $octets"
 
 passed=LE-70011-10.81.0.1 passing=LE-70012-10.81.0.2 keeping=LE-70013-10.81.0.3
 serve 2 $passing $keeping

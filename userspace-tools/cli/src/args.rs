@@ -155,7 +155,8 @@ pub(crate) struct Ping {
 /// Answer every Request with what is in it
 ///
 /// The Response has code 0, the 12 octets of the Request's UserData field at the start of its user
-/// data, and the same segment.
+/// data, and the same segment; or code 0x80005A and none if it is longer than --max or than the Client
+/// takes.
 #[derive(Args, Debug)]
 pub(crate) struct Echo {
     /// Which entity to be; 0 is one given by the host

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use vmtp::{Entity, IncomingRequest, Membership, Reply, Server};
+use vmtp::{Code, Entity, IncomingRequest, Membership, Reply, ReplyRecvError, Server};
 
 use crate::args::Echo;
 use crate::{migrate, output, signal};
+
+/// The Response code instead of a segment that was not received whole, or that the Client cannot take.
+pub(crate) const TOO_LONG: u32 = Code::APPLICATION.bits() | libc::EMSGSIZE as u32;
 
 /// What all threads share.
 struct Session {
@@ -116,11 +119,15 @@ impl Session {
                 self.tell(&request)?;
             }
             let octets = request.segment().len() as u64;
+            let is_cut = request.is_truncated();
             let [a, b, c] = request.user_words();
             let segment = request.take_segment();
             let mut reply = Reply::ok().user_words([a, b, c, 0, 0]).segment(&segment);
             if let Some(mask) = request.mcb().delivered() {
                 reply = reply.partial(mask);
+            }
+            if is_cut {
+                reply = Reply::new(TOO_LONG); // A part of it would look like an echo.
             }
 
             let is_last = self.count == Some(taken);
@@ -134,10 +141,13 @@ impl Session {
             }
             match request.reply_and_recv(&reply) {
                 Ok(request) => next = Some(request),
-                Err(error) => {
-                    let gone = error.request.is_none();
-                    self.tolerate(Err(error.into()))?;
-                    if !gone {
+                Err(ReplyRecvError { request, error }) => {
+                    let is_too_long = error.errno() == Some(libc::EMSGSIZE);
+                    self.tolerate(Err(error))?;
+                    if let Some(unanswered) = request {
+                        if is_too_long {
+                            self.tolerate(unanswered.reply(&Reply::new(TOO_LONG)))?;
+                        }
                         continue;
                     }
                 }
@@ -157,14 +167,8 @@ impl Session {
 
     /// Goes on after what concerns one Client only; the rest is an error.
     fn tolerate(&self, result: vmtp::Result<()>) -> vmtp::Result<()> {
-        // ENOENT, ESRCH: there is no such Request any more. The others are of the way.
-        const ONE_CLIENT: [i32; 7] = [2, 3, 4, 110, 111, 101, 113];
         match result {
-            Err(error)
-                if error
-                    .errno()
-                    .is_some_and(|errno| ONE_CLIENT.contains(&errno)) =>
-            {
+            Err(error) if error.concerns_one_client() => {
                 if self.verbose {
                     eprintln!("vmtp: {error}");
                 }

@@ -12,7 +12,7 @@ use vmtp::{Client, Code, Entity, Error, Request, Response};
 
 use crate::args::Ping;
 use crate::statistics::Statistics;
-use crate::{output, probe, signal};
+use crate::{echo, output, probe, signal};
 
 /// The first of the applications' codes: an echo server answers every code.
 const CODE: u32 = Code::APPLICATION.bits();
@@ -165,9 +165,11 @@ impl Session {
             return Ok(());
         }
         let wrong = if intact {
-            ""
+            String::new()
+        } else if response.code().bits() == echo::TOO_LONG {
+            format!(", more than it takes: `vmtp echo --max {}`", self.size)
         } else {
-            ", not the data that was sent: is this `vmtp echo`?"
+            ", not the data that was sent: is this `vmtp echo`?".into()
         };
         output::line(&format!(
             "{} octets from {} ({}): seq={sequence} time={} ms{wrong}",

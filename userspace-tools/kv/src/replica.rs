@@ -92,7 +92,10 @@ pub(crate) fn serve(group: Entity, entity: Entity, stdin: bool) -> Result<bool> 
             Some(text) => reply.segment(text.as_bytes()),
             None => reply,
         };
-        request.reply(&reply)?;
+        match request.reply(&reply) {
+            Err(error) if error.concerns_one_client() => eprintln!("vmtp-kv: {error}"),
+            result => result?,
+        }
     }
 }
 

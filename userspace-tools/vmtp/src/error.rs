@@ -75,6 +75,27 @@ impl Error {
         self.errno() == Some(libc::EAGAIN)
     }
 
+    /// Whether [`IncomingRequest::reply`](crate::IncomingRequest::reply) failed for what has to do with one
+    /// Client only, so that a server goes on with the others: the Request is gone, the way to its Client
+    /// is, there is no memory now, or the Response is longer than the Client takes (over 16,384 octets
+    /// without STI).
+    pub fn concerns_one_client(&self) -> bool {
+        const ONE_CLIENT: [i32; 10] = [
+            libc::ENOENT,
+            libc::ESRCH,
+            libc::EINTR,
+            libc::ETIMEDOUT,
+            libc::ECONNREFUSED,
+            libc::ENETUNREACH,
+            libc::EHOSTUNREACH,
+            libc::EMSGSIZE,
+            libc::ENOMEM,
+            libc::ENOBUFS,
+        ];
+        self.errno()
+            .is_some_and(|errno| ONE_CLIENT.contains(&errno))
+    }
+
     /// Whether a signal came (EINTR). An interrupted [`Client::call`](crate::Client::call) is still
     /// open.
     pub fn interrupted(&self) -> bool {
@@ -89,6 +110,22 @@ impl From<Error> for io::Error {
             Error::System { source, .. } => source,
             Error::NotLoaded => io::Error::new(io::ErrorKind::Unsupported, error),
             Error::Failed(_) | Error::TooLong { .. } => io::Error::other(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_goes_on_after_a_response_that_is_too_long_and_not_without_its_socket() {
+        let error = |errno| Error::system("sendreply", io::Error::from_raw_os_error(errno));
+        for errno in [libc::EMSGSIZE, libc::ENOMEM, libc::ENOBUFS, libc::ENOENT] {
+            assert!(error(errno).concerns_one_client(), "{errno}");
+        }
+        for errno in [libc::EBADF, libc::ESHUTDOWN, libc::EINVAL] {
+            assert!(!error(errno).concerns_one_client(), "{errno}");
         }
     }
 }
