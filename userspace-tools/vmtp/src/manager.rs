@@ -17,7 +17,7 @@ use vmtp_proto::wire::{
     QueryVmtpNodeResults, RemoveFromGroup, Results, ServiceFlags, SignalEntity, ThreadRecord,
 };
 
-use crate::{Client, Entity, Error, Host, Request, Response, Result};
+use crate::{Client, Code, Entity, Error, Host, Request, Response, Result};
 
 /// How long the answers of several managers are waited for, once the first has come.
 const OTHERS: Duration = Duration::from_millis(300);
@@ -104,7 +104,8 @@ impl<'a> Manager<'a> {
         node(&response)
     }
 
-    /// The same of every node that answers within `time`.
+    /// The same of every node that answers within `time`. What is none of such an answer is left out; if
+    /// nothing is left it fails as the first of them, or as nobody's answer.
     pub fn nodes(&self, time: Duration) -> Result<Vec<Node>> {
         let mut block = QueryVmtpNode {
             entity: Entity::ZERO,
@@ -113,7 +114,7 @@ impl<'a> Manager<'a> {
         block.code = block.code.without(vmtp_proto::wire::Code::CRE);
         let request = self.request_to_all(&block);
         self.client.start(Entity::MANAGER_GROUP, &request)?;
-        self.collect(time)?.iter().map(node).collect()
+        told(&self.collect(time)?)
     }
 
     fn request_to_all(&self, block: &Block) -> Request<'static> {
@@ -294,6 +295,36 @@ fn block(response: &Response) -> Block {
     block
 }
 
+/// The nodes that have told of themselves.
+fn told(responses: &[Response]) -> Result<Vec<Node>> {
+    let mut nodes = Vec::new();
+    let mut refused = None;
+    for response in responses {
+        match node(response) {
+            Ok(node) => nodes.push(node),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    if nodes.is_empty() {
+        return Err(refused.unwrap_or_else(nobody));
+    }
+    Ok(nodes)
+}
+
+/// What a Client is told when nobody answers.
+fn nobody() -> Error {
+    let mcb = crate::sys::vmtp_mcb {
+        code: Code::RETRANS_TIMEOUT.bits(),
+        server: Entity::MANAGER_GROUP.bits(),
+        ..Default::default()
+    };
+    let received = crate::Received {
+        mcb: mcb.into(),
+        ..Default::default()
+    };
+    Error::Failed(Box::new(Response::new(received, Vec::new())))
+}
+
 fn node(response: &Response) -> Result<Node> {
     let results = Manager::results::<QueryVmtpNodeResults>(response)?;
     let flags = results.flags.bits();
@@ -315,4 +346,30 @@ fn node(response: &Response) -> Result<Node> {
             .map(|list| list.auth_domains().collect())
             .unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(code: u32) -> Response {
+        let mcb = crate::sys::vmtp_mcb {
+            code,
+            ..Default::default()
+        };
+        let received = crate::Received {
+            mcb: mcb.into(),
+            ..Default::default()
+        };
+        Response::new(received, Vec::new())
+    }
+
+    #[test]
+    fn a_node_that_refuses_hides_no_other_and_no_node_is_a_failure() {
+        let (good, busy) = (response(0), response(Code::BUSY.bits()));
+        let code = |responses: &[Response]| told(responses).map_err(|error| error.code());
+        assert_eq!(code(&[busy.clone(), good]).map(|nodes| nodes.len()), Ok(1));
+        assert_eq!(code(&[busy]), Err(Some(Code::BUSY)));
+        assert_eq!(code(&[]), Err(Some(Code::RETRANS_TIMEOUT)));
+    }
 }
