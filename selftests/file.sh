@@ -109,7 +109,7 @@ void _start(void)
 }
 PROGRAM
 
-ktap_begin 24
+ktap_begin 26
 hosts 3%
 mount -t tmpfs -o size=20m export $export
 tree $dir/local/tree
@@ -120,6 +120,8 @@ cp -a $dir/local/tree $there/ >/tmp/said 2>&1
 check "a tree that is copied there is the same there" same $dir/local/tree $export/tree
 check "it is unmounted by a signal" unmount
 check "and mounted again" mount_it
+check "also if its terminal is closed" unmount HUP
+check "and mounted once more" mount_it
 check "the tree is the same when it is read" same $there/tree $dir/local/tree
 check "ls shows what is there" listed
 check "1,500 names are listed once each" many_names

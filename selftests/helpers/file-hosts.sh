@@ -25,8 +25,8 @@ mount_it() { # OPTION...: sets mounted
 	started="$started $mounted"
 	within 20 grep -q ^MOUNTED $dir/mounted
 }
-unmount() {
-	kill $mounted
+unmount() { # [SIGNAL]
+	kill -${1:-TERM} $mounted
 	wait $mounted
 }
 # A process keeps what it read: with a new mount everything comes from the server.
