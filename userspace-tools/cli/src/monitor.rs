@@ -20,7 +20,7 @@ use serde_json::{json, Map, Value};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use vmtp::{Code, Entity};
 
-use crate::args;
+use crate::{args, output};
 
 /// What instances are named, before the process's number.
 const PREFIX: &str = "vmtp-monitor-";
@@ -151,7 +151,13 @@ struct Event {
 impl Event {
     /// `ping-412 [001] ..s2. 4097.372632: vmtp_packet_in: host=10.0.0.1 request client=2000...`
     fn parse(line: &str) -> Option<Event> {
-        let (head, rest) = line.trim_end().split_once(": vmtp_")?;
+        // A process may have anything for a name, also what looks like an event: the time that precedes
+        // the event, and that there is no space in its name, tell. The last is the kernel's.
+        let line = output::harmless(line.trim_end());
+        let (head, rest) = line
+            .rmatch_indices(": vmtp_")
+            .map(|(at, mark)| (&line[..at], &line[at + mark.len()..]))
+            .find(|(head, _)| head.rsplit(' ').next().is_some_and(is_time))?;
         let (name, body) = rest.split_once(": ")?;
         let fields = body
             .split_whitespace()
@@ -192,6 +198,13 @@ impl Event {
         }
         Value::Object(object)
     }
+}
+
+/// Seconds with a fraction.
+fn is_time(word: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
+    word.split_once('.')
+        .is_some_and(|(whole, part)| is_number(whole) && is_number(part))
 }
 
 /// What a person calls a value: entities and codes by name, words of bits in hexadecimal.
@@ -254,6 +267,18 @@ mod tests {
             event,
             json!({ "time": 12.5, "event": "drop", "reason": "NoEntity" })
         );
+    }
+
+    #[test]
+    fn the_name_of_a_process_is_no_event_and_nothing_that_a_terminal_obeys() {
+        let named = PACKET.replace("ping-412", "1.5: vmtp_x: y=z\x1b[2J-412");
+        let (event, plain) = (Event::parse(&named), Event::parse(PACKET));
+        assert_eq!(event, plain);
+        let hostile = PACKET
+            .replace("packet_in", "packet\x1b[2J")
+            .replace("1092", "\u{9b}J");
+        let event = Event::parse(&hostile).expect("an event");
+        assert!(!event.text().chars().any(char::is_control), "{event:?}");
     }
 
     #[test]
