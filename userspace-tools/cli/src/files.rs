@@ -64,7 +64,8 @@ pub(crate) struct MountFiles {
     #[arg(short, long)]
     read_only: bool,
 
-    /// Let other users of this host use it, as the permissions of its files say
+    /// Let other users of this host use it, as the permissions of its files say; what they make belongs
+    /// to the server's user
     #[arg(long)]
     allow_other: bool,
 
