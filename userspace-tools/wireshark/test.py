@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RAW_IP, ETHERNET_SNAP = 101, 262144
-IP_HEADER = 20
+IP_HEADER, HEADER = 20, 64
 
 CLIENT, SERVER = 0x20011170_0A090001, 0x20011171_0A090002  # LE-70000-10.9.0.1, LE-70001-10.9.0.2
 SDA, DGM, RES, CRE = 0x1000_0000, 0x4000_0000, 0x0800_0000, 0x0400_0000
@@ -69,12 +69,13 @@ def packet(
     return octets + checksum(octets)
 
 
-def pcap(packets: list[bytes]) -> bytes:
+def pcap(packets: list[bytes], most: int = 1 << 16) -> bytes:
     content = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, ETHERNET_SNAP, RAW_IP)
     for number, vmtp in enumerate(packets):
         total = IP_HEADER + len(vmtp)
         header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, total, number, 0, 64, 81, 0, b"\x0a\x09\0\1", b"\x0a\x09\0\2")
-        content += struct.pack("<IIII", 1000 + number, 0, total, total) + header + vmtp
+        captured = (header + vmtp)[:most]
+        content += struct.pack("<IIII", 1000 + number, 0, len(captured), total) + captured
     return content
 
 
@@ -95,7 +96,10 @@ def tshark(capture: bytes, *options: str) -> str:
 
 def fields(packets: list[bytes] | Path, *names: str) -> list[list[str]]:
     """For each packet the values of these fields, several of one joined by commas."""
-    capture = packets.read_bytes() if isinstance(packets, Path) else pcap(packets)
+    return columns_of(packets.read_bytes() if isinstance(packets, Path) else pcap(packets), *names)
+
+
+def columns_of(capture: bytes, *names: str) -> list[list[str]]:
     columns = [option for name in names for option in ("-e", name)]
     output = tshark(capture, "-T", "fields", "-E", "separator=|", *columns)
     return [line.split("|") for line in output.splitlines()]
@@ -133,6 +137,17 @@ class Packets(unittest.TestCase):
                      *(f"vmtp.{name}" for name in names), "vmtp.coresident", "_ws.expert.message")[0]  # fmt: skip
         self.assertEqual(row[:-1], ["True", "True", "False", "False", "5", "3", "9", "6", "1", "True", "LE-70001-10.9.0.2"])
         self.assertEqual(row[-1], "Sent again")
+
+    def test_a_short_capture_is_no_malformed_packet(self) -> None:
+        full, encrypted = packet(code=0x800001 | SDA, delivery=1, size=400, segment=bytes(400)), packet(first=0x4000)
+        number, names = "0x00000007", ("vmtp.transaction", "vmtp.checksum.status", "_ws.expert.message")
+        for captured, transaction in ((HEADER // 2, ""), (HEADER, number), (HEADER + 2, number), (HEADER + 100, number)):
+            rows = columns_of(pcap([full, encrypted], IP_HEADER + captured), *names)
+            self.assertEqual(rows[0], [transaction, "", ""], captured)
+            if captured <= HEADER + 2:
+                self.assertEqual(rows[1][:2], [transaction, ""], captured)
+        short = columns_of(pcap([full[:60]]), *names)
+        self.assertEqual(short, [["", "", "Shorter than a VMTP packet"]])
 
     def test_management_is_decoded(self) -> None:
         probe = packet(code=0x05000101, parameters=struct.pack(">QQI", SERVER, CLIENT, 1) + bytes(8))

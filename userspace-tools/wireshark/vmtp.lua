@@ -234,9 +234,15 @@ function vmtp.dissector(buffer, pinfo, root)
 	pinfo.cols.protocol = "VMTP"
 	local tree = root:add(vmtp, buffer())
 	local total = buffer:reported_length_remaining()
-	if buffer:len() < HEADER + CHECKSUM then
+	if total < HEADER + CHECKSUM then
 		tree:add_proto_expert_info(e.short)
 		pinfo.cols.info = "shorter than a VMTP packet"
+		return buffer:len()
+	end
+	-- That the capture is short (tshark -s) is nothing of the packet's.
+	if buffer:len() < HEADER then
+		tree:append_text(" (header not captured whole)")
+		pinfo.cols.info = "header not captured whole"
 		return buffer:len()
 	end
 	local client, server = entity(buffer(0, 8)), entity(buffer(24, 8))
@@ -276,7 +282,7 @@ function vmtp.dissector(buffer, pinfo, root)
 	if first & 0x4000 ~= 0 then
 		tree:add_proto_expert_info(e.encrypted)
 		pinfo.cols.info = string.format("%s %s > %s, encrypted", what, client, server)
-		check(tree, buffer, false)
+		if buffer:len() == total then check(tree, buffer, false) end
 		return buffer:len()
 	end
 	sub = tree:add(f.code, buffer(32, 4))
