@@ -109,7 +109,7 @@ check "not by another host" 1 1 "NO_PERMISSION" vmtp entity service $second 0
 check "a block in use is told" 3 1 "in use at 10.81.0.1" vmtp entity block $first
 check "a free one as well" 3 0 "is free" vmtp entity block LE-5-10.99.0.7 --timeout 600
 
-long=LE-70005-10.81.0.2 octets=/tmp/manage-cli.octets
+long=LE-70009-10.81.0.2 octets=/tmp/manage-cli.octets
 head -c 20000 /dev/zero >$octets
 ip netns exec m2 vmtp echo --entity $long --max 1000000 >/dev/null 2>&1 &
 until_has 2 $long
