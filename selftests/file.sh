@@ -51,8 +51,9 @@ replaced() { # on the server, within the second for which a name is believed, an
 		[ "$(cat $there/one)" = mine ] && [ "$(cat $there/two)" = mine ] && mv $export/other $export/two &&
 		echo written >$there/one && [ "$(cat $export/one)" = written ] && [ "$(cat $export/two)" = foreign ] &&
 		chmod 600 $there/one && [ "$(stat -c %a $export/two)" != 600 ] &&
-		[ "$(cat $there/two)" = foreign ] && rm $there/one $there/two
+		within 20 says_foreign && rm $there/one $there/two
 }
+says_foreign() { [ "$(cat $there/two)" = foreign ]; }
 removed_while_open() {
 	exec 3<>$there/tree/open && rm $there/tree/open && echo still here >&3 &&
 		[ "$(stat -L -c %s /proc/$$/fd/3)" = 11 ] && [ ! -e $export/tree/open ] && exec 3>&-
