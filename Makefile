@@ -122,7 +122,7 @@ test-debug: artifacts selftests module-debug ## the same and faults in the debug
 
 test-debug-short: artifacts selftests module-debug ## a part of test-debug; of make test, if the debug kernel was built
 	@mkdir -p build/results
-	@$(harness)/run_tests.py --debug --count build/results/test-debug-short module.sh socket-calls raw-client raw-server
+	@$(harness)/run_tests.py --debug --count build/results/test-debug-short socket-calls raw-client raw-server
 
 fuzz-kernel: artifacts selftests $(if $(DEBUG),module-debug) ## a million packets and hostile system calls for the module in a guest (SECONDS=n SEED=n DEBUG=1)
 	@$(harness)/fuzz.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(DEBUG),--debug)
