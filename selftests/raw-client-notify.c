@@ -40,6 +40,22 @@ TEST_F(peer, ok_starts_the_count_of_tries_anew_and_the_users_limit_holds)
 	EXPECT_EQ(VMTP_USER_TIMEOUT, vmtp_code(&mcb));
 }
 
+/* Shows: D-22-c */
+TEST_F(peer, who_has_the_request_is_given_time_to_work)
+{
+	struct packet request;
+	long begin = now_ms();
+
+	/* Three times the 200 ms that are assumed of a round trip. */
+	ASSERT_TRUE(asked(self->tun, self->fd, &request));
+	ASSERT_TRUE(next_of(self->tun, is_request, &request, LONG_MS));
+	EXPECT_LE(600, now_ms() - begin);
+	begin = now_ms();
+	ASSERT_TRUE(tell_client(self->tun, &request, 0xFFFFFFFF, VMTP_OK));
+	ASSERT_TRUE(next_of(self->tun, is_request, &request, LONG_MS));
+	EXPECT_LE(200, now_ms() - begin);
+}
+
 /* Shows: 4.1-a */
 TEST_F(peer, without_a_limit_it_goes_on_as_long_as_the_server_works)
 {

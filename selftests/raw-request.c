@@ -48,7 +48,7 @@ static bool answer(int tun, const struct packet *request, __u32 code)
 	return send_packet(tun, &packet);
 }
 
-/* Shows: D-2-a D-7-a 2.4-b 4.6.1-a D-5-e D-14-a VIII-b 3.2-c 2.14-b */
+/* Shows: D-2-a D-7-a 2.4-b D-5-e D-14-a VIII-b 3.2-c 2.14-b */
 TEST_F(peer, every_field_of_a_request_is_where_the_rfc_has_it)
 {
 	struct packet request;
@@ -160,6 +160,24 @@ TEST_F(peer, the_first_transaction_of_an_entity_cannot_be_foreseen)
 	}
 	/* One in 2048 is near the one before by chance. */
 	EXPECT_LE(near, 1);
+}
+
+/* Shows: 4.6.1-a */
+TEST_F(peer, sda_says_whether_there_is_a_segment_whatever_the_user_says)
+{
+	struct packet request;
+	struct vmtp_mcb mcb;
+
+	for (int with = 0; with < 2; with++) {
+		for (__u32 said = 0; said <= VMTP_SDA; said += VMTP_SDA) {
+			vmtp_request(&mcb, SERVER, APPLICATION | said);
+			ASSERT_EQ(0, start(self->client, &mcb, self->segment, with ? 100 : 0));
+			ASSERT_TRUE(receive_packet(self->tun, &request, LONG_MS));
+			EXPECT_EQ(with ? VMTP_SDA : 0, request.code & VMTP_SDA);
+			vmtp_abort(self->client);
+			drain(self->tun);
+		}
+	}
 }
 
 /* Shows: 4.6.1-g 2.13-a 2.13-b D-1-c D-5-a */

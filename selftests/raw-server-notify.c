@@ -620,4 +620,35 @@ TEST_F(peer, a_client_is_probed_for_its_principal_only_when_the_server_asks)
 	EXPECT_TRUE(next_of(self->tun, is_response, &packet, 0));
 }
 
+/* Shows: III-0101-i */
+TEST_F(peer, of_an_answer_that_refuses_nothing_but_the_code_is_taken)
+{
+	struct inquiry inquiry = { .fd = self->fd };
+	struct packet probe, refusal, request;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, inquire, &inquiry));
+	ASSERT_TRUE(receive_packet(self->tun, &probe, LONG_MS));
+	ASSERT_TRUE(is_probe(&probe));
+	response_packet(&refusal, &probe, PEER_MANAGER);
+	refusal.source = OTHER;
+	refusal.code = 99;
+	for (int i = 0; i < 5; i++)
+		refusal.user[i] = 4242;
+	ASSERT_TRUE(send_packet(self->tun, &refusal));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, inquiry.result);
+	EXPECT_EQ(99, inquiry.probe.code);
+	EXPECT_EQ(0, inquiry.probe.transaction);
+	EXPECT_EQ(0, inquiry.probe.process);
+	EXPECT_EQ(0, inquiry.probe.principal);
+	EXPECT_EQ(0, inquiry.probe.effective_principal);
+	/* Nor where it is. */
+	EXPECT_EQ(0, lines_of("places"));
+	drain(self->tun);
+	ASSERT_EQ(0, start_null(self->fd, THERE));
+	ASSERT_TRUE(next_of(self->tun, is_request, &request, LONG_MS));
+	EXPECT_EQ(PEER, request.destination);
+}
+
 TEST_HARNESS_MAIN

@@ -99,6 +99,7 @@ TEST_F(pair, so_rcvtimeo_ends_recv)
 	EXPECT_GE(now_ms() - begin, 200);
 }
 
+/* Shows: D-26-b */
 TEST_F(pair, the_time_of_a_transaction_is_a_code_and_not_an_errno)
 {
 	struct vmtp_mcb mcb;
@@ -124,6 +125,7 @@ TEST_F(pair, the_sockets_own_limit_counts_where_none_is_given)
 	EXPECT_EQ(VMTP_USER_TIMEOUT, vmtp_code(&mcb));
 }
 
+/* Shows: D-26-b */
 TEST_F(pair, who_cannot_see_the_code_of_a_failure_gets_an_errno)
 {
 	struct sockaddr_vmtp server = { .svmtp_family = AF_VMTP, .svmtp_entity = SERVER };
@@ -175,6 +177,7 @@ static pthread_t interrupt_me(struct interrupt *interrupt, long call)
 	return thread;
 }
 
+/* Shows: D-26-b */
 TEST_F(pair, a_signal_ends_invoke_and_the_transaction_goes_on)
 {
 	struct interrupt interrupt;

@@ -135,6 +135,7 @@ TEST_F(host, one_identifier_is_one_socket_as_long_as_that_is_open)
 	close(other);
 }
 
+/* Shows: VIII-b */
 TEST_F(host, a_socket_is_bound_once)
 {
 	__u64 entity = little_endian(100000, OWN);
