@@ -81,7 +81,7 @@ vm: artifacts ## a shell in a virtual machine with the stock kernel and vmtp.ko 
 test: ## test-fast, test-dissector, the module, test-vm, test-debug-short; ends with `N passed, N failed`
 	@$(KB)/test-all
 
-test-fast: ## tests without virtual machines: cargo fmt, clippy, nextest
+test-fast: ## tests without virtual machines: cargo fmt, clippy, the requirement table, nextest
 	@mkdir -p build/results
 	@$(KB)/test-cargo build/results/test-fast
 

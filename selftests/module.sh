@@ -49,10 +49,15 @@ nothing_is_left() {
 
 rmmod_is_refused() { ! rmmod vmtp 2>/dev/null && loaded; }
 rmmod_succeeds() { rmmod vmtp && ! loaded; }
+# Discriminators are times, of a clock that goes on.
+identifiers_are_new_after_a_reload() {
+	./take-identifiers 2000 >/tmp/first && rmmod vmtp && insmod "$module" && ./take-identifiers 2000 >/tmp/second &&
+		[ "$(sort -u /tmp/first /tmp/second | wc -l)" = 4000 ]
+}
 socket_loads_it() { ./hold-socket </dev/null >/dev/null && loaded; }
 
 ktap_print_header
-ktap_set_plan 6
+ktap_set_plan 7
 
 ktap_test_result "vermagic is the running kernel's" vermagic_is_of_this_kernel
 
@@ -73,5 +78,7 @@ wait "$holder"
 ktap_test_result "rmmod succeeds once the socket is closed" rmmod_succeeds
 
 ktap_test_result "making a socket loads the module" socket_loads_it
+# Shows: D-12-c
+ktap_test_result "identifiers are new after a reload" identifiers_are_new_after_a_reload
 
 ktap_finished

@@ -332,6 +332,8 @@ TEST_F(pair, shutdown_ends_waiting_for_a_response)
 	ASSERT_TRUE(waiter_start(&waiter, takes_a_reply, &self->client));
 	ASSERT_EQ(0, shutdown(self->client, SHUT_RD));
 	EXPECT_EQ(ESHUTDOWN, waiter_end(&waiter));
+	/* Nor does anybody wait from then on. */
+	EXPECT_ERRNO(ESHUTDOWN, vmtp_getreply(self->client, &mcb, NULL, 0, LONG_MS));
 }
 
 TEST_F(pair, shutdown_ends_sending)

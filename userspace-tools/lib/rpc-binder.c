@@ -73,35 +73,53 @@ CLIENT *clnt_vmtp_create(const char *host, rpcprog_t prog, rpcvers_t vers)
 }
 
 /*
- * SET or UNSET at this host's binder. The call comes from the service's own
- * entity, which the binder takes for what is registered.
+ * A procedure of this host's binder about a version. The call comes from the
+ * service's own entity, which the binder takes for what is registered.
  */
-static bool_t tell(SVCXPRT *xprt, rpcproc_t procedure, rpcprog_t prog, rpcvers_t vers)
+static bool ask(SVCXPRT *xprt, rpcproc_t procedure, rpcprog_t prog, rpcvers_t vers, xdrproc_t decode, void *result)
 {
 	struct pmap mapping = { .pm_prog = prog, .pm_vers = vers, .pm_prot = IPPROTO_VMTP };
 	uint64_t entity = ((struct sockaddr_vmtp *)xprt->xp_ltaddr.buf)->svmtp_entity;
+	enum clnt_stat status;
 	CLIENT *binder;
-	bool_t done = FALSE;
 
 	mapping.pm_port = (uint32_t)(entity >> 32);
 	binder = client_make(xprt->xp_fd, false, binder_of(vmtp_entity_address(entity)), PMAPPROG, PMAPVERS);
 	if (!binder)
-		return FALSE;
-	if (CLNT_CALL(binder, procedure, (xdrproc_t)xdr_pmap, &mapping, (xdrproc_t)xdr_bool, &done, patience) !=
-	    RPC_SUCCESS)
-		done = FALSE;
+		return false;
+	status = CLNT_CALL(binder, procedure, (xdrproc_t)xdr_pmap, &mapping, decode, result, patience);
 	CLNT_DESTROY(binder);
-	return done;
+	return status == RPC_SUCCESS;
+}
+
+/* SET or UNSET. */
+static bool_t tell(SVCXPRT *xprt, rpcproc_t procedure, rpcprog_t prog, rpcvers_t vers)
+{
+	bool_t done = FALSE;
+
+	return ask(xprt, procedure, prog, vers, (xdrproc_t)xdr_bool, &done) && done;
+}
+
+/* Whether the version is this transport's already. */
+static bool is_registered(SVCXPRT *xprt, rpcprog_t prog, rpcvers_t vers)
+{
+	uint64_t entity = ((struct sockaddr_vmtp *)xprt->xp_ltaddr.buf)->svmtp_entity;
+	u_int port = 0;
+
+	return ask(xprt, PMAPPROC_GETPORT, prog, vers, (xdrproc_t)xdr_u_int, &port) && port == (uint32_t)(entity >> 32);
 }
 
 bool_t svc_vmtp_register(SVCXPRT *xprt, rpcprog_t prog, rpcvers_t vers, void (*dispatch)(struct svc_req *, SVCXPRT *))
 {
+	bool before = is_registered(xprt, prog, vers);
+
 	/* In this order: svc_unreg() would end the version for all transports. */
 	if (!tell(xprt, PMAPPROC_SET, prog, vers))
 		return FALSE;
 	if (svc_reg(xprt, prog, vers, dispatch, NULL))
 		return TRUE;
-	tell(xprt, PMAPPROC_UNSET, prog, vers);
+	if (!before)
+		tell(xprt, PMAPPROC_UNSET, prog, vers);
 	return FALSE;
 }
 

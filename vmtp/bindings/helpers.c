@@ -233,29 +233,15 @@ int vmtp_helper_sk_sndbuf(const struct sock *sk)
 	return READ_ONCE(sk->sk_sndbuf);
 }
 
-u32 vmtp_helper_sk_priority(const struct sock *sk)
+/* All that a socket's options say of its packets, in one call. */
+void vmtp_helper_sk_wishes(const struct sock *sk, struct vmtp_sk_wishes *wishes)
 {
-	return READ_ONCE(sk->sk_priority);
-}
-
-u32 vmtp_helper_sk_mark(const struct sock *sk)
-{
-	return READ_ONCE(sk->sk_mark);
-}
-
-int vmtp_helper_sk_bound_dev_if(const struct sock *sk)
-{
-	return READ_ONCE(sk->sk_bound_dev_if);
-}
-
-kuid_t vmtp_helper_sk_uid(const struct sock *sk)
-{
-	return sk_uid(sk);
-}
-
-bool vmtp_helper_sk_may_broadcast(const struct sock *sk)
-{
-	return sock_flag(sk, SOCK_BROADCAST);
+	wishes->interface = READ_ONCE(sk->sk_bound_dev_if);
+	wishes->mark = READ_ONCE(sk->sk_mark);
+	wishes->priority = READ_ONCE(sk->sk_priority);
+	wishes->user = sk_uid(sk);
+	wishes->tos = READ_ONCE(inet_sk(sk)->tos);
+	wishes->broadcast = sock_flag(sk, SOCK_BROADCAST);
 }
 
 unsigned int vmtp_helper_sk_shutdown(const struct sock *sk)
@@ -295,11 +281,6 @@ void vmtp_helper_inet_sock_init(struct sock *sk)
 	inet->pmtudisc = IP_PMTUDISC_WANT;
 	inet_set_bit(MC_LOOP, sk);
 	inet_set_bit(MC_ALL, sk);
-}
-
-u8 vmtp_helper_inet_tos(const struct sock *sk)
-{
-	return READ_ONCE(inet_sk(sk)->tos);
 }
 
 void vmtp_helper_inet_ctl_sock_destroy(struct sock *sk)

@@ -42,8 +42,8 @@ const void *vmtp_helper_process_rights(void)
 	return get_current_cred();
 }
 
-/* Whether the administrator of a network namespace is one of the process too. */
-static bool vmtp_process_is_below(struct pid *process, const struct net *net)
+/* 0 if the administrator of a network namespace is one of the process too, -EPERM, or -ESRCH. */
+static int vmtp_process_is_below(struct pid *process, const struct net *net)
 {
 	const struct user_namespace *space = NULL;
 	struct task_struct *task;
@@ -55,7 +55,7 @@ static bool vmtp_process_is_below(struct pid *process, const struct net *net)
 	while (space && space != net->user_ns)
 		space = space->parent;
 	rcu_read_unlock();
-	return space;
+	return space ? 0 : task ? -EPERM : -ESRCH;
 }
 
 /* As kill(2) by somebody with these rights; NULL: by the administrator of the namespace. */
@@ -66,8 +66,10 @@ int vmtp_helper_process_signal(void *process, u32 signal, const void *rights, co
 
 	if (!valid_signal(signal))
 		return -EINVAL;
-	if (!rights)
-		return vmtp_process_is_below(process, net) ? kill_pid(process, signal, 0) : -EPERM;
+	if (!rights) {
+		result = vmtp_process_is_below(process, net);
+		return result ?: kill_pid(process, signal, 0);
+	}
 	own = override_creds(rights);
 	result = kill_pid(process, signal, 0);
 	revert_creds(own);

@@ -31,6 +31,9 @@ use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+/// Among the wake-ups that are counted: the socket was shut down. The count itself comes there after 2^31.
+const SHUT: u32 = 1 << 31;
+
 /// Whose an entity is.
 #[derive(Clone)]
 pub struct Owner {
@@ -317,8 +320,20 @@ impl Endpoint {
         self.wake_sender();
     }
 
-    /// Something can be received, or never will.
-    pub fn wake_receiver(&self) {
+    /// Its socket receives nothing any more. Who waits for a Response looks only when there is something new.
+    pub fn is_shut(&self) {
+        self.wakes.fetch_or(SHUT, Ordering::AcqRel);
+        self.wake_receiver();
+    }
+
+    /// Whether [`Endpoint::wakes`] says that its socket may receive nothing any more.
+    #[inline]
+    pub fn may_be_shut(wakes: u32) -> bool {
+        wakes & SHUT != 0
+    }
+
+    /// Something can be received.
+    pub(super) fn wake_receiver(&self) {
         self.wakes.fetch_add(1, Ordering::AcqRel);
         if let Some(sk) = &self.sk {
             sk.data_ready();
@@ -368,7 +383,7 @@ impl Endpoint {
     /// Whether SO_BINDTODEVICE lets the socket hear what came by the interface of a packet.
     #[inline]
     pub(super) fn hears(&self, skb: &Skb) -> bool {
-        let bound = self.sk().map_or(0, |sk| sk.bound_interface());
+        let bound = self.sk().map_or(0, |sk| sk.wishes().interface);
         bound == 0 || skb.came_by(bound)
     }
 

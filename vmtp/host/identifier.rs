@@ -4,7 +4,6 @@
 //! for T. What an identifier stands for is in `endpoint`.
 
 use super::endpoint::{Endpoint, Owner};
-use super::settings::Setting;
 use super::Host;
 use crate::kernel::clock;
 use crate::kernel::pernet::StateRef;
@@ -112,8 +111,7 @@ impl Host {
         let address = self.primary_address();
         for _ in 0..ALLOCATION_TRIES {
             let entity = if self.names_hosts() {
-                let reserved = self.settings.get(Setting::UnprivilegedStart);
-                let discriminator = self.allocator.lock().next(clock::realtime(), reserved);
+                let discriminator = self.allocator.lock().next(clock::realtime());
                 let discriminator = discriminator.ok_or(EAGAIN)?;
                 Entity::domain1(own_kind(), false, discriminator, address).ok_or(EAGAIN)?
             } else {

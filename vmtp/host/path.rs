@@ -217,7 +217,12 @@ impl PathRecord {
     /// Looks whether there is a route for what is sent in this manner. ENETUNREACH and the like.
     pub fn is_routed(&self, host: &Host, manner: &Manner) -> Result {
         if !manner.is_ordinary(host) {
-            return manner.route(host, self).map(|_| ());
+            let route = manner.route(host, self)?;
+            let mut inner = self.inner.lock();
+            if route.mtu() != inner.path.mtu || host.speeds() != inner.speeds {
+                inner.measure(host, &route);
+            }
+            return Ok(());
         }
         let inner = self.inner.lock();
         let valid = inner.route.as_ref().is_some_and(Route::is_valid);

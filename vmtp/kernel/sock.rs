@@ -8,6 +8,7 @@ use super::route::User;
 use super::skb::Skb;
 use super::wait::{self, Wait};
 use crate::bindings;
+use core::mem::MaybeUninit;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::error::{to_result, Result};
@@ -48,34 +49,22 @@ impl Sk {
         unsafe { Net::from_raw(bindings::vmtp_helper_sock_net(self.as_raw())) }
     }
 
-    /// SO_PRIORITY. Any context.
-    pub fn priority(&self) -> u32 {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_sk_priority(self.as_raw()) }
-    }
-
-    /// SO_MARK. Any context.
-    pub fn mark(&self) -> u32 {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_sk_mark(self.as_raw()) }
-    }
-
-    /// SO_BINDTODEVICE as an interface index, 0 for none. Any context.
-    pub fn bound_interface(&self) -> u32 {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_sk_bound_dev_if(self.as_raw()) as u32 }
-    }
-
-    /// Who opened it, for routing rules. Any context.
-    pub fn user(&self) -> User {
-        // SAFETY: valid by the invariant.
-        User(unsafe { bindings::vmtp_helper_sk_uid(self.as_raw()) }.val)
-    }
-
-    /// SO_BROADCAST. Any context.
-    pub fn may_broadcast(&self) -> bool {
-        // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_sk_may_broadcast(self.as_raw()) }
+    /// What its options say of its packets. Any context.
+    pub fn wishes(&self) -> SkWishes {
+        let mut wishes = MaybeUninit::uninit();
+        // SAFETY: valid by the invariant, an inet_sock; C fills all fields.
+        let wishes = unsafe {
+            bindings::vmtp_helper_sk_wishes(self.as_raw(), wishes.as_mut_ptr());
+            wishes.assume_init()
+        };
+        SkWishes {
+            interface: wishes.interface,
+            mark: wishes.mark,
+            priority: wishes.priority,
+            user: User(wishes.user.val),
+            tos: wishes.tos,
+            broadcast: wishes.broadcast,
+        }
     }
 
     /// SO_RCVBUF, octets of memory. Any context.
@@ -234,12 +223,23 @@ impl Sk {
         // INVARIANT: one count is now ours.
         SkRef(NonNull::from(self))
     }
+}
 
-    /// IP_TOS, where a socket's own option sets it. Any context.
-    pub fn tos(&self) -> u8 {
-        // SAFETY: valid by the invariant, an inet_sock.
-        unsafe { bindings::vmtp_helper_inet_tos(self.as_raw()) }
-    }
+/// What the options of a socket say of its packets.
+#[derive(Clone, Copy, Debug)]
+pub struct SkWishes {
+    /// SO_BINDTODEVICE as an interface index, 0 for none.
+    pub interface: u32,
+    /// SO_MARK.
+    pub mark: u32,
+    /// SO_PRIORITY.
+    pub priority: u32,
+    /// Who opened it, for routing rules.
+    pub user: User,
+    /// IP_TOS, where the socket's own option sets it.
+    pub tos: u8,
+    /// SO_BROADCAST.
+    pub broadcast: bool,
 }
 
 /// Evidence that the socket is locked for system calls.

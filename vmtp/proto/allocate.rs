@@ -6,8 +6,9 @@
 /// How often the discriminator advances: one unit is 100 us.
 pub const UNIT_NANOS: u64 = 100_000;
 
-/// How many there are: they have 28 bits.
-const DISCRIMINATORS: u64 = 1 << 28;
+/// The first of the upper half of all discriminators, which have 28 bits: what is given out comes
+/// again after 3.7 hours.
+const UPPER_HALF: u64 = 1 << 27;
 
 /// The allocator of a host.
 ///
@@ -25,10 +26,10 @@ impl Allocator {
         Allocator { last: 0 }
     }
 
-    /// The next discriminator at `nanos` ns of real time (since 1970), below 2^28 and not below
-    /// `reserved`, which are given out to nobody. It is the one after the one before, or a later
-    /// one, and never ahead of the clock; `None` if that leaves none yet: ask again 100 us later.
-    pub fn next(&mut self, nanos: u64, reserved: u32) -> Option<u32> {
+    /// The next discriminator at `nanos` ns of real time (since 1970), of 2^27..2^28: those below are
+    /// for whoever chooses one, or has one reserved. It is greater, modulo 2^27, than the one before
+    /// and never ahead of the clock; `None` if that leaves none yet: ask again 100 us later.
+    pub fn next(&mut self, nanos: u64) -> Option<u32> {
         let unit = nanos / UNIT_NANOS;
         // After a pause there is a backlog of unused units; the oldest of the last 4,096 is used
         // first, so that many entities can be made at once. None of them is from before the first
@@ -40,10 +41,8 @@ impl Allocator {
         if next > unit {
             return None;
         }
-        let free = DISCRIMINATORS.saturating_sub(u64::from(reserved));
-        let place = next.checked_rem(free)?;
         self.last = next;
-        u32::try_from(place.saturating_add(u64::from(reserved))).ok()
+        u32::try_from(next & (UPPER_HALF - 1) | UPPER_HALF).ok()
     }
 }
 

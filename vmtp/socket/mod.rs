@@ -257,10 +257,9 @@ impl SocketOps for VmtpSocket {
     fn shutdown(sock: &Sock<Self>, how: Shutdown) -> Result {
         sock.sk()
             .shut_down(how != Shutdown::Sending, how != Shutdown::Receiving);
-        // Who waits for a Response looks only when there is something new.
         let endpoint = sock.state.lock().endpoint.clone();
-        if let Some(endpoint) = endpoint {
-            endpoint.wake_receiver();
+        if let Some(endpoint) = endpoint.filter(|_| how != Shutdown::Sending) {
+            endpoint.is_shut();
         }
         Ok(())
     }
@@ -369,20 +368,20 @@ impl Sock<VmtpSocket> {
 
     /// How this socket's packets are sent.
     fn manner(&self) -> Manner {
-        let sk = self.sk();
+        let wishes = self.sk().wishes();
         Manner {
             liberties: Liberties::new(
                 self.options.checksum() != uapi::VMTP_CHECKSUM_NONE,
-                sk.may_broadcast(),
+                wishes.broadcast,
             ),
             ttl: self.options.ttl(),
             multicast_ttl: self.options.multicast_ttl(),
-            interface: sk.bound_interface(),
+            interface: wishes.interface,
             multicast_interface: self.options.multicast_interface(),
-            mark: sk.mark(),
-            priority: sk.priority(),
-            tos: sk.tos(),
-            user: sk.user(),
+            mark: wishes.mark,
+            priority: wishes.priority,
+            tos: wishes.tos,
+            user: wishes.user,
             source: core::net::Ipv4Addr::UNSPECIFIED,
         }
     }

@@ -372,7 +372,7 @@ fn sleep_for_outcome(
     endpoint.client_waits(true);
     let waited = sock.sk().wait(poll::IN, patience.timeout(), || {
         let wakes = endpoint.wakes();
-        if core::mem::replace(&mut seen, wakes) == wakes {
+        if core::mem::replace(&mut seen, wakes) == wakes && !Endpoint::may_be_shut(wakes) {
             return None;
         }
         match endpoint.take_outcome(which, peek) {
@@ -510,7 +510,7 @@ pub fn forward(
             more: false,
         },
         segment,
-        manner: sock.manner(),
+        manner,
         path,
         departure: None,
         cookie: 0,

@@ -17,10 +17,9 @@ use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 use serde_json::{json, Map, Value};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use vmtp::{Code, Entity};
 
-use crate::{args, output};
+use crate::{args, output, signal};
 
 /// What instances are named, before the process's number.
 const PREFIX: &str = "vmtp-monitor-";
@@ -30,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(monitor: args::Monitor, json: bool) -> Result<bool> {
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in signal::ending() {
         signal_hook::flag::register(signal, Arc::clone(&ended))
             .context("signals cannot be caught")?;
     }

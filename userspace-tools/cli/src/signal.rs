@@ -9,14 +9,19 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// When the program is told to end, runs this and exits with the status that it returns.
-pub(crate) fn at_end(finish: impl FnOnce() -> i32 + Send + 'static) -> Result<()> {
+/// The signals that end a program.
+pub(crate) fn ending() -> Vec<i32> {
     let mut wanted = vec![SIGINT, SIGTERM];
     // nohup(1) has it ignored, and it stays so.
     if !fs::read_to_string("/proc/self/status").is_ok_and(|status| is_ignored(&status, SIGHUP)) {
         wanted.push(SIGHUP);
     }
-    let mut signals = Signals::new(wanted).context("signals cannot be caught")?;
+    wanted
+}
+
+/// When the program is told to end, runs this and exits with the status that it returns.
+pub(crate) fn at_end(finish: impl FnOnce() -> i32 + Send + 'static) -> Result<()> {
+    let mut signals = Signals::new(ending()).context("signals cannot be caught")?;
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {

@@ -11,16 +11,20 @@ use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fuser::{FileAttr, FileHandle, INodeNo, Notifier, RenameFlags};
+use fuser::{FileAttr, FileHandle, FileType, INodeNo, Notifier, RenameFlags};
 use rustix::io::Errno;
 
 use crate::client::{Files, Open};
-use crate::convert::file_attr;
+use crate::convert::{file_attr, file_type};
 use crate::nodes::Nodes;
 use crate::protocol::{
     Attributes, Changes, Entry, Handle, OPEN_CREATE, OPEN_READ, OPEN_WRITE, PATH_MAX, SET_SIZE,
 };
 use crate::transport::Transport;
+
+fn is_directory(found: &Attributes) -> bool {
+    file_type(found.kind()) == Some(FileType::Directory)
+}
 
 /// An open file of this host.
 #[derive(Debug)]
@@ -208,6 +212,15 @@ impl<T: Transport> Tree<T> {
             // Of what is exported the server decides, also after it was started again.
             _ if node == INodeNo::ROOT => Ok(()),
             Some(identity) if identity == found.identity() => Ok(()),
+            // Its host may have another number for the device by then, and a working directory is never
+            // looked up again. A directory has no other name by which it could be taken for it.
+            Some((_, inode, seconds, nanos)) if is_directory(found) => {
+                let (_, other, born, and) = found.identity();
+                if (other, born, and) == (inode, seconds, nanos) {
+                    return Ok(());
+                }
+                Err(Errno::STALE)
+            }
             _ => Err(Errno::STALE),
         }
     }
@@ -537,6 +550,21 @@ mod tests {
     fn what_is_exported_may_be_another_folder_after_a_while() {
         let tree = Tree::new(files(), &Attributes::default());
         assert_eq!(tree.attributes(INodeNo::ROOT, None).map(drop), Ok(()));
+    }
+
+    #[test]
+    fn a_directory_stays_what_it_is_when_its_device_has_another_number() {
+        let tree = tree();
+        fs::create_dir(tree.files.at("d")).unwrap();
+        fs::write(tree.files.at("f"), "").unwrap();
+        for (name, expected) in [("d", Ok(())), ("f", Err(Errno::STALE))] {
+            let found = tree.files.attributes(OsStr::new(name)).unwrap();
+            let (device, inode, seconds, nanos) = found.identity();
+            let before = (device + 1, inode, seconds, nanos);
+            let node = lock(&tree.nodes).look_up(INodeNo::ROOT.0, OsStr::new(name), before);
+            let now = tree.attributes(INodeNo(node), None).map(drop);
+            assert_eq!(now, expected, "{name}");
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ impl Connections {
                 thread::sleep(Duration::from_millis(100)); // no descriptors left, perhaps
                 continue;
             };
+            // An answer is written as it is, and not held back for more; without that it only comes later.
+            let _ = stream.set_nodelay(true);
             let connection = self.admit(number, stream);
             let serve = Arc::clone(&serve);
             thread::spawn(move || {

@@ -115,8 +115,6 @@ fn words_without_their_flag_are_user_data_and_arrive_unchanged() {
 /// A point in real time, in ns.
 const NOW: u64 = 1_795_000_000_000_000_000;
 const MS: u64 = 1_000_000;
-/// Discriminators below this are for whom the administrator gives them to (decision 12).
-const RESERVED: u32 = 65_536;
 
 /// Shows: D-12-c
 #[test]
@@ -128,12 +126,12 @@ fn discriminators_are_not_repeated_across_a_reload_nor_ahead_of_the_clock() {
         let mut allocator = Allocator::new();
         let mut given = 0;
         while given < 10_000 {
-            match allocator.next(time, RESERVED) {
+            match allocator.next(time) {
                 Some(discriminator) => {
                     assert!(seen.insert(discriminator), "instance {instance}");
-                    // 2^28 - 2^16 are free: they begin anew every 26,836.9 s, which NOW is far from.
-                    let unit = (time / 100_000) % 268_369_920 + 65_536;
-                    let behind = (unit as u32).wrapping_sub(discriminator);
+                    let unit = (time / 100_000) as u32;
+                    let behind = unit.wrapping_sub(discriminator) & 0x07FF_FFFF;
+                    assert!(discriminator >> 27 == 1);
                     assert!(behind < 1 << 20, "ahead of the clock");
                     given += 1;
                 }
@@ -144,39 +142,35 @@ fn discriminators_are_not_repeated_across_a_reload_nor_ahead_of_the_clock() {
     }
 }
 
-/// Those of 28 bits are used up after some seven hours: the next is the lowest that is free.
+/// The lower half is nobody's who does not choose it: there are the reserved ones (decision 12).
 #[test]
-fn discriminators_begin_anew_behind_those_that_are_reserved() {
-    for reserved in [0, 1, RESERVED, 1 << 27] {
-        let free = (1 << 28) - u64::from(reserved);
-        // The first whole round after NOW.
-        let begin = (NOW / 100_000 / free + 1) * free;
-        let mut allocator = Allocator::new();
-        let given: Vec<u32> = (begin - 2..begin + 2)
-            .map(|unit| allocator.next(unit * 100_000, reserved).unwrap())
-            .collect();
-        let last = (1 << 28) - 1;
-        assert_eq!(given, [last - 1, last, reserved, reserved + 1]);
-    }
+fn discriminators_are_of_the_upper_half_and_begin_anew_there() {
+    // 17,950,000,000,000 units of 100 us until NOW; of 2^27 = 134,217,728 each, 133,738 rounds and one begun.
+    let begin = 133_739 << 27;
+    let mut allocator = Allocator::new();
+    let given: Vec<u32> = (begin - 2..begin + 2)
+        .map(|unit: u64| allocator.next(unit * 100_000).unwrap())
+        .collect();
+    assert_eq!(given, [0x0FFF_FFFE, 0x0FFF_FFFF, 0x0800_0000, 0x0800_0001]);
 }
 
 #[test]
 fn discriminators_rise_and_there_are_enough_at_once() {
     let mut allocator = Allocator::new();
-    allocator.next(NOW, RESERVED).unwrap();
+    allocator.next(NOW).unwrap();
     let later = NOW + 10_000 * MS;
     let mut last = 0;
     let mut number = 0;
-    while let Some(discriminator) = allocator.next(later, RESERVED) {
+    while let Some(discriminator) = allocator.next(later) {
         assert!(discriminator > last && discriminator < 1 << 28);
         last = discriminator;
         number += 1;
     }
     assert!(number >= 4_000, "{number}");
     // None for a while, and then one for each 100 us.
-    assert_eq!(allocator.next(later, RESERVED), None);
-    assert!(allocator.next(later + MS / 10, RESERVED).is_some());
-    assert_eq!(allocator.next(later + MS / 10, RESERVED), None);
+    assert_eq!(allocator.next(later), None);
+    assert!(allocator.next(later + MS / 10).is_some());
+    assert_eq!(allocator.next(later + MS / 10), None);
     // A clock that was set back gives none that was given.
-    assert_eq!(allocator.next(NOW, RESERVED), None);
+    assert_eq!(allocator.next(NOW), None);
 }

@@ -35,6 +35,7 @@ use super::peer::Peer;
 use super::time::{Span, Time};
 use super::timers;
 use super::wire::{Code, Control, Entity, Header, Transaction};
+use core::num::NonZeroU32;
 
 /// Transactions that one Client may have outstanding in a run.
 pub const RUN_LIMIT: u16 = 64;
@@ -106,14 +107,15 @@ pub struct Call {
     deadline: Time,
     limit: Time,
     state: State,
-    /// When the Request was first sent, as [`brief`] tells it.
-    first_sent: u32,
+    /// When the Request was first sent, as [`brief`] tells it; None once it was sent to another peer.
+    first_sent: Option<NonZeroU32>,
     flags: Flags,
 }
 
-/// A point in time in units of 1,024 ns, modulo 2^32 of them: what tells apart all times within 73 minutes.
-fn brief(time: Time) -> u32 {
-    u32::try_from(time.nanos().wrapping_shr(10) & u64::from(u32::MAX)).unwrap_or(0)
+/// A point in time in units of 1,024 ns, modulo 2^32 of them and odd: what tells apart all times within 73 minutes.
+fn brief(time: Time) -> Option<NonZeroU32> {
+    let units = u32::try_from(time.nanos().wrapping_shr(10) & u64::from(u32::MAX));
+    NonZeroU32::new(units.unwrap_or(0) | 1)
 }
 
 /// Facts about a call.
@@ -271,7 +273,7 @@ impl Call {
         deadline: Time::NEVER,
         limit: Time::NEVER,
         state: State::Processing { collecting: false },
-        first_sent: 0,
+        first_sent: None,
         flags: Flags {
             found: Found::Certain,
             multicast: false,

@@ -398,7 +398,7 @@ impl Call {
     /// The round trip of the first transmission, if that is what is answered although there were others since: of one
     /// that has grown beyond TC1 nothing else would ever tell.
     fn first_round_trip(&self, count: u8, now: Time) -> Option<Span> {
-        let units = brief(now).wrapping_sub(self.first_sent);
+        let units = brief(now)?.get().wrapping_sub(self.first_sent?.get());
         (count == 0).then(|| Span::from_nanos(u64::from(units).wrapping_shl(10)))
     }
 }

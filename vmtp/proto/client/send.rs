@@ -119,7 +119,7 @@ impl Client {
             deadline: Time::NEVER,
             limit: request.limit,
             state: State::AwaitingResponse,
-            first_sent: 0,
+            first_sent: None,
             flags: Flags {
                 found: request.found,
                 multicast: request.multicast,
@@ -190,7 +190,8 @@ impl Call {
         };
         let ends = client.ends(self);
         step.burst = self.outgoing.advance(&ends, window, cx);
-        self.first_sent = super::brief(self.outgoing.last_sent());
+        let first = self.outgoing.is_to_last(0);
+        self.first_sent = super::brief(self.outgoing.last_sent()).filter(|_| first);
         if self.is_datagram() {
             self.state = State::Processing { collecting: false };
             self.deadline = Time::NEVER;
