@@ -94,10 +94,11 @@ devices_are_no_terminals() {
 	grep -q '^+delivered to pts' /tmp/said && ! grep -q tty /tmp/said
 }
 # What a login does: the number of the user is that of its processes from then on, and the screen their terminal.
+has_logged_in() { [ "$(cat "/proc/$1/loginuid")" = 1001 ]; }
 a_screen_with_a_login() {
 	setsid -c sh -c 'echo 1001 >/proc/self/loginuid; exec sleep 1000' </dev/tty5 &
 	started="$started $!"
-	sleep 1
+	within 20 has_logged_in $! || return 1
 	printf 'Bchris\0tty5\0on the screen\0sandy\0\0c14\0\0' | tcp | tr '\0' '\n' >/tmp/said
 	grep -q '^+delivered to tty5' /tmp/said
 }

@@ -43,7 +43,7 @@ const void *vmtp_helper_process_rights(void)
 }
 
 /* 0 if the administrator of a network namespace is one of the process too, -EPERM, or -ESRCH. */
-static int vmtp_process_is_below(struct pid *process, const struct net *net)
+static int vmtp_process_check(struct pid *process, const struct net *net)
 {
 	const struct user_namespace *space = NULL;
 	struct task_struct *task;
@@ -67,7 +67,7 @@ int vmtp_helper_process_signal(void *process, u32 signal, const void *rights, co
 	if (!valid_signal(signal))
 		return -EINVAL;
 	if (!rights) {
-		result = vmtp_process_is_below(process, net);
+		result = vmtp_process_check(process, net);
 		return result ?: kill_pid(process, signal, 0);
 	}
 	own = override_creds(rights);

@@ -75,7 +75,7 @@ impl Asker {
 }
 
 impl Host {
-    /// Whether a Request came from this host itself: IP lets nobody else have these sources.
+    /// Whether this is an address of this host itself. As a source it tells nothing of who made the packet.
     pub(super) fn is_from_here(&self, peer: &Peer) -> bool {
         match peer.as_inet() {
             Some(address) => {

@@ -321,7 +321,7 @@ impl Endpoint {
     }
 
     /// Its socket receives nothing any more. Who waits for a Response looks only when there is something new.
-    pub fn is_shut(&self) {
+    pub fn shut(&self) {
         self.wakes.fetch_or(SHUT, Ordering::AcqRel);
         self.wake_receiver();
     }

@@ -189,7 +189,7 @@ impl PathRecord {
         self.use_now();
         let mut inner = self.inner.lock();
         if let Some(route) = inner.route.as_ref().and_then(Route::again) {
-            if route.mtu() != inner.path.mtu || host.speeds() != inner.speeds {
+            if !inner.is_measured(host, &route) {
                 inner.measure(host, &route);
             }
             return Ok(route);
@@ -210,8 +210,9 @@ impl PathRecord {
         self.use_now();
         let inner = self.inner.lock();
         let route = inner.route.as_ref()?.again()?;
-        let measured = route.mtu() == inner.path.mtu && host.speeds() == inner.speeds;
-        measured.then_some((route, inner.timing))
+        inner
+            .is_measured(host, &route)
+            .then_some((route, inner.timing))
     }
 
     /// Looks whether there is a route for what is sent in this manner. ENETUNREACH and the like.
@@ -219,7 +220,7 @@ impl PathRecord {
         if !manner.is_ordinary(host) {
             let route = manner.route(host, self)?;
             let mut inner = self.inner.lock();
-            if route.mtu() != inner.path.mtu || host.speeds() != inner.speeds {
+            if !inner.is_measured(host, &route) {
                 inner.measure(host, &route);
             }
             return Ok(());
@@ -346,6 +347,12 @@ impl PathRecord {
 }
 
 impl Inner {
+    /// Whether what is known is of this route as it is.
+    #[inline]
+    fn is_measured(&self, host: &Host, route: &Route) -> bool {
+        route.mtu() == self.path.mtu && host.speeds() == self.speeds
+    }
+
     fn measure(&mut self, host: &Host, route: &Route) {
         let mtu = route.mtu();
         self.speeds = host.speeds();

@@ -259,7 +259,7 @@ impl SocketOps for VmtpSocket {
             .shut_down(how != Shutdown::Sending, how != Shutdown::Receiving);
         let endpoint = sock.state.lock().endpoint.clone();
         if let Some(endpoint) = endpoint.filter(|_| how != Shutdown::Sending) {
-            endpoint.is_shut();
+            endpoint.shut();
         }
         Ok(())
     }
