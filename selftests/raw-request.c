@@ -257,6 +257,62 @@ TEST_F(peer, hco_covers_the_header_and_says_so)
 	EXPECT_EQ(0, request.sum);
 }
 
+/* How many packets longer than the link allows the stack has seen on their way out. */
+static long long_packets(void)
+{
+	FILE *from = popen("nft list counter ip t long | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p'", "r");
+	long count = -1;
+
+	if (from) {
+		if (fscanf(from, "%ld", &count) != 1)
+			count = -1;
+		pclose(from);
+	}
+	return count;
+}
+
+/* Shows: 2.13-a 2.13-b 3.2-n */
+TEST_F(peer, a_group_leaves_in_the_same_packets_whether_or_not_it_crosses_the_stack_as_one)
+{
+	static const unsigned int sizes[] = { 2500, 5001, 16383, 16384 };
+	static const __u32 sums[] = { VMTP_CHECKSUM_FULL, VMTP_CHECKSUM_HEADER, VMTP_CHECKSUM_NONE };
+	static const unsigned char zeros[8];
+	struct packet packet;
+	struct vmtp_mcb mcb;
+
+	ASSERT_EQ(0, system("nft 'table ip t { counter long { }; chain c { type filter hook output priority 0;"
+			    " ip protocol 81 ip length > 1500 counter name long; }; }'"));
+	for (int whole = 1; whole >= 0; whole--) {
+		ASSERT_EQ(0, system(whole ? "ethtool -K tun0 gso on >/dev/null" : "ethtool -K tun0 gso off >/dev/null"));
+		for (int i = 0; i < 12; i++) {
+			unsigned int size = sizes[i % 4], blocks = (size + 511) / 512, block = 0;
+
+			ASSERT_EQ(0, set_option(self->client, VMTP_OPT_CHECKSUM, sums[i / 4]));
+			drain(self->tun);
+			vmtp_request(&mcb, SERVER, APPLICATION);
+			ASSERT_EQ(0, start(self->client, &mcb, self->segment, size));
+			for (; block < blocks; block += 2) {
+				unsigned int at = block * 512, octets = size - at < 1024 ? size - at : 1024;
+				unsigned int padded = (octets + 7) & ~7U;
+
+				/* Its length and its checksum were compared when it was received. */
+				ASSERT_TRUE(receive_packet(self->tun, &packet, LONG_MS));
+				EXPECT_EQ((block + 1 < blocks ? 3U : 1U) << block, packet.delivery);
+				EXPECT_EQ(padded, packet.octets);
+				EXPECT_EQ(size, packet.segment_size);
+				EXPECT_EQ(0, memcmp(self->segment + at, packet.data, octets));
+				EXPECT_EQ(0, memcmp(zeros, packet.data + octets, padded - octets));
+				EXPECT_EQ(sums[i / 4] == VMTP_CHECKSUM_HEADER, !!(packet.frame & W_HCO));
+				EXPECT_EQ(sums[i / 4] == VMTP_CHECKSUM_NONE, !packet.sum);
+			}
+			vmtp_abort(self->client);
+		}
+		EXPECT_EQ(12, long_packets());
+	}
+	/* 3, 5, 16 and 16 packets each time, counted as they are on the wire. */
+	EXPECT_LE(2 * 3 * 40, counter("OutPackets"));
+}
+
 /* Shows: D-13-b D-13-c */
 TEST_F(peer, a_request_to_a_group_is_one_multicast_with_mpg)
 {

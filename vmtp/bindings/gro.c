@@ -123,8 +123,8 @@ struct sk_buff *vmtp_gro_receive(struct list_head *head, struct sk_buff *skb)
 		return NULL;
 	}
 	ip = skb_gro_network_header(skb);
-	joins = !NAPI_GRO_CB(skb)->flush && !NAPI_GRO_CB(skb)->encap_mark && skb->pkt_type == PACKET_HOST &&
-		may_join(ip, header, skb_gro_len(skb));
+	joins = !NAPI_GRO_CB(skb)->flush && !NAPI_GRO_CB(skb)->encap_mark && !skb_is_gso(skb) &&
+		skb->pkt_type == PACKET_HOST && may_join(ip, header, skb_gro_len(skb));
 	last = joins && is_last(header);
 
 	list_for_each_entry(held, head, list) {

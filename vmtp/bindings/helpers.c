@@ -566,24 +566,9 @@ u64 vmtp_helper_total_ram(void)
 	return (u64)totalram_pages() << PAGE_SHIFT;
 }
 
-struct page *vmtp_helper_alloc_page(gfp_t flags)
-{
-	return alloc_page(flags);
-}
-
 u64 *vmtp_helper_kmalloc_words(size_t count, gfp_t flags)
 {
 	return kmalloc_array(count, sizeof(u64), flags);
-}
-
-void vmtp_helper_put_page(struct page *page)
-{
-	put_page(page);
-}
-
-void *vmtp_helper_page_address(const struct page *page)
-{
-	return page_address(page);
 }
 
 /* ---- user memory, sleeping ---- */

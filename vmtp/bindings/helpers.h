@@ -43,17 +43,26 @@ struct vmtp_record_head {
 int vmtp_helper_memory_begin(void);
 void vmtp_helper_memory_end(void);
 void *vmtp_helper_segment_alloc(size_t size, gfp_t flags);
+struct page *vmtp_helper_pages_alloc(unsigned int wanted, unsigned int *count, gfp_t flags);
+unsigned int vmtp_helper_page_row(const struct page *page);
+void vmtp_helper_put_page(struct page *page);
+void *vmtp_helper_page_address(const struct page *page);
 struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags);
 void vmtp_helper_consume_skb(struct sk_buff *skb);
 bool vmtp_helper_skb_charge(struct sk_buff *skb, struct sock *sk);
 
 /* train.c */
-int vmtp_helper_trains_begin(u8 protocol);
+/* Parts a long packet, whose data begin at its VMTP header, into packets of at most so many octets: a chain, or an error. */
+typedef struct sk_buff *vmtp_part_t(struct sk_buff *whole, unsigned int octets);
+
+int vmtp_helper_trains_begin(u8 protocol, vmtp_part_t *part);
 void vmtp_helper_trains_end(u8 protocol);
-bool vmtp_helper_rt_trains(const struct rtable *rt, bool whole);
+bool vmtp_helper_rt_takes_long(const struct rtable *rt, bool whole);
 void vmtp_helper_skb_set_origin(struct sk_buff *skb);
 bool vmtp_helper_skb_is_of_this_kernel(const struct sk_buff *skb);
-bool vmtp_helper_train_add(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb);
+struct sk_buff *vmtp_helper_part_alloc(struct sk_buff *whole, unsigned int octets, u8 **payload);
+void vmtp_helper_skb_set_parts(struct sk_buff *skb, unsigned int octets, unsigned int parts);
+unsigned int vmtp_helper_skb_parts(const struct sk_buff *skb);
 struct sk_buff *vmtp_helper_train_part(struct sk_buff *skb);
 void vmtp_helper_train_couple(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb);
 struct sk_buff *const *vmtp_helper_train_list(const struct sk_buff *skb);
@@ -73,6 +82,8 @@ struct vmtp_ip {
 };
 
 struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int head, unsigned int octets, gfp_t flags);
+bool vmtp_helper_packet_share(struct sk_buff *skb, struct page *page, unsigned int offset, unsigned int octets);
+bool vmtp_helper_packet_append(struct sk_buff *skb, const void *octets, unsigned int count);
 unsigned int vmtp_helper_rt_headroom(const struct rtable *rt);
 bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rtable *rt, const struct vmtp_ip *options);
 int vmtp_helper_packet_send(struct net *net, struct sk_buff *skb, struct rtable *rt, struct sock *sender,
@@ -226,10 +237,7 @@ u64 vmtp_helper_siphash(u64 a, u64 b, const u64 *key);
 
 /* memory */
 u64 vmtp_helper_total_ram(void);
-struct page *vmtp_helper_alloc_page(gfp_t flags);
 u64 *vmtp_helper_kmalloc_words(size_t count, gfp_t flags);
-void vmtp_helper_put_page(struct page *page);
-void *vmtp_helper_page_address(const struct page *page);
 
 /* tracepoints: trace.c */
 extern int vmtp_traced;

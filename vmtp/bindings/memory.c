@@ -5,6 +5,7 @@
  * come from a cache with a constructor, which is not filled, and packets that were received, and are nobody else's, are
  * sent again.
  */
+#include <linux/skbuff_ref.h>
 #include <linux/slab.h>
 
 #include "bindings.h"
@@ -26,6 +27,46 @@ void *vmtp_helper_segment_alloc(size_t size, gfp_t flags)
 	return size <= VMTP_SEGMENT_SIZE ? kmem_cache_alloc(vmtp_segments, flags) : kmalloc(size, flags);
 }
 
+/* log2 of the pages of a packet group: one piece of memory for each costs less to get, to share and to copy. */
+#define VMTP_ROW_ORDER	2
+
+/*
+ * So many pages, or fewer, one behind another: *count is how many, each of which is to be put. NULL if there is none. The
+ * system makes no effort for more than one.
+ */
+struct page *vmtp_helper_pages_alloc(unsigned int wanted, unsigned int *count, gfp_t flags)
+{
+	struct page *page = NULL;
+
+	*count = 1;
+	if (wanted >= 1 << VMTP_ROW_ORDER)
+		page = alloc_pages((flags & ~__GFP_DIRECT_RECLAIM) | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY,
+				   VMTP_ROW_ORDER);
+	if (!page)
+		return alloc_page(flags);
+	*count = 1 << VMTP_ROW_ORDER;
+	page_ref_add(page, *count - 1);
+	return page;
+}
+
+/* How many pages were given in one piece from this one on. */
+unsigned int vmtp_helper_page_row(const struct page *page)
+{
+	const struct folio *folio = page_folio(page);
+
+	return folio_nr_pages(folio) - folio_page_idx(folio, page);
+}
+
+void vmtp_helper_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+void *vmtp_helper_page_address(const struct page *page)
+{
+	return page_address(page);
+}
+
 /* ---- packets ---- */
 
 /* Two kinds: of small packets, and of those that fill an Ethernet frame. Both are sizes of the kernel's own caches. */
@@ -45,7 +86,15 @@ static bool vmtp_may_recycle(struct sk_buff *skb)
 	/* What lies in a pool is not seen by KASAN when it is used after its end. */
 	return !IS_ENABLED(CONFIG_KASAN) && refcount_read(&skb->users) == 1 && !skb->cloned &&
 	       skb->fclone == SKB_FCLONE_UNAVAILABLE && !skb->head_frag && !skb->pp_recycle && !skb->pfmemalloc &&
-	       !skb_is_nonlinear(skb) && !skb_has_frag_list(skb) && !skb_zcopy(skb);
+	       !skb_has_frag_list(skb) && !skb_zcopy(skb);
+}
+
+/* Lets go of the pages behind the header; the packet is charged to nobody. */
+static void vmtp_drop_pages(struct sk_buff *skb)
+{
+	for (int i = 0; i < skb_shinfo(skb)->nr_frags; i++)
+		skb_frag_unref(skb, i);
+	skb_shinfo(skb)->nr_frags = 0;
 }
 
 static bool vmtp_recycle(struct sk_buff *skb)
@@ -61,6 +110,10 @@ static bool vmtp_recycle(struct sk_buff *skb)
 	skb_orphan(skb);
 	nf_reset_ct(skb);
 	skb_ext_reset(skb);
+	vmtp_drop_pages(skb);
+	/* What is left if the pool is full. */
+	skb->len = 0;
+	skb->data_len = 0;
 	local_bh_disable();
 	pool = &(*this_cpu_ptr(&vmtp_pools))[room >= vmtp_pool_room[1]];
 	kept = pool->packets < VMTP_POOL_PACKETS;

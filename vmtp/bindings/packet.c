@@ -29,6 +29,41 @@ struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int h
 	return skb;
 }
 
+/* Puts a part of a page, which is kept and not copied, behind what a packet has. False if that has too many parts. */
+static bool add_part(struct sk_buff *skb, struct page *page, unsigned int offset, unsigned int octets, unsigned int occupied)
+{
+	int parts = skb_shinfo(skb)->nr_frags;
+
+	if (parts >= MAX_SKB_FRAGS)
+		return false;
+	get_page(page);
+	skb_add_rx_frag(skb, parts, page, offset, octets, occupied);
+	return true;
+}
+
+/* The same for a page of a segment, which somebody else may read, but nobody write to any more. */
+bool vmtp_helper_packet_share(struct sk_buff *skb, struct page *page, unsigned int offset, unsigned int octets)
+{
+	skb_shinfo(skb)->flags |= SKBFL_SHARED_FRAG;
+	return add_part(skb, page, offset, octets, PAGE_ALIGN(offset + octets));
+}
+
+/* Puts a copy of a few octets behind what a packet has. False without memory. */
+bool vmtp_helper_packet_append(struct sk_buff *skb, const void *octets, unsigned int count)
+{
+	void *place = netdev_alloc_frag(count);
+	struct page *page;
+	bool added;
+
+	if (!place)
+		return false;
+	memcpy(place, octets, count);
+	page = virt_to_head_page(place);
+	added = add_part(skb, page, place - page_address(page), count, count);
+	skb_free_frag(place);
+	return added;
+}
+
 /* Puts the IP header in front, but for what ip_local_out() writes. False if there is no room for it. */
 bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rtable *rt, const struct vmtp_ip *options)
 {

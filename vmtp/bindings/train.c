@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Trains: packets for one host that cross the stack as one sk_buff (GSO), the first with the others in its list, and
- * are parted at the device, or not at all if they stay on this machine. Each packet is complete, header and checksum
- * included, so that parting them is taking the list apart.
+ * Packet groups cross the stack as one sk_buff (GSO). There are two kinds:
  *
- * gro.c joins single packets of a wire to trains.
+ * A long packet is sent: one header, all blocks, and a checksum over them, as on a way with a large MTU. It is parted at
+ * the device, by who knows the protocol, or not at all if it stays on this machine. Then it goes only to a VMTP of this
+ * kernel, which is known by a number in what it sent.
  *
- * A socket of another kind that listens on the way sees a train as one long packet, as it does with TCP. So trains that
- * no device parts go only to a VMTP of this kernel, which is known by a number in what it sent.
+ * A train is what gro.c joins of single packets of a wire: the first with the others in its list. Each packet is complete,
+ * header and checksum included, so that parting them is taking the list apart.
+ *
+ * A socket of another kind that listens on the way sees either as one, as it does with TCP.
  */
 #include <net/gso.h>
 
@@ -15,6 +17,7 @@
 #include "train.h"
 
 static u32 vmtp_origin __read_mostly;
+static vmtp_part_t *vmtp_part __read_mostly;
 
 /* Whether the first packet is as it was: what was pulled out of the others, or cut, would leave with it. */
 static bool first_is_whole(struct sk_buff *skb)
@@ -55,6 +58,53 @@ static int make_room(struct sk_buff *skb)
 	return 0;
 }
 
+/*
+ * A packet of so many octets, not yet written, with all the headers that the long packet has in front, of which it is a
+ * part; *payload is where they go. NULL without memory.
+ */
+struct sk_buff *vmtp_helper_part_alloc(struct sk_buff *whole, unsigned int octets, u8 **payload)
+{
+	unsigned int headers = whole->data - skb_mac_header(whole), tunnel = skb_tnl_header_len(whole);
+	unsigned int before = skb_headroom(whole) - headers;
+	struct sk_buff *part = alloc_skb(before + headers + octets, GFP_ATOMIC);
+
+	if (!part)
+		return NULL;
+	/* As far from the head as in the other, so that where its headers are need not be corrected. */
+	skb_reserve(part, before);
+	__skb_put(part, headers + octets);
+	skb_copy_header(part, whole);
+	skb_gso_reset(part);
+	part->ip_summed = CHECKSUM_NONE;
+	vmtp_helper_skb_set_origin(part);
+	memcpy(part->data - tunnel, skb_mac_header(whole) - tunnel, tunnel + headers);
+	*payload = part->data + headers;
+	return part;
+}
+
+static struct sk_buff *part_long(struct sk_buff *skb)
+{
+	struct sk_buff *packets, *last;
+
+	if (!pskb_may_pull(skb, VMTP_HEADER))
+		return ERR_PTR(-ENOMEM);
+	packets = vmtp_part(skb, skb_shinfo(skb)->gso_size);
+	if (IS_ERR(packets))
+		return packets;
+	for (last = packets; last->next; last = last->next)
+		;
+	packets->prev = last;
+	/* The stack took one off for each tunnel of UDP that it came through, and would miss it. */
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+	/* Its owner is charged until the last has left, as by skb_segment(). */
+	if (skb->destructor == sock_wfree) {
+		swap(last->truesize, skb->truesize);
+		swap(last->destructor, skb->destructor);
+		swap(last->sk, skb->sk);
+	}
+	return packets;
+}
+
 static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t features)
 {
 	struct sk_buff *packets, *packet;
@@ -62,6 +112,8 @@ static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t f
 
 	if (!(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST))
 		return ERR_PTR(-EINVAL);
+	if (!skb_has_frag_list(skb))
+		return part_long(skb);
 	if (!first_is_whole(skb))
 		return ERR_PTR(-EINVAL);
 	if (make_room(skb))
@@ -90,10 +142,11 @@ static const struct net_offload vmtp_offload = {
 	},
 };
 
-int vmtp_helper_trains_begin(u8 protocol)
+int vmtp_helper_trains_begin(u8 protocol, vmtp_part_t *part)
 {
 	if (!vmtp_origin)
 		vmtp_origin = get_random_u32() | 1;
+	vmtp_part = part;
 	vmtp_gro_begin();
 	return inet_add_offload(&vmtp_offload, protocol);
 }
@@ -104,8 +157,8 @@ void vmtp_helper_trains_end(u8 protocol)
 	inet_del_offload(&vmtp_offload, protocol);
 }
 
-/* Whether a route takes trains; whole says that they need not be parted. */
-bool vmtp_helper_rt_trains(const struct rtable *rt, bool whole)
+/* Whether a route takes long packets; whole says that they need not be parted. */
+bool vmtp_helper_rt_takes_long(const struct rtable *rt, bool whole)
 {
 	netdev_features_t features;
 
@@ -129,34 +182,22 @@ bool vmtp_helper_skb_is_of_this_kernel(const struct sk_buff *skb)
 	return skb_shinfo(skb)->tskey == vmtp_origin;
 }
 
-/*
- * Puts a packet at the end of a train, if there is room; both have their IP headers. Its size is that of the longest
- * packet, so that IP compares that with the MTU.
- */
-bool vmtp_helper_train_add(struct sk_buff *first, struct sk_buff *last, struct sk_buff *skb)
+/* Makes a packet a long one, of so many parts whose longest has so many octets; IP compares that with the MTU. */
+void vmtp_helper_skb_set_parts(struct sk_buff *skb, unsigned int octets, unsigned int parts)
 {
-	struct skb_shared_info *shared = skb_shinfo(first);
-	unsigned int octets = skb->len - sizeof(struct iphdr);
+	struct skb_shared_info *shared = skb_shinfo(skb);
 
-	if (first->len + octets > VMTP_TRAIN_OCTETS)
-		return false;
-	skb_pull(skb, sizeof(struct iphdr));
-	if (last == first) {
-		shared->frag_list = skb;
-		shared->gso_type = VMTP_TRAIN_GSO;
-		shared->gso_size = first->len - sizeof(struct iphdr);
-		shared->gso_segs = 1;
-		/* Nobody is to look for a checksum of the transport. */
-		first->ip_summed = CHECKSUM_UNNECESSARY;
-	} else {
-		last->next = skb;
-	}
-	shared->gso_size = max_t(unsigned int, shared->gso_size, octets);
-	shared->gso_segs++;
-	first->len += octets;
-	first->data_len += octets;
-	first->truesize += skb->truesize;
-	return true;
+	shared->gso_type = VMTP_TRAIN_GSO;
+	shared->gso_size = octets;
+	shared->gso_segs = parts;
+	/* Nobody is to look for a checksum of the transport. */
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+}
+
+/* Of how many parts a packet is; 1 if it is no long one. */
+unsigned int vmtp_helper_skb_parts(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb) ? max_t(unsigned int, skb_shinfo(skb)->gso_segs, 1) : 1;
 }
 
 /*

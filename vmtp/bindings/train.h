@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a train is, for train.c, which makes and parts them, and gro.c, which joins what a wire has parted.
+ * What train.c, which parts what crosses the stack as one, and gro.c, which joins what a wire has parted, both know.
  */
 #ifndef VMTP_BINDINGS_TRAIN_H
 #define VMTP_BINDINGS_TRAIN_H
@@ -22,7 +22,7 @@ static inline unsigned int vmtp_octets(const u8 *header)
 /* Octets of the longest train, as a length of IP. */
 #define VMTP_TRAIN_OCTETS	60000
 
-/* A list of whole packets, each of which keeps its IP identification, within a tunnel too. */
+/* Parted by us alone. Each packet keeps its IP identification, within a tunnel too. */
 #define VMTP_TRAIN_GSO	(SKB_GSO_FRAGLIST | SKB_GSO_TCP_FIXEDID | SKB_GSO_TCP_FIXEDID_INNER)
 
 struct sk_buff *vmtp_gro_receive(struct list_head *head, struct sk_buff *skb);

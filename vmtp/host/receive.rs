@@ -6,7 +6,7 @@ use super::counters::Counter;
 use super::endpoint::Endpoint;
 use super::remote::RemoteRecord;
 use super::settings::Setting;
-use super::{Host, INTERNET};
+use super::{transmit, Host, INTERNET};
 use crate::kernel::net::Net;
 use crate::kernel::protocol::{self, IcmpError, Protocol, Receiver};
 use crate::kernel::protocol::{
@@ -14,6 +14,7 @@ use crate::kernel::protocol::{
 };
 use crate::kernel::record::Ref;
 use crate::kernel::skb::Skb;
+use crate::kernel::skb_part::Parts;
 use crate::kernel::skb_queue::SkbQueue;
 use crate::kernel::skb_train::Coupled;
 use crate::proto::client::{stray, Stray, Unreachable};
@@ -48,6 +49,10 @@ impl Receiver for Host {
         } else {
             host.train_arrived(skb, others);
         }
+    }
+
+    fn part(whole: &Skb, octets: u32, parts: &mut Parts<'_>) -> Result {
+        transmit::part(whole, octets, parts)
     }
 
     fn error(net: &Net, error: &IcmpError<'_>) {
@@ -162,8 +167,9 @@ impl Host {
     #[inline(always)]
     fn check(&self, mut skb: Skb, multicast: bool) -> Option<Checked> {
         let octets = skb.len();
-        self.count(Counter::InPackets);
-        self.counters.add(Counter::InOctets, octets as u64);
+        let (packets, wire_octets) = transmit::on_the_wire(&skb);
+        self.counters.add(Counter::InPackets, packets);
+        self.counters.add(Counter::InOctets, wire_octets);
         if !skb.unite() {
             self.discard(skb, Counter::DropNoMemory);
             return None;

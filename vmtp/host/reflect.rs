@@ -54,7 +54,6 @@ impl Host {
             octets as u32,
             true,
         )?;
-        let train = self.prepare(packet, &route, &response, &Manner::HOST)?;
-        self.depart(train, &route, None)
+        self.depart(packet, &route, &response, &Manner::HOST, None)
     }
 }

@@ -7,18 +7,19 @@ use super::pace::Cargo;
 use super::path::PathRecord;
 use super::Host;
 use crate::kernel::net::Net;
-use crate::kernel::output::{IpOptions, Train};
+use crate::kernel::output::IpOptions;
 use crate::kernel::pages::Pages;
 use crate::kernel::record::Record;
 use crate::kernel::route::{Route, RouteKey, User};
 use crate::kernel::skb::Skb;
 use crate::kernel::skb_build::Filler;
+use crate::kernel::skb_part::Parts;
 use crate::kernel::sock::Sk;
 use crate::proto::burst::{Burst, Packet};
 use crate::proto::context::Timing;
 use crate::proto::wire::{
-    padded, Checksum, Code, Header, Mask, Placement, Transaction, CHECKSUM_OCTETS, HEADER_OCTETS,
-    IPPROTO, OVERHEAD_OCTETS,
+    padded, Checksum, Code, Header, Mask, Packets, Placement, BLOCK_OCTETS, CHECKSUM_OCTETS,
+    GROUP_OCTETS, HEADER_OCTETS, IPPROTO, OVERHEAD_OCTETS,
 };
 use core::net::Ipv4Addr;
 use kernel::prelude::*;
@@ -28,6 +29,12 @@ const IP_HEADER: u32 = 20;
 
 /// Below this MTU a block does not fit a packet: then IP cuts it.
 const UNCUT: u32 = 600;
+
+/// Octets of segment data beyond which a packet shares their pages: a packet in one piece would be hard to get.
+const PAGE: u32 = crate::kernel::pages::PAGE as u32;
+
+/// Octets of padding at most: data ends at a multiple of 64 bits (3.2).
+const PADDING_MAX: usize = 7;
 
 /// Octets of segment data that fit an IP packet of `mtu` octets.
 pub(super) fn data_limit(mtu: u32) -> u32 {
@@ -188,43 +195,50 @@ impl Host {
         let Some(mut packet) = burst.next(data_limit) else {
             return Ok(());
         };
-        if !burst.is_done() {
-            let waits = path.join_line(whole, data_limit, || Cargo {
-                segment: segment.cloned(),
-                manner: *manner,
-                again,
-                owner: owner.map(Sk::to_ref),
-            });
-            if waits.is_none() {
-                self.pace(path);
-                return Ok(());
-            }
+        if burst.is_done() {
+            return self.send(&route, &mut packet, segment, manner, again, owner);
         }
-        let trains = !burst.is_done()
-            && route.mtu() >= UNCUT
-            && route.takes_trains(path.is_of_this_kernel());
-        // One group at a time, whose packets are alike.
-        let mut train: Option<(Train, Transaction)> = None;
+        let waits = path.join_line(whole, data_limit, || Cargo {
+            segment: segment.cloned(),
+            manner: *manner,
+            again,
+            owner: owner.map(Sk::to_ref),
+        });
+        if waits.is_none() {
+            self.pace(path);
+            return Ok(());
+        }
+        let pages = segment.filter(|pages| {
+            pages.is_paged() && route.mtu() >= UNCUT && route.takes_long(path.is_of_this_kernel())
+        });
+        let whole_blocks = data_limit
+            .wrapping_sub(data_limit % BLOCK_OCTETS)
+            .max(BLOCK_OCTETS);
+        burst = whole;
         loop {
-            let group = packet.header.transaction;
-            let car = self.car(&route, &mut packet, segment, manner, again)?;
-            let rest = match &mut train {
-                Some((train, before)) if trains && *before == group => train.add(car).err(),
-                Some(_) | None => Some(car),
+            let before = burst;
+            let Some(packet) = burst.next(GROUP_OCTETS) else {
+                return Ok(());
             };
-            if let Some(car) = rest {
-                if let Some((full, _)) = train.replace((car, group)) {
-                    self.depart(full, &route, owner)?;
+            let pages = pages.filter(|_| packet.padded > data_limit && packet.is_from_start());
+            if let Some(pages) = pages {
+                let checksum = manner.liberties.has_checksum();
+                let mut skb = shared_packet(&route, &packet, pages, checksum)
+                    .inspect_err(|_| self.count(Counter::OutErrors))?;
+                // It is parted where it leaves this machine (`part`), into packets of whole blocks.
+                let parts = div_ceil(packet.padded, whole_blocks);
+                skb.set_parts(OVERHEAD_OCTETS.saturating_add(whole_blocks), parts);
+                if again {
+                    self.counters
+                        .add(Counter::Retransmissions, u64::from(parts));
                 }
+                self.depart(skb, &route, &packet.header, manner, owner)?;
+                continue;
             }
-            packet = match burst.next(data_limit) {
-                Some(packet) => packet,
-                None => break,
-            };
-        }
-        match train {
-            Some((train, _)) => self.depart(train, &route, owner),
-            None => Ok(()),
+            burst = before;
+            if let Some(mut packet) = burst.next(data_limit) {
+                self.send(&route, &mut packet, segment, manner, again, owner)?;
+            }
         }
     }
 
@@ -261,35 +275,20 @@ impl Host {
         again: bool,
         owner: Option<&Sk>,
     ) -> Result {
-        let car = self.car(route, packet, segment, manner, again)?;
-        self.depart(car, route, owner)
-    }
-
-    pub(super) fn depart(&self, train: Train, route: &Route, owner: Option<&Sk>) -> Result {
-        train
-            .send(self.net(), route, &self.control, owner)
-            .inspect_err(|_| self.count(Counter::OutErrors))
-    }
-
-    /// Makes one packet of a message.
-    fn car(
-        &self,
-        route: &Route,
-        packet: &mut Packet,
-        segment: Option<&Pages>,
-        manner: &Manner,
-        again: bool,
-    ) -> Result<Train> {
         packet.header.mpg = route.is_multicast();
         let (packet, header) = (&*packet, &packet.header);
-        let skb = self
-            .packet(
+        let checksum = manner.liberties.has_checksum();
+        let shared = segment
+            .filter(|pages| packet.octets > PAGE && packet.is_from_start() && pages.is_paged());
+        let skb = match shared {
+            Some(pages) => shared_packet(route, packet, pages, checksum),
+            None => self.packet(
                 route,
                 header,
                 |filler| {
                     let pages = segment.ok_or(EINVAL)?;
-                    if header.delivery == Mask::for_octets(packet.octets) {
-                        // One row from the group's start, as in most packets.
+                    if packet.is_from_start() {
+                        // As most packets.
                         let offset = packet.group_offset as usize;
                         filler.put_pages(pages, offset, packet.octets as usize)?;
                     } else {
@@ -301,13 +300,14 @@ impl Host {
                     filler.put_zeros(packet.padded.saturating_sub(packet.octets) as usize)
                 },
                 packet.padded,
-                manner.liberties.has_checksum(),
-            )
-            .inspect_err(|_| self.count(Counter::OutErrors))?;
+                checksum,
+            ),
+        }
+        .inspect_err(|_| self.count(Counter::OutErrors))?;
         if again {
             self.count(Counter::Retransmissions);
         }
-        self.prepare(skb, route, header, manner)
+        self.depart(skb, route, header, manner, owner)
     }
 
     /// Sends one packet without state: a Notify, a Probe, or the Response to a Query with `data` as its segment.
@@ -338,8 +338,7 @@ impl Host {
             padding,
             manner.liberties.has_checksum(),
         )?;
-        let car = self.prepare(skb, &route, &header, manner)?;
-        self.depart(car, &route, None)
+        self.depart(skb, &route, &header, manner, None)
     }
 
     pub(super) fn packet(
@@ -350,38 +349,26 @@ impl Host {
         padded: u32,
         checksum: bool,
     ) -> Result<Skb> {
-        const { assert!(CHECKSUM_OCTETS == 4) };
         let size = OVERHEAD_OCTETS.saturating_add(padded) as usize;
         Skb::for_output(route, size, super::PACKET, |filler| {
-            let mut octets = [0; HEADER_OCTETS as usize];
-            header.emit(&mut octets);
-            filler.put(&octets)?;
-            if padded != 0 {
-                data(filler)?;
-            }
-            let sum = if checksum {
-                let mut sum = Checksum::new();
-                if header.hco {
-                    sum.add(&octets);
-                } else {
-                    sum.add(filler.filled());
+            fill(filler, header, checksum, |filler| {
+                if padded != 0 {
+                    data(filler)?;
                 }
-                sum.finish()
-            } else {
-                0
-            };
-            filler.put(&sum.to_be_bytes())
+                Ok(())
+            })
         })
     }
 
-    /// Puts a packet on the rails: its IP header is written, it is counted and traced.
-    pub(super) fn prepare(
+    /// Sends a packet that is made: it is counted and traced.
+    pub(super) fn depart(
         &self,
         skb: Skb,
         route: &Route,
         header: &Header,
         manner: &Manner,
-    ) -> Result<Train> {
+        owner: Option<&Sk>,
+    ) -> Result {
         let options = IpOptions {
             protocol: IPPROTO as u8,
             tos: manner.tos,
@@ -398,14 +385,107 @@ impl Host {
             },
             mark: manner.mark,
         };
-        let octets = skb.len();
-        super::trace_packet(false, route.destination(), header, octets);
-        let train = Train::new(self.net(), skb, route, &options)
-            .inspect_err(|_| self.count(Counter::OutErrors))?;
-        self.count(Counter::OutPackets);
-        self.counters.add(Counter::OutOctets, octets as u64);
-        Ok(train)
+        super::trace_packet(false, route.destination(), header, skb.len());
+        let (packets, octets) = on_the_wire(&skb);
+        self.counters.add(Counter::OutPackets, packets);
+        self.counters.add(Counter::OutOctets, octets);
+        skb.send(self.net(), route, &options, &self.control, owner)
+            .inspect_err(|_| self.count(Counter::OutErrors))
     }
+}
+
+/// What a packet is, or was, where devices of hardware see it: how many packets, and the octets of all.
+#[inline]
+pub(super) fn on_the_wire(skb: &Skb) -> (u64, u64) {
+    let octets = skb.len() as u64;
+    let parts = skb.parts();
+    if parts == 1 {
+        return (1, octets);
+    }
+    let headers = u64::from(parts.saturating_sub(1).saturating_mul(OVERHEAD_OCTETS));
+    (u64::from(parts), octets.saturating_add(headers))
+}
+
+/// How many `each` it takes for `all`; 1 if that is 0.
+fn div_ceil(all: u32, each: u32) -> u32 {
+    let all = all.saturating_add(each).saturating_sub(1);
+    all.checked_div(each).unwrap_or(1)
+}
+
+/// Makes a packet of the first blocks of a group that shares their pages.
+fn shared_packet(route: &Route, packet: &Packet, pages: &Pages, has_checksum: bool) -> Result<Skb> {
+    let header = &packet.header;
+    let (offset, length) = (packet.group_offset as usize, packet.octets as usize);
+    let mut octets = [0; HEADER_OCTETS as usize];
+    header.emit(&mut octets);
+    let padding = packet.padded.saturating_sub(packet.octets) as usize;
+    let mut tail = [0; PADDING_MAX + CHECKSUM_OCTETS as usize];
+    let tail = tail
+        .get_mut(..padding.saturating_add(CHECKSUM_OCTETS as usize))
+        .ok_or(EINVAL)?;
+    if has_checksum {
+        let mut sum = Checksum::new();
+        sum.add(&octets);
+        if !header.hco {
+            pages.for_each_piece(offset, length, |piece| sum.add(piece))?;
+            sum.add(tail.get(..padding).ok_or(EINVAL)?);
+        }
+        if let Some(place) = tail.last_chunk_mut() {
+            *place = sum.finish().to_be_bytes();
+        }
+    }
+    Skb::with_pages(route, &octets, pages, offset, length, tail, super::PACKET)
+}
+
+/// Parts a long packet: into such as it would have been sent as (2.13).
+pub(super) fn part(whole: &Skb, octets: u32, parts: &mut Parts<'_>) -> Result {
+    let first = whole.linear().first_chunk::<{ HEADER_OCTETS as usize }>();
+    let header = Header::parse(first.ok_or(EINVAL)?);
+    header.check(whole.len()).map_err(|_| EINVAL)?;
+    let has_checksum = whole.tail() != Some([0; CHECKSUM_OCTETS as usize]);
+    let data_limit = octets.checked_sub(OVERHEAD_OCTETS).ok_or(EINVAL)?;
+    let mut place = HEADER_OCTETS;
+    for plan in Packets::new(header.delivery, header.group_octets(), data_limit) {
+        let header = header.with_packet(&plan);
+        parts.add(
+            OVERHEAD_OCTETS.saturating_add(plan.padded) as usize,
+            |filler| {
+                fill(filler, &header, has_checksum, |filler| {
+                    filler.put_skb(whole, place as usize, plan.octets as usize)?;
+                    filler.put_zeros(plan.padded.saturating_sub(plan.octets) as usize)
+                })
+            },
+        )?;
+        place = place.saturating_add(plan.octets);
+    }
+    Ok(())
+}
+
+/// Writes a packet: its header, what `data` writes, and its checksum.
+#[inline(always)]
+fn fill(
+    filler: &mut Filler<'_>,
+    header: &Header,
+    has_checksum: bool,
+    data: impl FnOnce(&mut Filler<'_>) -> Result,
+) -> Result {
+    const { assert!(CHECKSUM_OCTETS == 4) };
+    let mut octets = [0; HEADER_OCTETS as usize];
+    header.emit(&mut octets);
+    filler.put(&octets)?;
+    data(filler)?;
+    let sum = if has_checksum {
+        let mut sum = Checksum::new();
+        if header.hco {
+            sum.add(&octets);
+        } else {
+            sum.add(filler.filled());
+        }
+        sum.finish()
+    } else {
+        0
+    };
+    filler.put(&sum.to_be_bytes())
 }
 
 /// The queueing discipline's priority for a packet: VMTP's urgent and important levels go ahead, its background behind.

@@ -37,6 +37,7 @@ pub mod record;
 pub mod route;
 pub mod skb;
 pub mod skb_build;
+pub mod skb_part;
 pub mod skb_queue;
 pub mod skb_train;
 pub mod sock;

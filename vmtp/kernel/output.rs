@@ -78,54 +78,21 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Packets for one host that cross the stack as one and are parted at the device, or where they arrive: see
-/// `bindings/train.c`.
-///
-/// # Invariants
-///
-/// `last` is `first`, or the last packet of its list. All have their IP headers.
-pub struct Train {
-    first: Skb,
-    last: *mut bindings::sk_buff,
-}
-
-impl Train {
-    /// A train of one packet. ENOBUFS if it has no headroom.
-    pub fn new(net: &Net, mut skb: Skb, route: &Route, options: &IpOptions) -> Result<Self> {
-        write_header(net, &mut skb, route, options)?;
-        let last = skb.as_raw();
-        Ok(Self { first: skb, last })
-    }
-
-    /// Puts a packet with the same route and options at the end. It comes back, as a train of its own, if this one is
-    /// full.
-    pub fn add(&mut self, other: Train) -> core::result::Result<(), Train> {
-        let (first, skb) = (self.first.as_raw(), other.first.as_raw());
-        if !core::ptr::eq(other.last, skb) {
-            return Err(other);
-        }
-        // SAFETY: both are valid, have IP headers and are ours alone; `last` is by the invariant what it has to be. A
-        // train of one packet is given away if it is taken.
-        if !unsafe { bindings::vmtp_helper_train_add(first, self.last, skb) } {
-            return Err(other);
-        }
-        // INVARIANT: it is the last in the list of the first.
-        self.last = other.first.into_raw();
-        Ok(())
-    }
-
-    /// Sends it. The packets are gone whatever happens; ENOBUFS if a queue of this host was full. Nothing of the receive
-    /// side is called from within (own packets come back through a softirq). Any context; better outside of spinlocks, as
-    /// it goes through firewalls and drivers.
+impl Skb {
+    /// Writes the IP header and sends it. The packet is gone whatever happens; ENOBUFS if it has no headroom, or if a queue
+    /// of this host was full. Nothing of the receive side is called from within (own packets come back through a softirq).
+    /// Any context; better outside of spinlocks, as it goes through firewalls and drivers.
     ///
     /// `owner` is charged until the packets have left the machine and is who "owner" rules of the firewall see.
     pub fn send(
-        self,
+        mut self,
         net: &Net,
         route: &Route,
+        options: &IpOptions,
         control: &ControlSocket,
         owner: Option<&Sk>,
     ) -> Result {
+        write_header(net, &mut self, route, options)?;
         let charged = owner.map_or(null_mut(), Sk::as_raw);
         // What a socket of IP decides about own multicasts a socket of another family does not know.
         let sender = if charged.is_null() || route.is_multicast() {
@@ -138,7 +105,7 @@ impl Train {
         let result = unsafe {
             bindings::vmtp_helper_packet_send(
                 net.as_raw(),
-                self.first.into_raw(),
+                self.into_raw(),
                 route.as_raw(),
                 sender,
                 charged,

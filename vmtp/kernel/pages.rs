@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Octets that are counted and shared: a segment that may have to be sent again. They are filled once, then only read,
-//! and may be dropped in any context. Up to a half page lies in one piece with the count, more in single pages.
+//! and may be dropped in any context. Up to a half page lies in one piece with the count, more in pages.
 
 use super::skb::Skb;
 use crate::bindings;
@@ -167,55 +167,65 @@ impl Pages {
             unsafe { (*head.as_ptr()).length = length };
             return Ok(this);
         }
-        let mut written = 0usize;
-        for index in 0..count {
-            let size = length.wrapping_sub(written).min(PAGE);
-            // SAFETY: no requirements; highmem is never asked for, so the page has an address.
-            let page = unsafe { bindings::vmtp_helper_alloc_page(flags) };
+        let mut index = 0usize;
+        while index < count {
+            let mut row = 0;
+            let wanted = u32::try_from(count.wrapping_sub(index)).unwrap_or(u32::MAX);
+            // SAFETY: no requirements; highmem is never asked for, so pages have an address.
+            let page = unsafe { bindings::vmtp_helper_pages_alloc(wanted, &mut row, flags) };
             if page.is_null() {
                 return Err(ENOMEM);
             }
-            // SAFETY: there is an entry for every page of `length`, and nobody else has it.
-            unsafe {
-                this.body()
-                    .cast::<*mut bindings::page>()
-                    .add(index)
-                    .write(page);
-                // INVARIANT: one page more.
-                (*head.as_ptr()).count = index.wrapping_add(1);
+            let begin = index.wrapping_mul(PAGE);
+            for number in 0..row as usize {
+                // SAFETY: C gives no more than were wanted: there is an entry for every page of `length`, and nobody else has
+                // it. The pages' descriptors lie one behind another.
+                unsafe {
+                    this.body()
+                        .cast::<*mut bindings::page>()
+                        .add(index)
+                        .write(page.add(number));
+                    index = index.wrapping_add(1);
+                    // INVARIANT: one page more, whose reference is ours.
+                    (*head.as_ptr()).count = index;
+                }
             }
-            // SAFETY: a page has PAGE octets, `size` is not more, and nobody else has it.
+            let end = index.wrapping_mul(PAGE).min(length);
+            // SAFETY: so many pages have more octets than that, one behind another, and nobody else has them.
             write(unsafe {
                 core::slice::from_raw_parts_mut(
                     bindings::vmtp_helper_page_address(page).cast(),
-                    size,
+                    end.wrapping_sub(begin),
                 )
             })?;
-            written = written.wrapping_add(size);
             // INVARIANT: just written.
             // SAFETY: nobody else has it.
-            unsafe { (*head.as_ptr()).length = written };
+            unsafe { (*head.as_ptr()).length = end };
         }
         Ok(this)
     }
 
-    /// The octets of a page.
-    fn page(&self, index: usize) -> Option<*const u8> {
-        let count = self.head().count;
-        if count == 0 {
+    /// Where page `index` is, and how many octets from there on lie in one piece, though they may not all be ours.
+    fn row(&self, index: usize) -> Option<(*const u8, usize)> {
+        let page = match self.head().count {
             // All is in one piece then.
-            return (index == 0).then_some(self.body().cast_const());
-        }
-        if index >= count {
-            return None;
-        }
-        // SAFETY: in range, and a page of our own.
-        let page = unsafe {
-            bindings::vmtp_helper_page_address(
-                *self.body().cast::<*mut bindings::page>().add(index),
-            )
+            0 if index == 0 => return Some((self.body().cast_const(), SMALL)),
+            count if index < count => self.entry(index),
+            _ => return None,
         };
-        Some(page.cast_const().cast())
+        // SAFETY: a page of our own. In memory that was given in one piece the pages behind it are our own, too.
+        unsafe {
+            Some((
+                bindings::vmtp_helper_page_address(page).cast_const().cast(),
+                (bindings::vmtp_helper_page_row(page) as usize).wrapping_mul(PAGE),
+            ))
+        }
+    }
+
+    /// A page of our own: `index` is less than their count.
+    fn entry(&self, index: usize) -> *mut bindings::page {
+        // SAFETY: in range.
+        unsafe { *self.body().cast::<*mut bindings::page>().add(index) }
     }
 
     /// How many octets.
@@ -241,7 +251,7 @@ impl Pages {
         })
     }
 
-    /// Where these octets are, page by page: the start and the length of each piece.
+    /// Where these octets are, piece by piece: the start and the length of each.
     fn pieces(
         &self,
         offset: usize,
@@ -254,14 +264,39 @@ impl Pages {
         let (mut at, mut rest) = (offset, length);
         while rest > 0 {
             let within = at % PAGE;
-            let size = PAGE.wrapping_sub(within).min(rest);
-            let page = self.page(at / PAGE).ok_or(EINVAL)?;
+            let (start, row) = self.row(at / PAGE).ok_or(EINVAL)?;
+            let size = row.wrapping_sub(within).min(rest);
             // SAFETY: `within` is less than the size of a page.
-            piece(unsafe { page.add(within) }, size);
+            piece(unsafe { start.add(within) }, size);
             at = at.wrapping_add(size);
             rest = rest.wrapping_sub(size);
         }
         Ok(())
+    }
+
+    /// Shows in which pages `length` octets from `offset` on are, in order: a page, where in it, how many octets, which may
+    /// go on in the pages behind it. EINVAL
+    /// beyond the end, or if this store has no pages of its own. Any context.
+    pub(super) fn for_each_page(
+        &self,
+        offset: usize,
+        length: usize,
+        mut each: impl FnMut(*mut bindings::page, u32, u32),
+    ) -> Result {
+        if !self.is_paged() {
+            return Err(EINVAL);
+        }
+        let mut at = offset;
+        self.pieces(offset, length, |_, octets| {
+            // `pieces` shows what is in range.
+            each(self.entry(at / PAGE), (at % PAGE) as u32, octets as u32);
+            at = at.wrapping_add(octets);
+        })
+    }
+
+    /// Whether the octets lie in pages of their own, which packets may share.
+    pub fn is_paged(&self) -> bool {
+        self.head().count != 0
     }
 
     /// Copies from `offset` on. EINVAL beyond the end. Any context.
@@ -304,11 +339,7 @@ impl Drop for Pages {
         fence(Ordering::Acquire);
         for index in 0..self.head().count {
             // SAFETY: in range, and ours.
-            unsafe {
-                bindings::vmtp_helper_put_page(
-                    *self.body().cast::<*mut bindings::page>().add(index),
-                )
-            };
+            unsafe { bindings::vmtp_helper_put_page(self.entry(index)) };
         }
         // SAFETY: ours alone.
         unsafe { bindings::kfree(self.0.as_ptr().cast()) };

@@ -4,6 +4,7 @@
 
 use super::net::Net;
 use super::skb::Skb;
+use super::skb_part::{part, Parts};
 use crate::bindings;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
@@ -11,7 +12,7 @@ use core::net::Ipv4Addr;
 use kernel::error::Result;
 use kernel::ffi;
 
-/// Who takes a protocol's packets. Both calls come in softirq, inside an RCU read section.
+/// Who takes a protocol's packets. All calls may come in softirq, inside an RCU read section.
 pub trait Receiver: 'static {
     /// The protocol's number.
     const PROTOCOL: u8;
@@ -19,6 +20,9 @@ pub trait Receiver: 'static {
     fn storage() -> &'static Protocol<Self>;
     /// A packet. Its data starts behind the IP header; IPsec policy was checked.
     fn receive(net: &Net, skb: Skb);
+    /// Parts a long packet (`skb_part`) into packets of at most `octets` of IP payload. Its data starts behind the IP header,
+    /// and what it has of the protocol's own header is linear up to 64 octets.
+    fn part(whole: &Skb, octets: u32, parts: &mut Parts<'_>) -> Result;
     /// ICMP says something of a packet that this host sent. Path MTU and redirects are already noted in the routes.
     fn error(net: &Net, error: &IcmpError<'_>);
 }
@@ -77,9 +81,9 @@ impl<R: Receiver> Protocol<R> {
             (*ops).handler = Some(receive::<R>);
             (*ops).err_handler = Some(error::<R>);
         }
-        // SAFETY: `ops` is static, as what parts trains is. The C side says -1 if the place is taken.
+        // SAFETY: `ops` is static, as what parts packets is. The C side says -1 if the place is taken.
         unsafe {
-            if bindings::vmtp_helper_trains_begin(R::PROTOCOL) != 0 {
+            if bindings::vmtp_helper_trains_begin(R::PROTOCOL, Some(part::<R>)) != 0 {
                 return Err(super::errno::Errno::EADDRINUSE.into());
             }
             if bindings::inet_add_protocol(ops, R::PROTOCOL) != 0 {

@@ -159,10 +159,10 @@ impl Route {
         unsafe { bindings::vmtp_helper_rt_link_mtu(self.as_raw()) }
     }
 
-    /// Whether packets may leave along it as a train (`output::Train`); `whole` says that nobody need part it. Any context.
-    pub fn takes_trains(&self, whole: bool) -> bool {
+    /// Whether long packets (`skb_part`) may leave along it; `whole` says that nobody need part them. Any context.
+    pub fn takes_long(&self, whole: bool) -> bool {
         // SAFETY: valid by the invariant.
-        unsafe { bindings::vmtp_helper_rt_trains(self.as_raw(), whole) }
+        unsafe { bindings::vmtp_helper_rt_takes_long(self.as_raw(), whole) }
     }
 
     /// The interface by which it leaves. Any context.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Making a packet for output: one linear buffer with room for the headers below in front, filled in one go. Sending it is
-//! `output`.
+//! Making a packet for output: one linear buffer with room for the headers below in front, filled in one go, or such a
+//! one for the first octets only, with pages behind that are shared. Sending it is `output`.
 
 use super::pages::Pages;
 use super::route::Route;
@@ -9,7 +9,7 @@ use super::skb::Skb;
 use crate::bindings;
 use core::marker::PhantomData;
 use kernel::alloc::Flags;
-use kernel::error::{code::*, Result};
+use kernel::error::{code::*, to_result, Result};
 
 /// The octets of a packet in the making, written from the first on.
 ///
@@ -24,6 +24,24 @@ pub struct Filler<'a> {
 }
 
 impl Filler<'_> {
+    /// # Safety
+    ///
+    /// `size` octets from `start` on may be written, by nobody else, as long as this is used.
+    pub(super) unsafe fn new(start: *mut u8, size: usize) -> Self {
+        // INVARIANT: by the caller's promise.
+        Self {
+            start,
+            filled: 0,
+            size,
+            _packet: PhantomData,
+        }
+    }
+
+    /// Whether all is written.
+    pub(super) fn is_full(&self) -> bool {
+        self.filled == self.size
+    }
+
     /// Room for the next `length` octets, which the caller writes. ENOSPC beyond the packet's end.
     #[inline(always)]
     fn next(&mut self, length: usize) -> Result<*mut u8> {
@@ -69,6 +87,16 @@ impl Filler<'_> {
         result
     }
 
+    /// A part of another packet. EFAULT beyond its end; ENOSPC beyond this one's.
+    pub fn put_skb(&mut self, from: &Skb, offset: usize, length: usize) -> Result {
+        let (from_offset, octets) = (i32::try_from(offset)?, i32::try_from(length)?);
+        let place = self.next(length)?;
+        // SAFETY: there is room for them, and C checks the range of the other packet.
+        to_result(unsafe {
+            bindings::skb_copy_bits(from.as_raw(), from_offset, place.cast(), octets)
+        })
+    }
+
     /// What was written so far.
     #[inline(always)]
     pub fn filled(&self) -> &[u8] {
@@ -101,17 +129,46 @@ impl Skb {
             }
             Self::from_raw(raw)
         };
-        let mut filler = Filler {
-            // SAFETY: valid. INVARIANT: C gives a packet of `size` octets in one piece that nobody else has.
-            start: unsafe { (*skb.as_raw()).data },
-            filled: 0,
-            size,
-            _packet: PhantomData,
-        };
+        // SAFETY: valid. C gives a packet of `size` octets in one piece that nobody else has.
+        let mut filler = unsafe { Filler::new((*skb.as_raw()).data, size) };
         fill(&mut filler)?;
-        if filler.filled != size {
+        if !filler.is_full() {
             return Err(EINVAL);
         }
         Ok(skb)
+    }
+
+    /// A packet for `route` of `header`, a part of a page store, and `tail` behind it. Pages are shared and not copied. EINVAL
+    /// beyond the end of the store or if it is a small one; ENOMEM; ENOSPC if there are more pages than a packet can have. With
+    /// GFP_ATOMIC any context.
+    pub fn with_pages(
+        route: &Route,
+        header: &[u8],
+        pages: &Pages,
+        offset: usize,
+        length: usize,
+        tail: &[u8],
+        flags: Flags,
+    ) -> Result<Self> {
+        let skb = Self::for_output(route, header.len(), flags, |filler| filler.put(header))?;
+        let mut fits = true;
+        pages.for_each_page(offset, length, |page, within, octets| {
+            if fits {
+                // SAFETY: the packet is ours alone, and the octets are of the page, which nobody writes to any more: a store
+                // that packets were made of is only read.
+                fits = unsafe {
+                    bindings::vmtp_helper_packet_share(skb.as_raw(), page, within, octets)
+                };
+            }
+        })?;
+        if !fits {
+            return Err(ENOSPC);
+        }
+        let octets = u32::try_from(tail.len())?;
+        // SAFETY: the packet is ours alone; C copies the octets.
+        let appended = unsafe {
+            bindings::vmtp_helper_packet_append(skb.as_raw(), tail.as_ptr().cast(), octets)
+        };
+        appended.then_some(skb).ok_or(ENOMEM)
     }
 }

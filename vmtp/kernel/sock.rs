@@ -85,7 +85,7 @@ impl Sk {
         usize::try_from(unsafe { bindings::vmtp_helper_sk_rmem_alloc(self.as_raw()) }).unwrap_or(0)
     }
 
-    /// Octets of memory charged by `output::Train::send`. Any context.
+    /// Octets of memory charged by [`Skb::send`](super::skb::Skb::send). Any context.
     pub fn send_memory(&self) -> usize {
         // SAFETY: valid by the invariant.
         usize::try_from(unsafe { bindings::vmtp_helper_sk_wmem_alloc(self.as_raw()) }).unwrap_or(0)

@@ -56,6 +56,14 @@ pub struct Packet {
     pub padded: u32,
 }
 
+impl Packet {
+    /// Whether its blocks are the first of the group, in one row.
+    #[inline]
+    pub fn is_from_start(&self) -> bool {
+        self.header.delivery == Mask::for_octets(self.octets)
+    }
+}
+
 impl Burst {
     /// The packets of `extent` of a message of `groups` groups. `header` is that of group 0; its
     /// NSR says that the message does not start its run, its NER that it does not end it, its
