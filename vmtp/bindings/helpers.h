@@ -85,9 +85,8 @@ struct sk_buff *vmtp_helper_packet_alloc(const struct rtable *rt, unsigned int h
 bool vmtp_helper_packet_share(struct sk_buff *skb, struct page *page, unsigned int offset, unsigned int octets);
 bool vmtp_helper_packet_append(struct sk_buff *skb, const void *octets, unsigned int count);
 unsigned int vmtp_helper_rt_headroom(const struct rtable *rt);
-bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rtable *rt, const struct vmtp_ip *options);
-int vmtp_helper_packet_send(struct net *net, struct sk_buff *skb, struct rtable *rt, struct sock *sender,
-			    struct sock *owner);
+int vmtp_helper_packet_send(struct net *net, struct sk_buff *skb, struct rtable *rt, const struct vmtp_ip *options,
+			    struct sock *sender, struct sock *owner);
 
 /* sk_buff */
 void vmtp_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason);

@@ -65,7 +65,7 @@ bool vmtp_helper_packet_append(struct sk_buff *skb, const void *octets, unsigned
 }
 
 /* Puts the IP header in front, but for what ip_local_out() writes. False if there is no room for it. */
-bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rtable *rt, const struct vmtp_ip *options)
+static bool write_ip(struct net *net, struct sk_buff *skb, const struct rtable *rt, const struct vmtp_ip *options)
 {
 	bool dont_fragment = options->dont_fragment && !ip_mtu_locked(&rt->dst);
 	struct iphdr *ip;
@@ -91,12 +91,19 @@ bool vmtp_helper_packet_ip(struct net *net, struct sk_buff *skb, const struct rt
 	return true;
 }
 
-/* Sends it along a route that is held as long as the call; owner, if there is one, is charged. The packet is gone. */
-int vmtp_helper_packet_send(struct net *net, struct sk_buff *skb, struct rtable *rt, struct sock *sender,
-			    struct sock *owner)
+/*
+ * Gives it its IP header and sends it along a route that is held as long as the call; owner, if there is one, is charged.
+ * The packet is gone.
+ */
+int vmtp_helper_packet_send(struct net *net, struct sk_buff *skb, struct rtable *rt, const struct vmtp_ip *options,
+			    struct sock *sender, struct sock *owner)
 {
 	int result;
 
+	if (!write_ip(net, skb, rt, options)) {
+		kfree_skb(skb);
+		return -ENOBUFS;
+	}
 	if (owner)
 		skb_set_owner_w(skb, owner);
 	rcu_read_lock();

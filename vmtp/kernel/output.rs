@@ -84,15 +84,27 @@ impl Skb {
     /// Any context; better outside of spinlocks, as it goes through firewalls and drivers.
     ///
     /// `owner` is charged until the packets have left the machine and is who "owner" rules of the firewall see.
+    #[inline(always)]
     pub fn send(
-        mut self,
+        self,
         net: &Net,
         route: &Route,
         options: &IpOptions,
         control: &ControlSocket,
         owner: Option<&Sk>,
     ) -> Result {
-        write_header(net, &mut self, route, options)?;
+        // Length and checksum are left to `ip_local_out`.
+        let options = bindings::vmtp_ip {
+            source: super::to_be32(route.source()),
+            destination: super::to_be32(route.destination()),
+            priority: options.priority,
+            mark: options.mark,
+            protocol: options.protocol,
+            tos: options.tos,
+            ttl: options.ttl.unwrap_or(0),
+            has_ttl: options.ttl.is_some(),
+            dont_fragment: options.dont_fragment,
+        };
         let charged = owner.map_or(null_mut(), Sk::as_raw);
         // What a socket of IP decides about own multicasts a socket of another family does not know.
         let sender = if charged.is_null() || route.is_multicast() {
@@ -107,6 +119,7 @@ impl Skb {
                 net.as_raw(),
                 self.into_raw(),
                 route.as_raw(),
+                &options,
                 sender,
                 charged,
             )
@@ -118,24 +131,4 @@ impl Skb {
             1.. => Err(Errno::ENOBUFS.into()),
         }
     }
-}
-
-/// Puts the IP header in front; length and checksum are left to `ip_local_out`.
-#[inline]
-fn write_header(net: &Net, skb: &mut Skb, route: &Route, options: &IpOptions) -> Result {
-    let options = bindings::vmtp_ip {
-        source: super::to_be32(route.source()),
-        destination: super::to_be32(route.destination()),
-        priority: options.priority,
-        mark: options.mark,
-        protocol: options.protocol,
-        tos: options.tos,
-        ttl: options.ttl.unwrap_or(0),
-        has_ttl: options.ttl.is_some(),
-        dont_fragment: options.dont_fragment,
-    };
-    // SAFETY: all are valid, and the packet is ours alone.
-    unsafe { bindings::vmtp_helper_packet_ip(net.as_raw(), skb.as_raw(), route.as_raw(), &options) }
-        .then_some(())
-        .ok_or(Errno::ENOBUFS.into())
 }
