@@ -39,7 +39,7 @@ pub struct PathRecord {
     pub peer: Peer,
     /// Records of Clients there.
     pub(super) records: AtomicU32,
-    /// What came last from there was of this kernel, so that trains arrive whole.
+    /// What came last from there was of this kernel, so that long packets may arrive whole.
     of_this_kernel: AtomicBool,
     /// The tick at which it was last used (`clock::ticks`).
     used: AtomicU64,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Received trains: packets that crossed the stack as one (`output::Train` makes them). They are taken apart to be looked
+//! Received trains: packets that GRO has joined (`bindings/gro.c`). They are taken apart to be looked
 //! at one by one, and those that belong together are coupled again, so that they are kept and charged as one.
 
 use super::skb::Skb;
