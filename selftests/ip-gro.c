@@ -428,6 +428,50 @@ TEST_F(gate, a_router_joins_and_parts)
 	EXPECT_EQ(0, counter("InPackets"));
 }
 
+/* A VLAN's header must be put in front of packets that have no room for it. */
+TEST_F(gate, joined_packets_leave_through_a_vlan)
+{
+	static struct frame sent[PACKETS];
+
+	ASSERT_EQ(0, hosts_run("ethtool -K g1 tx-vlan-hw-insert off >/dev/null && ip link add link g1 name tagged type vlan id 5"
+			       " && ip addr flush dev g1 && ip addr add 10.82.0.1/24 dev tagged && ip link set tagged up"
+			       " && ip neigh add 10.82.0.2 lladdr 02:00:00:00:00:04 dev tagged nud permanent"));
+	for (int i = 0; i < PACKETS; i++) {
+		struct octets octets;
+
+		piece(self, 0, i, 0, &octets);
+		frame_make(&sent[i], 2, 1, PEER, FAR, &octets, &ip_usual);
+		ASSERT_EQ((ssize_t)sent[i].length, send(self->out, sent[i].at, sent[i].length, 0));
+	}
+	EXPECT_EQ(1, seen(self, PACKETS * PIECE));
+	for (int i = 0; i < PACKETS; i++) {
+		ASSERT_TRUE(frame_receive(self->behind, &self->frame, LONG_MS)) { TH_LOG("packet %d", i); }
+		/* The kernel has taken the tag off before a socket sees it. */
+		EXPECT_EQ(sent[i].length, self->frame.length);
+		EXPECT_EQ(0, memcmp(sent[i].at + ETH_HLEN + 20, self->frame.at + ETH_HLEN + 20, sent[i].length - ETH_HLEN - 20))
+			TH_LOG("packet %d", i);
+	}
+}
+
+/* The packets have an owner then, who is not to make one of them overtake the others. */
+TEST_F(gate, what_the_device_of_a_sender_on_this_machine_has_parted_is_joined)
+{
+	struct vmtp_mcb mcb;
+	int client;
+
+	ASSERT_EQ(0, namespace_enter(self->wire));
+	ASSERT_EQ(0, hosts_run("ip addr add 10.81.0.2/24 dev w0 && ethtool -K w0 tx-gso-list off >/dev/null"
+			       " && ip neigh add 10.81.0.1 lladdr 02:00:00:00:00:01 dev w0 nud permanent"));
+	client = open_entity(little_endian(500000, PEER));
+	ASSERT_GE(client, 0);
+	vmtp_request(&mcb, SERVER, 0x800001);
+	ASSERT_EQ(0, start(client, &mcb, self->segment, sizeof(self->segment)));
+	ASSERT_EQ(0, namespace_enter(self->gate));
+	EXPECT_EQ(1, seen(self, PACKETS * PIECE));
+	EXPECT_TRUE(arrives(self, LONG_MS));
+	close(client);
+}
+
 /* Devices may hold a train at that moment; a warning of the kernel ends the test. */
 TEST_F(gate, module_goes_while_a_train_is_held)
 {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A packet group that crosses the stack as one sk_buff and is parted where a router has put headers in front that none of its packets had room for: a VLAN's, a tunnel's.
+# A packet group that crosses the stack as one packet is parted where a router has put headers in front of it: a VLAN's, a tunnel's.
 . ../kselftest/ktap_helpers.sh
 . ./helpers/router.sh
 
@@ -14,8 +14,8 @@ prepare() {
 	hosts 10.87.0
 	# So that a slow machine is no loss: after one packets leave singly.
 	r tc qdisc add dev ra root netem delay 100ms
-	r nft 'table ip t { counter trains { }; chain c { type filter hook forward priority 0;
-		iifname "ra" ip protocol 81 ip length > 2000 counter name trains; }; }'
+	r nft 'table ip t { counter groups { }; chain c { type filter hook forward priority 0;
+		iifname "ra" ip protocol 81 ip length > 2000 counter name groups; }; }'
 	# Behind the router each packet is alone: none is longer than the link allows.
 	b nft 'table netdev t { counter long { }; chain c { type filter hook ingress device wire priority 0;
 		meta length > 1600 counter name long; }; }'
@@ -32,17 +32,18 @@ over() { # OPTIONS_OF_R OPTIONS_OF_B
 }
 # The first exchange tells that both ends are of one kernel; then groups leave whole.
 echoes() {
-	local trains long
+	local groups long
 	a vmtp ping $entity -c 2 -q >/dev/null && a vmtp ping $entity -c 3 -s 16384 -q >/dev/null || return 1
-	trains=$(count ipr ip trains) long=$(count ipb netdev long)
-	echo "# $trains trains, $long packets longer than the link allows"
-	[ "$trains" -ge 1 ] && [ "$long" = 0 ]
+	groups=$(count ipr ip groups) long=$(count ipb netdev long)
+	echo "# $groups groups, $long packets longer than the link allows"
+	[ "$groups" -ge 1 ] && [ "$long" = 0 ]
 }
 
 ktap_print_header
-ktap_set_plan 4
-while IFS='|' read -r kind of_r of_b; do
+ktap_set_plan 5
+while IFS='|' read -r kind of_r of_b features; do
 	prepare
+	[ -z "$features" ] || r ethtool -K rb $features
 	if over "$of_r" "$of_b"; then
 		ip netns exec ipb vmtp echo --entity $entity >/dev/null &
 		server=$!
@@ -59,5 +60,6 @@ done <<-KINDS
 	tunnel of IP in IP|type ipip local 10.87.0.1 remote 10.87.0.2|type ipip local 10.87.0.2 remote 10.87.0.1
 	tunnel of GRE|type gre local 10.87.0.1 remote 10.87.0.2|type gre local 10.87.0.2 remote 10.87.0.1
 	VXLAN|type vxlan id 5 local 10.87.0.1 remote 10.87.0.2 dstport 4789|type vxlan id 5 local 10.87.0.2 remote 10.87.0.1 dstport 4789
+	VXLAN on a device without checksums|type vxlan id 5 local 10.87.0.1 remote 10.87.0.2 dstport 4789|type vxlan id 5 local 10.87.0.2 remote 10.87.0.1 dstport 4789|tx off
 KINDS
 ktap_finished

@@ -274,7 +274,7 @@ static long long_packets(void)
 /* Shows: 2.13-a 2.13-b 3.2-n */
 TEST_F(peer, a_group_leaves_in_the_same_packets_whether_or_not_it_crosses_the_stack_as_one)
 {
-	static const unsigned int sizes[] = { 2500, 5001, 16383, 16384 };
+	static const unsigned int sizes[] = { 2100, 2350, 2500, 5001, 16383, 16384 };
 	static const __u32 sums[] = { VMTP_CHECKSUM_FULL, VMTP_CHECKSUM_HEADER, VMTP_CHECKSUM_NONE };
 	static const unsigned char zeros[8];
 	struct packet packet;
@@ -284,33 +284,57 @@ TEST_F(peer, a_group_leaves_in_the_same_packets_whether_or_not_it_crosses_the_st
 			    " ip protocol 81 ip length > 1500 counter name long; }; }'"));
 	for (int whole = 1; whole >= 0; whole--) {
 		ASSERT_EQ(0, system(whole ? "ethtool -K tun0 gso on >/dev/null" : "ethtool -K tun0 gso off >/dev/null"));
-		for (int i = 0; i < 12; i++) {
-			unsigned int size = sizes[i % 4], blocks = (size + 511) / 512, block = 0;
+		for (int i = 0; i < 18; i++) {
+			unsigned int size = sizes[i % 6], block = 0;
+			__u32 sum = sums[i / 6];
 
-			ASSERT_EQ(0, set_option(self->client, VMTP_OPT_CHECKSUM, sums[i / 4]));
+			ASSERT_EQ(0, set_option(self->client, VMTP_OPT_CHECKSUM, sum));
 			drain(self->tun);
 			vmtp_request(&mcb, SERVER, APPLICATION);
 			ASSERT_EQ(0, start(self->client, &mcb, self->segment, size));
-			for (; block < blocks; block += 2) {
-				unsigned int at = block * 512, octets = size - at < 1024 ? size - at : 1024;
-				unsigned int padded = (octets + 7) & ~7U;
+			while (512 * block < size) {
+				unsigned int at = block * 512, octets = size - at, blocks;
 
+				/* The last takes what fits between headers of IP and VMTP, and the checksum. */
+				if (octets > 1500 - 20 - OVERHEAD)
+					octets = 1024;
+				blocks = (octets + 511) / 512;
 				/* Its length and its checksum were compared when it was received. */
 				ASSERT_TRUE(receive_packet(self->tun, &packet, LONG_MS));
-				EXPECT_EQ((block + 1 < blocks ? 3U : 1U) << block, packet.delivery);
-				EXPECT_EQ(padded, packet.octets);
+				EXPECT_EQ(((1U << blocks) - 1) << block, packet.delivery);
+				EXPECT_EQ((octets + 7) & ~7U, packet.octets);
 				EXPECT_EQ(size, packet.segment_size);
 				EXPECT_EQ(0, memcmp(self->segment + at, packet.data, octets));
-				EXPECT_EQ(0, memcmp(zeros, packet.data + octets, padded - octets));
-				EXPECT_EQ(sums[i / 4] == VMTP_CHECKSUM_HEADER, !!(packet.frame & W_HCO));
-				EXPECT_EQ(sums[i / 4] == VMTP_CHECKSUM_NONE, !packet.sum);
+				EXPECT_EQ(0, memcmp(zeros, packet.data + octets, packet.octets - octets));
+				EXPECT_EQ(sum == VMTP_CHECKSUM_HEADER, !!(packet.frame & W_HCO));
+				EXPECT_EQ(sum == VMTP_CHECKSUM_NONE, !packet.sum);
+				block += blocks;
 			}
 			vmtp_abort(self->client);
 		}
-		EXPECT_EQ(12, long_packets());
+		EXPECT_EQ(18, long_packets());
 	}
-	/* 3, 5, 16 and 16 packets each time, counted as they are on the wire. */
-	EXPECT_LE(2 * 3 * 40, counter("OutPackets"));
+	/* 2, 2, 3, 5, 16 and 16 packets each time, counted as they are on the wire. */
+	EXPECT_LE(2 * 3 * 44, counter("OutPackets"));
+}
+
+/* Routers may cut them, and put together again what has the same identification. */
+TEST_F(peer, packets_that_may_be_fragmented_have_identifications_of_their_own)
+{
+	__u16 before = 0;
+	struct packet packet;
+	struct vmtp_mcb mcb;
+
+	ASSERT_EQ(0, system("ip route add 10.81.0.2/32 dev tun0 mtu lock 1400"));
+	vmtp_request(&mcb, SERVER, APPLICATION);
+	ASSERT_EQ(0, start(self->client, &mcb, self->segment, VMTP_GROUP_SIZE));
+	for (int i = 0; i < 16; i++) {
+		ASSERT_TRUE(receive_packet(self->tun, &packet, LONG_MS));
+		EXPECT_EQ(3U << 2 * i, packet.delivery);
+		if (i)
+			EXPECT_EQ((__u16)(before + 1), packet.identification);
+		before = packet.identification;
+	}
 }
 
 /* Shows: D-13-b D-13-c */

@@ -59,6 +59,7 @@
 struct packet {
 	__u32 source, destination;	/* IP */
 	__u8 ttl, tos;
+	__u16 identification;
 	__u64 client;
 	__u32 frame;			/* the word at 8 */
 	__u32 control, transaction, delivery;
@@ -476,6 +477,7 @@ static inline bool receive_packet(int tun, struct packet *packet, int timeout_ms
 		packet->destination = get32(ip + 16);
 		packet->ttl = ip[8];
 		packet->tos = ip[1];
+		packet->identification = ip[4] << 8 | ip[5];
 		if (!decode(ip + 20, length - 20, packet)) {
 			printf("# the host sent a malformed packet of %zd octets\n", length);
 			abort();

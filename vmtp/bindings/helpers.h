@@ -45,11 +45,14 @@ void vmtp_helper_memory_end(void);
 void *vmtp_helper_segment_alloc(size_t size, gfp_t flags);
 struct page *vmtp_helper_pages_alloc(unsigned int wanted, unsigned int *count, gfp_t flags);
 unsigned int vmtp_helper_page_row(const struct page *page);
+bool vmtp_helper_page_is_shared(const struct page *page);
 void vmtp_helper_put_page(struct page *page);
 void *vmtp_helper_page_address(const struct page *page);
 struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags);
 void vmtp_helper_consume_skb(struct sk_buff *skb);
 bool vmtp_helper_skb_charge(struct sk_buff *skb, struct sock *sk);
+#define VMTP_SLOT	16
+struct page *vmtp_slot_get(unsigned int *offset);
 
 /* train.c */
 /* Parts a long packet, whose data begin at its VMTP header, into packets of at most so many octets: a chain, or an error. */

@@ -49,6 +49,14 @@ struct page *vmtp_helper_pages_alloc(unsigned int wanted, unsigned int *count, g
 	return page;
 }
 
+/* Whether others than the owner of all that was got with this page have a part of it. */
+bool vmtp_helper_page_is_shared(const struct page *page)
+{
+	const struct folio *folio = page_folio(page);
+
+	return folio_ref_count(folio) != folio_nr_pages(folio);
+}
+
 /* How many pages were given in one piece from this one on. */
 unsigned int vmtp_helper_page_row(const struct page *page)
 {
@@ -184,6 +192,48 @@ struct sk_buff *vmtp_helper_alloc_skb(unsigned int size, gfp_t flags)
 	return skb;
 }
 
+/* ---- slots ---- */
+
+/*
+ * A few octets behind the pages that a packet shares must lie in a page, too. Pages of our own are small enough that a
+ * packet which somebody keeps does not hold much more than it is charged for.
+ */
+struct vmtp_slots {
+	struct page *page;
+	unsigned int used;
+};
+
+static DEFINE_PER_CPU(struct vmtp_slots, vmtp_slots);
+
+/* 16 octets at *offset of a page, with a reference to it; NULL without memory. */
+struct page *vmtp_slot_get(unsigned int *offset)
+{
+	struct vmtp_slots *slots;
+	struct page *page;
+
+	local_bh_disable();
+	slots = this_cpu_ptr(&vmtp_slots);
+	/* Nobody else has it any more: from the beginning. */
+	if (slots->page && slots->used && page_ref_count(slots->page) == 1)
+		slots->used = 0;
+	if (slots->page && slots->used + VMTP_SLOT > PAGE_SIZE) {
+		put_page(slots->page);
+		slots->page = NULL;
+	}
+	if (!slots->page) {
+		slots->page = alloc_page(GFP_ATOMIC | __GFP_NOWARN);
+		slots->used = 0;
+	}
+	page = slots->page;
+	if (page) {
+		get_page(page);
+		*offset = slots->used;
+		slots->used += VMTP_SLOT;
+	}
+	local_bh_enable();
+	return page;
+}
+
 /* ---- what received packets are charged to ---- */
 
 /*
@@ -230,6 +280,11 @@ void vmtp_helper_memory_end(void)
 	int cpu, kind;
 
 	for_each_possible_cpu(cpu) {
+		struct vmtp_slots *slots = per_cpu_ptr(&vmtp_slots, cpu);
+
+		if (slots->page)
+			put_page(slots->page);
+		slots->page = NULL;
 		for (kind = 0; kind < ARRAY_SIZE(vmtp_pool_room); kind++) {
 			struct vmtp_pool *pool = &(*per_cpu_ptr(&vmtp_pools, cpu))[kind];
 

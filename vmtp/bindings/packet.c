@@ -41,26 +41,25 @@ static bool add_part(struct sk_buff *skb, struct page *page, unsigned int offset
 	return true;
 }
 
-/* The same for a page of a segment, which somebody else may read, but nobody write to any more. */
+/* The same for pages of a segment, which somebody else may read, but nobody write to any more. All that was got with them stays. */
 bool vmtp_helper_packet_share(struct sk_buff *skb, struct page *page, unsigned int offset, unsigned int octets)
 {
 	skb_shinfo(skb)->flags |= SKBFL_SHARED_FRAG;
-	return add_part(skb, page, offset, octets, PAGE_ALIGN(offset + octets));
+	return add_part(skb, page, offset, octets, page_size(compound_head(page)));
 }
 
-/* Puts a copy of a few octets behind what a packet has. False without memory. */
+/* Puts a copy of a few octets, 16 at most, behind what a packet has. False without memory. */
 bool vmtp_helper_packet_append(struct sk_buff *skb, const void *octets, unsigned int count)
 {
-	void *place = netdev_alloc_frag(count);
-	struct page *page;
+	unsigned int offset;
+	struct page *page = vmtp_slot_get(&offset);
 	bool added;
 
-	if (!place)
+	if (!page)
 		return false;
-	memcpy(place, octets, count);
-	page = virt_to_head_page(place);
-	added = add_part(skb, page, place - page_address(page), count, count);
-	skb_free_frag(place);
+	memcpy(page_address(page) + offset, octets, count);
+	added = add_part(skb, page, offset, count, SMP_CACHE_BYTES);
+	put_page(page);
 	return added;
 }
 
@@ -83,7 +82,7 @@ static bool write_ip(struct net *net, struct sk_buff *skb, const struct rtable *
 	ip->daddr = (__force __be32)options->destination;
 	ip->id = 0;
 	if (!dont_fragment)
-		__ip_select_ident(net, ip, 1);
+		__ip_select_ident(net, ip, vmtp_helper_skb_parts(skb));
 	skb->priority = options->priority;
 	skb->mark = options->mark;
 	memset(IPCB(skb), 0, sizeof(*IPCB(skb)));

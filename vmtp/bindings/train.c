@@ -82,6 +82,39 @@ struct sk_buff *vmtp_helper_part_alloc(struct sk_buff *whole, unsigned int octet
 	return part;
 }
 
+/* Each packet is charged to who owned the whole, as by __udp_gso_segment(). */
+static void share_owner(struct sk_buff *whole, struct sk_buff *packets)
+{
+	struct sock *sk = whole->sk;
+	int more = -(int)whole->truesize;
+	struct sk_buff *packet;
+
+	if (whole->destructor != sock_wfree)
+		return;
+	for (packet = packets; packet; packet = packet->next) {
+		packet->sk = sk;
+		packet->destructor = sock_wfree;
+		more += packet->truesize;
+	}
+	whole->sk = NULL;
+	whole->destructor = NULL;
+	if (more >= 0)
+		refcount_add(more, &sk->sk_wmem_alloc);
+	else
+		WARN_ON_ONCE(refcount_sub_and_test(-more, &sk->sk_wmem_alloc));
+}
+
+/* A tunnel in front may need the sum over what is behind the headers, for a checksum of its own. */
+static void sum_for_tunnel(struct sk_buff *packets, unsigned int headers)
+{
+	struct sk_buff *packet;
+
+	for (packet = packets; packet; packet = packet->next) {
+		SKB_GSO_CB(packet)->csum_start = skb_headroom(packet) + headers;
+		SKB_GSO_CB(packet)->csum = skb_checksum(packet, headers, packet->len - headers, 0);
+	}
+}
+
 static struct sk_buff *part_long(struct sk_buff *skb)
 {
 	struct sk_buff *packets, *last;
@@ -94,26 +127,17 @@ static struct sk_buff *part_long(struct sk_buff *skb)
 	for (last = packets; last->next; last = last->next)
 		;
 	packets->prev = last;
+	share_owner(skb, packets);
 	/* The stack took one off for each tunnel of UDP that it came through, and would miss it. */
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
-	/* Its owner is charged until the last has left, as by skb_segment(). */
-	if (skb->destructor == sock_wfree) {
-		swap(last->truesize, skb->truesize);
-		swap(last->destructor, skb->destructor);
-		swap(last->sk, skb->sk);
-	}
 	return packets;
 }
 
-static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t features)
+static struct sk_buff *part_train(struct sk_buff *skb, netdev_features_t features)
 {
 	struct sk_buff *packets, *packet;
 	const struct iphdr *first;
 
-	if (!(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST))
-		return ERR_PTR(-EINVAL);
-	if (!skb_has_frag_list(skb))
-		return part_long(skb);
 	if (!first_is_whole(skb))
 		return ERR_PTR(-EINVAL);
 	if (make_room(skb))
@@ -131,6 +155,19 @@ static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t f
 		ip->saddr = first->saddr;
 		ip->daddr = first->daddr;
 	}
+	return packets;
+}
+
+static struct sk_buff *vmtp_gso_segment(struct sk_buff *skb, netdev_features_t features)
+{
+	unsigned int headers = skb->data - skb_mac_header(skb);
+	struct sk_buff *packets;
+
+	if (!(skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST))
+		return ERR_PTR(-EINVAL);
+	packets = skb_has_frag_list(skb) ? part_train(skb, features) : part_long(skb);
+	if (!IS_ERR(packets) && skb->encap_hdr_csum)
+		sum_for_tunnel(packets, headers);
 	return packets;
 }
 
@@ -187,7 +224,8 @@ void vmtp_helper_skb_set_parts(struct sk_buff *skb, unsigned int octets, unsigne
 {
 	struct skb_shared_info *shared = skb_shinfo(skb);
 
-	shared->gso_type = VMTP_TRAIN_GSO;
+	/* Each has an IP identification of its own. */
+	shared->gso_type = SKB_GSO_FRAGLIST;
 	shared->gso_size = octets;
 	shared->gso_segs = parts;
 	/* Nobody is to look for a checksum of the transport. */
@@ -197,7 +235,9 @@ void vmtp_helper_skb_set_parts(struct sk_buff *skb, unsigned int octets, unsigne
 /* Of how many parts a packet is; 1 if it is no long one. */
 unsigned int vmtp_helper_skb_parts(const struct sk_buff *skb)
 {
-	return skb_is_gso(skb) ? max_t(unsigned int, skb_shinfo(skb)->gso_segs, 1) : 1;
+	const struct skb_shared_info *shared = skb_shinfo(skb);
+
+	return shared->gso_type & SKB_GSO_FRAGLIST ? max_t(unsigned int, shared->gso_segs, 1) : 1;
 }
 
 /*

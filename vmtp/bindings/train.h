@@ -22,7 +22,7 @@ static inline unsigned int vmtp_octets(const u8 *header)
 /* Octets of the longest train, as a length of IP. */
 #define VMTP_TRAIN_OCTETS	60000
 
-/* Parted by us alone. Each packet keeps its IP identification, within a tunnel too. */
+/* Trains. Each packet keeps its IP identification, within a tunnel too. */
 #define VMTP_TRAIN_GSO	(SKB_GSO_FRAGLIST | SKB_GSO_TCP_FIXEDID | SKB_GSO_TCP_FIXEDID_INNER)
 
 struct sk_buff *vmtp_gro_receive(struct list_head *head, struct sk_buff *skb);

@@ -4,7 +4,7 @@
 //! does not have goes back as its Response, with the same data. There is no record, so that a Request that comes twice is
 //! answered twice, and no server.
 
-use super::transmit::Manner;
+use super::transmit::{data_limit, Manner};
 use super::Host;
 use crate::kernel::skb::Skb;
 use crate::proto::server::Source;
@@ -39,6 +39,10 @@ impl Host {
             ..*header
         };
         let route = self.path(&source.peer, Host::now())?.route(self)?;
+        // It was a packet group that crossed the stack as one.
+        if octets > data_limit(route.mtu()) as usize {
+            return Err(EINVAL);
+        }
         let packet = self.packet(
             &route,
             &response,

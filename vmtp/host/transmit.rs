@@ -211,9 +211,6 @@ impl Host {
         let pages = segment.filter(|pages| {
             pages.is_paged() && route.mtu() >= UNCUT && route.takes_long(path.is_of_this_kernel())
         });
-        let whole_blocks = data_limit
-            .wrapping_sub(data_limit % BLOCK_OCTETS)
-            .max(BLOCK_OCTETS);
         burst = whole;
         loop {
             let before = burst;
@@ -225,9 +222,9 @@ impl Host {
                 let checksum = manner.liberties.has_checksum();
                 let mut skb = shared_packet(&route, &packet, pages, checksum)
                     .inspect_err(|_| self.count(Counter::OutErrors))?;
-                // It is parted where it leaves this machine (`part`), into packets of whole blocks.
-                let parts = div_ceil(packet.padded, whole_blocks);
-                skb.set_parts(OVERHEAD_OCTETS.saturating_add(whole_blocks), parts);
+                // It is parted where it leaves this machine (`part`).
+                let (parts, octets) = parts_of(packet.padded, data_limit);
+                skb.set_parts(OVERHEAD_OCTETS.saturating_add(octets), parts);
                 if again {
                     self.counters
                         .add(Counter::Retransmissions, u64::from(parts));
@@ -406,10 +403,21 @@ pub(super) fn on_the_wire(skb: &Skb) -> (u64, u64) {
     (u64::from(parts), octets.saturating_add(headers))
 }
 
-/// How many `each` it takes for `all`; 1 if that is 0.
-fn div_ceil(all: u32, each: u32) -> u32 {
-    let all = all.saturating_add(each).saturating_sub(1);
-    all.checked_div(each).unwrap_or(1)
+/// How many packets a long one with `padded` octets is parted into, and the octets of the longest: as `Packets` plans them for
+/// `data_limit`, and for that length.
+fn parts_of(padded: u32, data_limit: u32) -> (u32, u32) {
+    let blocks = data_limit
+        .wrapping_sub(data_limit % BLOCK_OCTETS)
+        .max(BLOCK_OCTETS);
+    // The last takes what fits, be it more than whole blocks.
+    let before = padded
+        .saturating_sub(data_limit)
+        .saturating_add(blocks)
+        .saturating_sub(1)
+        .checked_div(blocks)
+        .unwrap_or(0);
+    let last = padded.saturating_sub(before.saturating_mul(blocks));
+    (before.saturating_add(1), blocks.max(last))
 }
 
 /// Makes a packet of the first blocks of a group that shares their pages.

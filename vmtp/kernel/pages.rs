@@ -93,10 +93,16 @@ impl Pages {
     }
 
     /// Copies a part of a packet to `at`. EINVAL beyond the end, EFAULT if the packet ends before, EBUSY if there are
-    /// clones. Any context.
+    /// clones, or packets that share its pages. Any context.
     pub fn write_skb(&mut self, at: usize, skb: &Skb, from: usize, length: usize) -> Result {
         if self.head().references.load(Ordering::Acquire) != 1 {
             return Err(EBUSY);
+        }
+        for index in 0..self.head().count {
+            // SAFETY: a page of our own.
+            if unsafe { bindings::vmtp_helper_page_is_shared(self.entry(index)) } {
+                return Err(EBUSY);
+            }
         }
         let mut done = 0usize;
         let mut result = Ok(());

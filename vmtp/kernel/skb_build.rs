@@ -154,8 +154,8 @@ impl Skb {
         let mut fits = true;
         pages.for_each_page(offset, length, |page, within, octets| {
             if fits {
-                // SAFETY: the packet is ours alone, and the octets are of the page, which nobody writes to any more: a store
-                // that packets were made of is only read.
+                // SAFETY: the packet is ours alone, and the octets are of the page, which nobody writes to while packets
+                // share it.
                 fits = unsafe {
                     bindings::vmtp_helper_packet_share(skb.as_raw(), page, within, octets)
                 };
